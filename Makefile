@@ -1,0 +1,48 @@
+# pybible: everything a contributor runs. `make demo` and `make test` need nothing but Python 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup
+PROTOS := agent enrollment run fleet blob
+
+.DEFAULT_GOAL := help
+.PHONY: help setup protos lint test conformance demo bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## make .venv with pybible and its development tools
+
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "pybible needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[server,dev,protos]'
+	@touch $@
+
+protos: $(SETUP) ## generate the code of protos/pybible/v1 again
+	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=protos --grpc_python_out=protos \
+		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--mypy_out=quiet:protos --mypy_grpc_out=quiet:protos $(PROTOS:%=protos/pybible/v1/%.proto)
+
+lint: $(SETUP) ## ruff, mypy, import contracts, layout, drift of the generated code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest -q tests/unit/test_layout.py tests/unit/test_protos.py
+
+test: $(SETUP) ## run the whole test suite
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest tests
+
+conformance: $(SETUP) ## run every conformance playbook through pybible and ansible-core, and record ansible-core's side
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.conformance.record
+
+demo: $(SETUP) ## a controller, three agents, a playbook run twice, and their recaps
+	PATH=$(abspath $(BIN)):$$PATH deploy/demo.sh
+
+bench: $(SETUP) ## measure the floor, pybible and the peers that are installed
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.bench
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

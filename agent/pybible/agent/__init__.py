@@ -1,0 +1,1 @@
+"""agent: the daemon on a managed host, its workers and their modules."""

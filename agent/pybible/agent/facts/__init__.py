@@ -1,0 +1,1 @@
+"""facts: part of pybible.agent."""

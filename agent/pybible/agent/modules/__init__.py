@@ -1,0 +1,1 @@
+"""modules: part of pybible.agent."""

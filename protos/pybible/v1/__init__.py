@@ -1,0 +1,1 @@
+"""v1: the code generated from the .proto files of this folder."""

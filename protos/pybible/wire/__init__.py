@@ -1,0 +1,1 @@
+"""wire: the Python on which both ends of the wire must agree."""

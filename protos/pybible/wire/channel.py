@@ -1,0 +1,79 @@
+"""channel: the gRPC options and TLS settings of both ends. Each value was measured; docs/explanation/wire.md says how."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TypeAlias
+
+# grpcio and fork do not mix. pybible starts processes by exec only, so the handlers are switched off for good.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+
+from pybible.wire.identity import CONTROLLER_NAME
+
+Options: TypeAlias = list[tuple[str, int | str]]
+
+MESSAGE_BYTES = 4 * 1024 * 1024
+INLINE_RESULT_BYTES = 256 * 1024
+INLINE_ATTACHMENT_BYTES = 64 * 1024
+OUTPUT_CHUNK_BYTES = 32 * 1024
+BLOB_CHUNK_BYTES = 256 * 1024
+RESULT_BYTES = 64 * 1024 * 1024
+
+_both_ends: Options = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 65536),
+]
+
+
+def client_options(*, keepalive_ms: int = 20_000) -> Options:
+    """Return the options of a dialling end. The keepalive time is spread by 10 %: a fleet must not ping at once."""
+    spread = int(keepalive_ms * random.uniform(0.9, 1.1))  # noqa: S311  not a secret
+    return [
+        *_both_ends,
+        ("grpc.keepalive_time_ms", spread),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.ssl_target_name_override", CONTROLLER_NAME),
+    ]
+
+
+def server_options() -> Options:
+    """Return the options of a controller's ports."""
+    return [
+        *_both_ends,
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 15_000),
+        ("grpc.http2.ping_timeout_ms", 15_000),
+        # The default of 300000 would punish the agents' pings.
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        # The defaults of 1000 and 3000 drop a reconnect storm.
+        ("grpc.server.max_pending_requests", 20_000),
+        ("grpc.server.max_pending_requests_hard_limit", 30_000),
+        # Else a second controller silently shares the port.
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def client_credentials(
+    *, authority: bytes, key: bytes | None = None, certificate: bytes | None = None
+) -> grpc.ChannelCredentials:
+    """Return TLS credentials that trust `authority` alone. All PEM; with a key and certificate, mTLS."""
+    return grpc.ssl_channel_credentials(root_certificates=authority, private_key=key, certificate_chain=certificate)
+
+
+def server_credentials(*, key: bytes, certificate: bytes, client_authority: bytes | None) -> grpc.ServerCredentials:
+    """Return a port's TLS credentials. With a client authority every caller must show a certificate of it."""
+    return grpc.ssl_server_credentials(
+        [(key, certificate)],
+        root_certificates=client_authority,
+        require_client_auth=client_authority is not None,
+    )

@@ -1,0 +1,56 @@
+"""values: Ansible values to bytes and back.
+
+Module arguments and results travel as JSON: a protobuf Struct would turn every integer into a float. Text that is not
+UTF-8 keeps its bytes through surrogate escapes. Text that may be a template (a `str` subclass in the engine) arrives
+as plain text: nothing that crosses the wire is ever a template again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Set
+from datetime import date, datetime, time
+from pathlib import PurePath
+from typing import Any, TypeAlias
+
+# The one alias for "anything JSON can hold"; Any keeps the code that walks such values readable.
+JsonValue: TypeAlias = Any
+JsonObject: TypeAlias = dict[str, JsonValue]
+
+
+def _default(value: object) -> JsonValue:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Set | tuple):
+        return list(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"a value of type {type(value).__name__} can't be sent to a host")
+
+
+_encoder = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=_default)
+
+
+def dumps(value: JsonValue) -> bytes:
+    """Encode `value` as compact JSON, ASCII only. TypeError for what JSON can't hold, ValueError for a cycle."""
+    return _encoder.encode(value).encode("ascii")
+
+
+def loads(data: bytes | str) -> JsonValue:
+    """Decode JSON. ValueError when it is none, or nested too deeply."""
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("JSON nested too deeply") from error
+
+
+def loads_object(data: bytes | str) -> JsonObject:
+    """Decode a JSON object. ValueError when it is anything else."""
+    value = loads(data)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value

@@ -1,0 +1,1 @@
+"""server: the controller, the playbook engine and pybible-ctl."""

@@ -1,0 +1,1 @@
+"""client: part of pybible.server."""

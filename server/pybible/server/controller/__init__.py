@@ -1,0 +1,1 @@
+"""controller: part of pybible.server."""

@@ -1,0 +1,1 @@
+"""blobs: part of pybible.server."""

@@ -1,0 +1,1 @@
+"""pki: part of pybible.server."""

@@ -1,0 +1,1 @@
+"""runs: part of pybible.server."""

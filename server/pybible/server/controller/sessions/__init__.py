@@ -1,0 +1,1 @@
+"""sessions: part of pybible.server."""

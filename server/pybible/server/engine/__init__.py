@@ -1,0 +1,1 @@
+"""engine: the playbook language. It knows no gRPC, no TLS and no database."""

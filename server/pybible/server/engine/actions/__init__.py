@@ -1,0 +1,1 @@
+"""actions: part of pybible.server."""

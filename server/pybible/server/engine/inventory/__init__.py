@@ -1,0 +1,1 @@
+"""inventory: part of pybible.server."""

@@ -1,0 +1,1 @@
+"""parsing: part of pybible.server."""

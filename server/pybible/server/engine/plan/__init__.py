@@ -1,0 +1,1 @@
+"""plan: part of pybible.server."""

@@ -1,0 +1,1 @@
+"""strategy: part of pybible.server."""

@@ -1,0 +1,1 @@
+"""templating: part of pybible.server."""

@@ -1,0 +1,1 @@
+"""variables: part of pybible.server."""

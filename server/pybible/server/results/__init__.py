@@ -1,0 +1,1 @@
+"""results: what happened, as pure values that the engine, the controller and the reports share."""

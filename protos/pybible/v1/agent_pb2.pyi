@@ -215,7 +215,9 @@ class JournalEntry(google.protobuf.message.Message):
         STATE_INTERRUPTED: JournalEntry._State.ValueType  # 3
         """Accepted by an earlier incarnation that died before it had a result."""
 
-    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """State is where it stands."""
+
     STATE_UNSPECIFIED: JournalEntry.State.ValueType  # 0
     STATE_RUNNING: JournalEntry.State.ValueType  # 1
     """Accepted, and still running in this incarnation."""
@@ -338,7 +340,9 @@ class Verdict(google.protobuf.message.Message):
         DECISION_CANCEL: Verdict._Decision.ValueType  # 3
         """Stop it."""
 
-    class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper): ...
+    class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper):
+        """Decision is what the agent is to do with it."""
+
     DECISION_UNSPECIFIED: Verdict.Decision.ValueType  # 0
     DECISION_ADOPT: Verdict.Decision.ValueType  # 1
     """Go on with it, or send its result again."""
@@ -573,7 +577,9 @@ class Rejected(google.protobuf.message.Message):
         REASON_LEASE_EXPIRED: Rejected._Reason.ValueType  # 6
         """The lease ran out before the task was started."""
 
-    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """Reason is why."""
+
     REASON_UNSPECIFIED: Rejected.Reason.ValueType  # 0
     REASON_STALE_EPOCH: Rejected.Reason.ValueType  # 1
     """The dispatch carries an epoch older than the session's."""
@@ -637,7 +643,9 @@ class Output(google.protobuf.message.Message):
         STREAM_STDOUT: Output._Stream.ValueType  # 1
         STREAM_STDERR: Output._Stream.ValueType  # 2
 
-    class Stream(_Stream, metaclass=_StreamEnumTypeWrapper): ...
+    class Stream(_Stream, metaclass=_StreamEnumTypeWrapper):
+        """Stream is which of the two the bytes come from."""
+
     STREAM_UNSPECIFIED: Output.Stream.ValueType  # 0
     STREAM_STDOUT: Output.Stream.ValueType  # 1
     STREAM_STDERR: Output.Stream.ValueType  # 2
@@ -914,7 +922,9 @@ class Deny(google.protobuf.message.Message):
         CODE_SHUTTING_DOWN: Deny._Code.ValueType  # 7
         CODE_UNKNOWN_AGENT: Deny._Code.ValueType  # 8
 
-    class Code(_Code, metaclass=_CodeEnumTypeWrapper): ...
+    class Code(_Code, metaclass=_CodeEnumTypeWrapper):
+        """Code is why."""
+
     CODE_UNSPECIFIED: Deny.Code.ValueType  # 0
     CODE_SUPERSEDED: Deny.Code.ValueType  # 1
     """A newer stream of the same agent has taken over."""

@@ -20,6 +20,8 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class FindMissingRequest(google.protobuf.message.Message):
+    """FindMissingRequest names blobs."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SHA256_FIELD_NUMBER: builtins.int
@@ -38,6 +40,8 @@ Global___FindMissingRequest: typing_extensions.TypeAlias = FindMissingRequest
 
 @typing.final
 class FindMissingResponse(google.protobuf.message.Message):
+    """FindMissingResponse names those that have to be put."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SHA256_FIELD_NUMBER: builtins.int
@@ -54,6 +58,8 @@ Global___FindMissingResponse: typing_extensions.TypeAlias = FindMissingResponse
 
 @typing.final
 class PutRequest(google.protobuf.message.Message):
+    """PutRequest is a part of a blob."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SHA256_FIELD_NUMBER: builtins.int
@@ -77,6 +83,8 @@ Global___PutRequest: typing_extensions.TypeAlias = PutRequest
 
 @typing.final
 class PutResponse(google.protobuf.message.Message):
+    """PutResponse: the whole blob is there, and its sum is right."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     def __init__(
@@ -87,6 +95,8 @@ Global___PutResponse: typing_extensions.TypeAlias = PutResponse
 
 @typing.final
 class GetRequest(google.protobuf.message.Message):
+    """GetRequest names a blob and where to begin."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SHA256_FIELD_NUMBER: builtins.int
@@ -105,6 +115,8 @@ Global___GetRequest: typing_extensions.TypeAlias = GetRequest
 
 @typing.final
 class GetResponse(google.protobuf.message.Message):
+    """GetResponse is a part of a blob."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SIZE_FIELD_NUMBER: builtins.int

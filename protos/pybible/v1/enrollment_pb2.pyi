@@ -20,6 +20,8 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class GetAuthorityRequest(google.protobuf.message.Message):
+    """GetAuthorityRequest asks for the CA."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     def __init__(
@@ -30,6 +32,8 @@ Global___GetAuthorityRequest: typing_extensions.TypeAlias = GetAuthorityRequest
 
 @typing.final
 class GetAuthorityResponse(google.protobuf.message.Message):
+    """GetAuthorityResponse is the CA."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     AUTHORITY_FIELD_NUMBER: builtins.int
@@ -46,6 +50,8 @@ Global___GetAuthorityResponse: typing_extensions.TypeAlias = GetAuthorityRespons
 
 @typing.final
 class EnrollRequest(google.protobuf.message.Message):
+    """EnrollRequest asks for a certificate."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: builtins.int
@@ -77,6 +83,8 @@ Global___EnrollRequest: typing_extensions.TypeAlias = EnrollRequest
 
 @typing.final
 class EnrollResponse(google.protobuf.message.Message):
+    """EnrollResponse is the certificate, or what to wait for."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     class _State:
@@ -90,7 +98,9 @@ class EnrollResponse(google.protobuf.message.Message):
         STATE_PENDING: EnrollResponse._State.ValueType  # 2
         STATE_DENIED: EnrollResponse._State.ValueType  # 3
 
-    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """State is where it stands."""
+
     STATE_UNSPECIFIED: EnrollResponse.State.ValueType  # 0
     STATE_ISSUED: EnrollResponse.State.ValueType  # 1
     STATE_PENDING: EnrollResponse.State.ValueType  # 2
@@ -137,6 +147,8 @@ Global___EnrollResponse: typing_extensions.TypeAlias = EnrollResponse
 
 @typing.final
 class PollEnrollmentRequest(google.protobuf.message.Message):
+    """PollEnrollmentRequest names a request that waits."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ENROLLMENT_ID_FIELD_NUMBER: builtins.int

@@ -36,7 +36,8 @@ class _SessionStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     SESSION_STATE_LOST: _SessionState.ValueType  # 6
     SESSION_STATE_QUARANTINED: _SessionState.ValueType  # 7
 
-class SessionState(_SessionState, metaclass=_SessionStateEnumTypeWrapper): ...
+class SessionState(_SessionState, metaclass=_SessionStateEnumTypeWrapper):
+    """SessionState is where an agent's session stands."""
 
 SESSION_STATE_UNSPECIFIED: SessionState.ValueType  # 0
 SESSION_STATE_OFFLINE: SessionState.ValueType  # 1
@@ -50,6 +51,8 @@ Global___SessionState: typing_extensions.TypeAlias = SessionState
 
 @typing.final
 class Agent(google.protobuf.message.Message):
+    """Agent is what the controller knows of one agent."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     @typing.final
@@ -140,6 +143,8 @@ Global___Agent: typing_extensions.TypeAlias = Agent
 
 @typing.final
 class ListAgentsRequest(google.protobuf.message.Message):
+    """ListAgentsRequest asks for every agent."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     def __init__(
@@ -150,6 +155,8 @@ Global___ListAgentsRequest: typing_extensions.TypeAlias = ListAgentsRequest
 
 @typing.final
 class ListAgentsResponse(google.protobuf.message.Message):
+    """ListAgentsResponse holds the agents by name."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     AGENTS_FIELD_NUMBER: builtins.int
@@ -166,6 +173,8 @@ Global___ListAgentsResponse: typing_extensions.TypeAlias = ListAgentsResponse
 
 @typing.final
 class GetAgentRequest(google.protobuf.message.Message):
+    """GetAgentRequest names an agent."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     AGENT_FIELD_NUMBER: builtins.int
@@ -182,6 +191,8 @@ Global___GetAgentRequest: typing_extensions.TypeAlias = GetAgentRequest
 
 @typing.final
 class GetAgentResponse(google.protobuf.message.Message):
+    """GetAgentResponse is that agent."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     AGENT_FIELD_NUMBER: builtins.int
@@ -199,6 +210,8 @@ Global___GetAgentResponse: typing_extensions.TypeAlias = GetAgentResponse
 
 @typing.final
 class RemoveAgentRequest(google.protobuf.message.Message):
+    """RemoveAgentRequest names the agent to forget."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     AGENT_FIELD_NUMBER: builtins.int
@@ -214,6 +227,8 @@ Global___RemoveAgentRequest: typing_extensions.TypeAlias = RemoveAgentRequest
 
 @typing.final
 class RemoveAgentResponse(google.protobuf.message.Message):
+    """RemoveAgentResponse: it is gone."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     def __init__(
@@ -224,6 +239,8 @@ Global___RemoveAgentResponse: typing_extensions.TypeAlias = RemoveAgentResponse
 
 @typing.final
 class CreateTokenRequest(google.protobuf.message.Message):
+    """CreateTokenRequest says what a join token is good for."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     @typing.final
@@ -277,6 +294,8 @@ Global___CreateTokenRequest: typing_extensions.TypeAlias = CreateTokenRequest
 
 @typing.final
 class CreateTokenResponse(google.protobuf.message.Message):
+    """CreateTokenResponse holds the only copy of the secret."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: builtins.int
@@ -356,6 +375,8 @@ Global___Token: typing_extensions.TypeAlias = Token
 
 @typing.final
 class ListTokensRequest(google.protobuf.message.Message):
+    """ListTokensRequest asks for every token."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     def __init__(
@@ -366,6 +387,8 @@ Global___ListTokensRequest: typing_extensions.TypeAlias = ListTokensRequest
 
 @typing.final
 class ListTokensResponse(google.protobuf.message.Message):
+    """ListTokensResponse holds the tokens, the newest first."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TOKENS_FIELD_NUMBER: builtins.int
@@ -382,6 +405,8 @@ Global___ListTokensResponse: typing_extensions.TypeAlias = ListTokensResponse
 
 @typing.final
 class RevokeTokenRequest(google.protobuf.message.Message):
+    """RevokeTokenRequest names a token."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TOKEN_ID_FIELD_NUMBER: builtins.int
@@ -397,6 +422,8 @@ Global___RevokeTokenRequest: typing_extensions.TypeAlias = RevokeTokenRequest
 
 @typing.final
 class RevokeTokenResponse(google.protobuf.message.Message):
+    """RevokeTokenResponse: nobody can join with it any more."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     def __init__(
@@ -407,6 +434,8 @@ Global___RevokeTokenResponse: typing_extensions.TypeAlias = RevokeTokenResponse
 
 @typing.final
 class GetControllerRequest(google.protobuf.message.Message):
+    """GetControllerRequest asks the controller about itself."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     def __init__(
@@ -417,6 +446,8 @@ Global___GetControllerRequest: typing_extensions.TypeAlias = GetControllerReques
 
 @typing.final
 class GetControllerResponse(google.protobuf.message.Message):
+    """GetControllerResponse is what the controller says of itself."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: builtins.int

@@ -205,8 +205,10 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
     ], channel: grpc.aio.Channel) -> None: ...
 
     ListAgents: _FleetServiceListAgentsType
+    """ListAgents lists the fleet."""
 
     GetAgent: _FleetServiceGetAgentType
+    """GetAgent tells all of one agent."""
 
     RemoveAgent: _FleetServiceRemoveAgentType
     """RemoveAgent revokes an agent's certificate, ends its session and forgets its name."""
@@ -215,8 +217,10 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
     """CreateToken makes a join token. The secret is in this answer and nowhere else."""
 
     ListTokens: _FleetServiceListTokensType
+    """ListTokens lists the join tokens, without their secrets."""
 
     RevokeToken: _FleetServiceRevokeTokenType
+    """RevokeToken makes a join token useless."""
 
     GetController: _FleetServiceGetControllerType
     """GetController says which version runs, for how long, and where it listens."""
@@ -260,14 +264,16 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         self,
         request: pybible.v1.fleet_pb2.ListAgentsRequest,
         context: _ServicerContext,
-    ) -> typing.Union[pybible.v1.fleet_pb2.ListAgentsResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.ListAgentsResponse]]: ...
+    ) -> typing.Union[pybible.v1.fleet_pb2.ListAgentsResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.ListAgentsResponse]]:
+        """ListAgents lists the fleet."""
 
     @abc.abstractmethod
     def GetAgent(
         self,
         request: pybible.v1.fleet_pb2.GetAgentRequest,
         context: _ServicerContext,
-    ) -> typing.Union[pybible.v1.fleet_pb2.GetAgentResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.GetAgentResponse]]: ...
+    ) -> typing.Union[pybible.v1.fleet_pb2.GetAgentResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.GetAgentResponse]]:
+        """GetAgent tells all of one agent."""
 
     @abc.abstractmethod
     def RemoveAgent(
@@ -290,14 +296,16 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         self,
         request: pybible.v1.fleet_pb2.ListTokensRequest,
         context: _ServicerContext,
-    ) -> typing.Union[pybible.v1.fleet_pb2.ListTokensResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.ListTokensResponse]]: ...
+    ) -> typing.Union[pybible.v1.fleet_pb2.ListTokensResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.ListTokensResponse]]:
+        """ListTokens lists the join tokens, without their secrets."""
 
     @abc.abstractmethod
     def RevokeToken(
         self,
         request: pybible.v1.fleet_pb2.RevokeTokenRequest,
         context: _ServicerContext,
-    ) -> typing.Union[pybible.v1.fleet_pb2.RevokeTokenResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.RevokeTokenResponse]]: ...
+    ) -> typing.Union[pybible.v1.fleet_pb2.RevokeTokenResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.RevokeTokenResponse]]:
+        """RevokeToken makes a join token useless."""
 
     @abc.abstractmethod
     def GetController(

@@ -38,7 +38,8 @@ class _RunStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     RUN_STATE_FAILED: _RunState.ValueType  # 5
     """The engine gave up, with an error."""
 
-class RunState(_RunState, metaclass=_RunStateEnumTypeWrapper): ...
+class RunState(_RunState, metaclass=_RunStateEnumTypeWrapper):
+    """RunState is where a run stands."""
 
 RUN_STATE_UNSPECIFIED: RunState.ValueType  # 0
 RUN_STATE_RUNNING: RunState.ValueType  # 1
@@ -53,6 +54,8 @@ Global___RunState: typing_extensions.TypeAlias = RunState
 
 @typing.final
 class ExecuteRequest(google.protobuf.message.Message):
+    """ExecuteRequest is anything the engine sends during a run."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     START_FIELD_NUMBER: builtins.int
@@ -95,6 +98,8 @@ Global___ExecuteRequest: typing_extensions.TypeAlias = ExecuteRequest
 
 @typing.final
 class ExecuteResponse(google.protobuf.message.Message):
+    """ExecuteResponse is anything the controller sends during a run."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     STARTED_FIELD_NUMBER: builtins.int
@@ -129,6 +134,8 @@ Global___ExecuteResponse: typing_extensions.TypeAlias = ExecuteResponse
 
 @typing.final
 class StartRun(google.protobuf.message.Message):
+    """StartRun announces a run."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
@@ -176,6 +183,8 @@ Global___StartRun: typing_extensions.TypeAlias = StartRun
 
 @typing.final
 class RunStarted(google.protobuf.message.Message):
+    """RunStarted answers StartRun."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: builtins.int
@@ -208,6 +217,8 @@ Global___RunStarted: typing_extensions.TypeAlias = RunStarted
 
 @typing.final
 class AttemptBatch(google.protobuf.message.Message):
+    """AttemptBatch is many attempts in one message."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ATTEMPTS_FIELD_NUMBER: builtins.int
@@ -272,6 +283,8 @@ Global___Attempt: typing_extensions.TypeAlias = Attempt
 
 @typing.final
 class UpdateBatch(google.protobuf.message.Message):
+    """UpdateBatch is much news in one message."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     UPDATES_FIELD_NUMBER: builtins.int
@@ -321,6 +334,8 @@ Global___AttemptUpdate: typing_extensions.TypeAlias = AttemptUpdate
 
 @typing.final
 class AttemptStarted(google.protobuf.message.Message):
+    """AttemptStarted: the attempt has left the queue."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     def __init__(
@@ -331,6 +346,8 @@ Global___AttemptStarted: typing_extensions.TypeAlias = AttemptStarted
 
 @typing.final
 class AttemptOutput(google.protobuf.message.Message):
+    """AttemptOutput is a part of what a running task prints, as in Output."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     STREAM_FIELD_NUMBER: builtins.int
@@ -390,6 +407,8 @@ Global___AttemptEnded: typing_extensions.TypeAlias = AttemptEnded
 
 @typing.final
 class LocalResultBatch(google.protobuf.message.Message):
+    """LocalResultBatch is many local results in one message."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: builtins.int
@@ -429,6 +448,8 @@ Global___LocalResult: typing_extensions.TypeAlias = LocalResult
 
 @typing.final
 class CancelAttempts(google.protobuf.message.Message):
+    """CancelAttempts ends attempts, whether they wait or run."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ATTEMPT_IDS_FIELD_NUMBER: builtins.int
@@ -467,6 +488,8 @@ Global___EventBatch: typing_extensions.TypeAlias = EventBatch
 
 @typing.final
 class FinishRun(google.protobuf.message.Message):
+    """FinishRun: the engine has come to the end."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     EXIT_STATUS_FIELD_NUMBER: builtins.int
@@ -487,6 +510,8 @@ Global___FinishRun: typing_extensions.TypeAlias = FinishRun
 
 @typing.final
 class RunCancelled(google.protobuf.message.Message):
+    """RunCancelled says why the run is to end."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REASON_FIELD_NUMBER: builtins.int
@@ -502,6 +527,8 @@ Global___RunCancelled: typing_extensions.TypeAlias = RunCancelled
 
 @typing.final
 class RunFinished(google.protobuf.message.Message):
+    """RunFinished is how the run ended, and its recap."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     STATE_FIELD_NUMBER: builtins.int
@@ -559,6 +586,8 @@ Global___HostRecap: typing_extensions.TypeAlias = HostRecap
 
 @typing.final
 class WatchRunRequest(google.protobuf.message.Message):
+    """WatchRunRequest names a run and where to begin."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: builtins.int
@@ -578,6 +607,8 @@ Global___WatchRunRequest: typing_extensions.TypeAlias = WatchRunRequest
 
 @typing.final
 class WatchRunResponse(google.protobuf.message.Message):
+    """WatchRunResponse is one event, or the end."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: builtins.int
@@ -628,6 +659,8 @@ Global___RunEvent: typing_extensions.TypeAlias = RunEvent
 
 @typing.final
 class RunSummary(google.protobuf.message.Message):
+    """RunSummary is a run without its attempts."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: builtins.int
@@ -679,6 +712,8 @@ Global___RunSummary: typing_extensions.TypeAlias = RunSummary
 
 @typing.final
 class ListRunsRequest(google.protobuf.message.Message):
+    """ListRunsRequest asks for the newest runs."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: builtins.int
@@ -699,6 +734,8 @@ Global___ListRunsRequest: typing_extensions.TypeAlias = ListRunsRequest
 
 @typing.final
 class ListRunsResponse(google.protobuf.message.Message):
+    """ListRunsResponse holds runs, the newest first."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUNS_FIELD_NUMBER: builtins.int
@@ -715,6 +752,8 @@ Global___ListRunsResponse: typing_extensions.TypeAlias = ListRunsResponse
 
 @typing.final
 class GetRunRequest(google.protobuf.message.Message):
+    """GetRunRequest names a run."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: builtins.int
@@ -731,6 +770,8 @@ Global___GetRunRequest: typing_extensions.TypeAlias = GetRunRequest
 
 @typing.final
 class GetRunResponse(google.protobuf.message.Message):
+    """GetRunResponse is a run with all its attempts."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_FIELD_NUMBER: builtins.int
@@ -804,6 +845,8 @@ Global___AttemptRecord: typing_extensions.TypeAlias = AttemptRecord
 
 @typing.final
 class CancelRunRequest(google.protobuf.message.Message):
+    """CancelRunRequest names the run to end."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: builtins.int
@@ -819,6 +862,8 @@ Global___CancelRunRequest: typing_extensions.TypeAlias = CancelRunRequest
 
 @typing.final
 class CancelRunResponse(google.protobuf.message.Message):
+    """CancelRunResponse is the run as it stands then."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_FIELD_NUMBER: builtins.int

@@ -165,8 +165,10 @@ class RunServiceStub(typing.Generic[_RunServiceExecuteType, _RunServiceWatchRunT
     """WatchRun replays the events of a run from a sequence number on, then follows it until it ends."""
 
     ListRuns: _RunServiceListRunsType
+    """ListRuns lists runs, the newest first."""
 
     GetRun: _RunServiceGetRunType
+    """GetRun tells all of one run."""
 
     CancelRun: _RunServiceCancelRunType
     """CancelRun ends a run: nothing more is sent out, what runs is stopped."""
@@ -220,14 +222,16 @@ class RunServiceServicer(metaclass=abc.ABCMeta):
         self,
         request: pybible.v1.run_pb2.ListRunsRequest,
         context: _ServicerContext,
-    ) -> typing.Union[pybible.v1.run_pb2.ListRunsResponse, collections.abc.Awaitable[pybible.v1.run_pb2.ListRunsResponse]]: ...
+    ) -> typing.Union[pybible.v1.run_pb2.ListRunsResponse, collections.abc.Awaitable[pybible.v1.run_pb2.ListRunsResponse]]:
+        """ListRuns lists runs, the newest first."""
 
     @abc.abstractmethod
     def GetRun(
         self,
         request: pybible.v1.run_pb2.GetRunRequest,
         context: _ServicerContext,
-    ) -> typing.Union[pybible.v1.run_pb2.GetRunResponse, collections.abc.Awaitable[pybible.v1.run_pb2.GetRunResponse]]: ...
+    ) -> typing.Union[pybible.v1.run_pb2.GetRunResponse, collections.abc.Awaitable[pybible.v1.run_pb2.GetRunResponse]]:
+        """GetRun tells all of one run."""
 
     @abc.abstractmethod
     def CancelRun(

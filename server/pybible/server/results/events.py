@@ -38,6 +38,8 @@ class PlaybookStarted:
 
     type: ClassVar[str] = "playbook_started"
     path: str
+    # How many plays it holds; shown at -vv.
+    plays: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,8 @@ class HostResult:
     `label` is the host as shown in brackets (`h1 -> h2` when delegated). `ignored`: it failed (or was unreachable)
     and the play goes on. `rescued`: it failed inside a block that has a rescue. `counted` false: the recap leaves it
     out (no result of its own, e.g. an include that only loads). `loop`: the lines of its items were shown before.
-    `verbose_always`: the result is shown even without -v (debug).
+    `verbose_always`: the result is shown even without -v (debug). `error`: what failed and where, with the excerpts
+    of the files, as printed behind `[ERROR]: ` before the line of the failure (once in a run for equal texts).
     """
 
     type: ClassVar[str] = "host_result"
@@ -116,6 +119,7 @@ class HostResult:
     loop: bool = False
     verbose_always: bool = False
     diff: bool = False
+    error: str = ""
 
     @property
     def changed(self) -> bool:
@@ -138,6 +142,7 @@ class ItemResult:
     ignored: bool = False
     verbose_always: bool = False
     diff: bool = False
+    error: str = ""
 
     @property
     def changed(self) -> bool:

@@ -130,7 +130,7 @@ def source_excerpt(origin: Origin, *, context: int = 2) -> str:
         return ""
     first = max(1, origin.line - context)
     width = len(str(origin.line))
-    shown = [f"{number:>{width}} {lines[number - 1]}" for number in range(first, origin.line + 1)]
+    shown = [f"{number:>{width}} {lines[number - 1]}".replace("\t", " ") for number in range(first, origin.line + 1)]
     if origin.column:
         shown.append(" " * (width + origin.column) + "^ column " + str(origin.column))
     return "\n".join(shown)

@@ -13,15 +13,14 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 
 from pybible.wire.identity import CONTROLLER_NAME
+from pybible.wire.limits import BLOB_CHUNK_BYTES as BLOB_CHUNK_BYTES
+from pybible.wire.limits import INLINE_ATTACHMENT_BYTES as INLINE_ATTACHMENT_BYTES
+from pybible.wire.limits import INLINE_RESULT_BYTES as INLINE_RESULT_BYTES
+from pybible.wire.limits import MESSAGE_BYTES as MESSAGE_BYTES
+from pybible.wire.limits import OUTPUT_CHUNK_BYTES as OUTPUT_CHUNK_BYTES
+from pybible.wire.limits import RESULT_BYTES as RESULT_BYTES
 
 Options: TypeAlias = list[tuple[str, int | str]]
-
-MESSAGE_BYTES = 4 * 1024 * 1024
-INLINE_RESULT_BYTES = 256 * 1024
-INLINE_ATTACHMENT_BYTES = 64 * 1024
-OUTPUT_CHUNK_BYTES = 32 * 1024
-BLOB_CHUNK_BYTES = 256 * 1024
-RESULT_BYTES = 64 * 1024 * 1024
 
 _both_ends: Options = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),

@@ -11,12 +11,13 @@ import binascii
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from typing import TYPE_CHECKING
 
 from pybible.wire.errors import UsageError
 from pybible.wire.values import dumps, loads_object
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 # The DNS name in every controller's certificate. Clients ask for it whatever address they dial: the CA is the pin.
 CONTROLLER_NAME = "controller.pybible.internal"
@@ -56,6 +57,9 @@ def parse_identity(uri: str) -> Identity | None:
 
 def certificate_identity(certificate: x509.Certificate) -> Identity | None:
     """Return the one identity of a certificate, None when it has none or several."""
+    # Here and below, not above: it would cost an agent that only holds a stream 8 MB.
+    from cryptography import x509
+
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -66,6 +70,8 @@ def certificate_identity(certificate: x509.Certificate) -> Identity | None:
 
 def public_key_pin(certificate: x509.Certificate) -> str:
     """Return the SHA-256 of the certificate's public key (SubjectPublicKeyInfo, DER), hex."""
+    from cryptography.hazmat.primitives import serialization
+
     key = certificate.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

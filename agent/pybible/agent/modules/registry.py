@@ -1,0 +1,36 @@
+"""registry: the native modules, an explicit list. A module's file is imported when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from pybible.agent.modules.api import Module
+
+_FILES = {
+    "command": "command",
+    "copy": "copy",
+    "fetch": "fetch",
+    "file": "file",
+    "lineinfile": "lineinfile",
+    "ping": "ping",
+    "raw": "raw",
+    "setup": "setup",
+    "shell": "shell",
+    "slurp": "slurp",
+    "stat": "stat",
+    "template": "copy",
+}
+
+NAMES: tuple[str, ...] = tuple(_FILES)
+
+
+@cache
+def find(name: str) -> Module[Any] | None:
+    """Return the module of that short name, None when there is none."""
+    file = _FILES.get(name)
+    if file is None:
+        return None
+    module: Module[Any] = import_module(f"pybible.agent.modules.{file}").MODULE
+    return module

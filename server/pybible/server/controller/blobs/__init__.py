@@ -1,1 +1,1 @@
-"""blobs: part of pybible.server."""
+"""blobs: contents by their sha256, as files in the state folder."""

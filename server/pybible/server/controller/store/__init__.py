@@ -1,1 +1,1 @@
-"""store: part of pybible.server."""
+"""store: what the controller remembers, in SQL: agents, certificates, tokens, runs."""

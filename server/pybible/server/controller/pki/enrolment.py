@@ -1,0 +1,269 @@
+"""enrolment: join tokens, and what they are exchanged for."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fnmatch import fnmatchcase
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Connection
+
+from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.server.controller.pki.authority import (
+    Authority,
+    CertificateRequestRefused,
+    Issued,
+    load_request,
+)
+from pybible.server.controller.store import agents, certificates, tokens
+from pybible.server.controller.store.agents import AgentRecord
+from pybible.server.controller.store.certificates import CertificateRecord
+from pybible.server.controller.store.database import Database
+from pybible.server.controller.store.tokens import TokenRecord
+from pybible.wire.errors import AccessDenied, UsageError
+from pybible.wire.identity import Identity, Role
+
+DEFAULT_TTL = 3600.0
+# A year. A token that is good for longer is a password.
+LONGEST_TTL = 366 * 86400.0
+LABEL_LIMIT = 64
+
+_name = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,252}")
+# Words that a playbook's `hosts:` understands as something else.
+_reserved = frozenset({"all", "ungrouped", "localhost"})
+
+
+class EnrolmentRefused(AccessDenied):
+    """No certificate is given; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """What an operator asks of a token. `ttl` in seconds, None for the default."""
+
+    ttl: float | None = None
+    uses: int = 1
+    name_pattern: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    role: Role = Role.AGENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentRequest:
+    """What a host, or an operator's machine, asks with. `csr` PEM; `name` may be empty."""
+
+    secret: str
+    csr: bytes
+    name: str = ""
+    hostname: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """What it got: a certificate (PEM) and the name that is bound to it."""
+
+    identity: Identity
+    name: str
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long certificates live, and tokens for which nothing else was asked."""
+
+    agent: timedelta = timedelta(days=7)
+    operator: timedelta = timedelta(days=30)
+    token: timedelta = timedelta(seconds=DEFAULT_TTL)
+
+
+class Enrolment:
+    """Gives out tokens and certificates, and takes them back."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        authority: Authority,
+        allowed: AllowedSerials,
+        lifetimes: Lifetimes | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._authority = authority
+        self._allowed = allowed
+        self._lifetimes = lifetimes or Lifetimes()
+        self._now = now
+
+    async def create_token(self, request: TokenRequest) -> tuple[str, TokenRecord]:
+        """Return the secret of a new token, and its record. UsageError for a request that can't be met."""
+        ttl = self._lifetimes.token.total_seconds() if request.ttl is None else request.ttl
+        if not 0 < ttl <= LONGEST_TTL:
+            raise UsageError(f"a token's time to live must be more than 0 and at most {LONGEST_TTL:.0f} seconds")
+        if request.uses < 1:
+            raise UsageError("a token must be good for at least one use")
+        if request.role not in {Role.AGENT, Role.OPERATOR}:
+            raise UsageError(f"a token can't make a {request.role}", hint="Roles are agent and operator.")
+        if len(request.labels) > LABEL_LIMIT:
+            raise UsageError(f"at most {LABEL_LIMIT} labels")
+        if request.name_pattern and not _is_pattern(request.name_pattern):
+            check_name(request.name_pattern)
+        secret = secrets.token_urlsafe(32)
+        created = self._now()
+        record = TokenRecord(
+            token_id=str(uuid.uuid4()),
+            secret_sha256=_hash(secret),
+            created=created,
+            expires=created + ttl,
+            uses_left=request.uses,
+            role=request.role,
+            name_pattern=request.name_pattern,
+            labels=dict(request.labels),
+        )
+        await self._database.write(lambda connection: tokens.add(connection, record))
+        return secret, record
+
+    async def enrol(self, request: EnrolmentRequest) -> Enrolled:
+        """Exchange a token for a certificate. EnrolmentRefused when it can't be, and then the token keeps its use."""
+        if not request.secret:
+            raise EnrolmentRefused(
+                "a join token is needed", hint="An operator makes one with `pybible-ctl token create`."
+            )
+        key = _requested_key(request.csr)
+        enrolled, record = await self._database.write(lambda connection: self._enrol(connection, request, key))
+        self._allowed.allow(record)
+        return enrolled
+
+    async def renew(self, identity: Identity, csr: bytes) -> bytes:
+        """Return a new certificate (PEM) for an identity that has shown a valid one. EnrolmentRefused for a bad `csr`.
+
+        The old certificate stays valid until its end: the stream that uses it is handed over first.
+        """
+        key = _requested_key(csr)
+        issued, record = self._issue(identity, key)
+
+        def work(connection: Connection) -> None:
+            if identity.role is Role.AGENT and agents.find(connection, identity.id) is None:
+                raise EnrolmentRefused("this agent was removed")
+            certificates.add(connection, record)
+
+        await self._database.write(work)
+        self._allowed.allow(record)
+        return issued.pem
+
+    async def remove_agent(self, name_or_id: str) -> AgentRecord | None:
+        """Revoke an agent's certificates and forget its name. Return what it was, None when nobody has that name."""
+
+        def work(connection: Connection) -> AgentRecord | None:
+            agent = agents.find(connection, name_or_id)
+            if agent is not None:
+                certificates.revoke(connection, Identity(Role.AGENT, agent.agent_id), self._now())
+                agents.remove(connection, agent.agent_id)
+            return agent
+
+        agent = await self._database.write(work)
+        if agent is not None:
+            self._allowed.revoke(Identity(Role.AGENT, agent.agent_id))
+        return agent
+
+    def _enrol(
+        self, connection: Connection, request: EnrolmentRequest, key: ec.EllipticCurvePublicKey
+    ) -> tuple[Enrolled, CertificateRecord]:
+        """Do it all in one transaction: an exception gives the token its use back."""
+        token = self._take_token(connection, request.secret)
+        name = bound_name(asked=request.name, hostname=request.hostname, pattern=token.name_pattern)
+        identity = Identity(token.role, name)
+        if token.role is Role.AGENT:
+            identity = Identity(Role.AGENT, str(uuid.uuid4()))
+            self._add_agent(connection, identity.id, name=name, request=request, token=token)
+        issued, record = self._issue(identity, key)
+        certificates.add(connection, record)
+        return Enrolled(identity=identity, name=name, certificate=issued.pem), record
+
+    def _take_token(self, connection: Connection, secret: str) -> TokenRecord:
+        token = tokens.find_by_secret(connection, _hash(secret))
+        if token is None:
+            raise EnrolmentRefused("this controller does not know that join token")
+        if token.revoked:
+            raise EnrolmentRefused("the join token was revoked")
+        if token.expires <= self._now():
+            raise EnrolmentRefused("the join token has expired")
+        if not tokens.use(connection, token.token_id, self._now()):
+            raise EnrolmentRefused("the join token has been used up")
+        return token
+
+    def _add_agent(
+        self, connection: Connection, agent_id: str, *, name: str, request: EnrolmentRequest, token: TokenRecord
+    ) -> None:
+        taken = agents.find(connection, name)
+        if taken is not None:
+            raise EnrolmentRefused(
+                f"the name {name} belongs to another agent",
+                hint=f"Join with another --name, or give it up first: pybible-ctl agents remove {name}",
+            )
+        agents.add(
+            connection,
+            AgentRecord(
+                agent_id=agent_id,
+                name=name,
+                hostname=request.hostname[:253],
+                version=request.version[:64],
+                labels=token.labels,
+                enrolled=self._now(),
+            ),
+        )
+
+    def _issue(self, identity: Identity, key: ec.EllipticCurvePublicKey) -> tuple[Issued, CertificateRecord]:
+        lifetime = self._lifetimes.operator if identity.role is Role.OPERATOR else self._lifetimes.agent
+        issued = self._authority.issue(identity, key, lifetime)
+        record = CertificateRecord(
+            serial=issued.serial, identity=identity, issued=issued.issued, expires=issued.expires
+        )
+        return issued, record
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it can be an inventory name, else raise EnrolmentRefused."""
+    if not _name.fullmatch(name):
+        raise EnrolmentRefused(
+            f"{name[:80]!r} can't be a host's name: letters, digits, dots, hyphens and underscores, at most 253"
+        )
+    if name in _reserved:
+        raise EnrolmentRefused(
+            f"{name} can't be an agent's name: in a playbook it means something else", hint="Join with --name NAME."
+        )
+    return name
+
+
+def bound_name(*, asked: str, hostname: str, pattern: str) -> str:
+    """Return the name to bind: the one asked for, else the token's own, else what the host calls itself.
+
+    Raises EnrolmentRefused for one that the token's pattern does not allow.
+    """
+    fixed = pattern if pattern and not _is_pattern(pattern) else ""
+    name = check_name(asked or fixed or hostname)
+    if pattern and not fnmatchcase(name, pattern):
+        raise EnrolmentRefused(f"the join token is not for the name {name}, but for {pattern}")
+    return name
+
+
+def _is_pattern(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def _requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        return load_request(csr)
+    except CertificateRequestRefused as error:
+        raise EnrolmentRefused(str(error)) from error
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

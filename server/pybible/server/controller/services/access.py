@@ -1,0 +1,133 @@
+"""access: who calls, and what that caller may call. One table; what is not in it is denied."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Never, Protocol
+
+import grpc
+from cryptography import x509
+
+from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.wire.identity import Identity, Role, certificate_identity
+
+_AGENT = frozenset({Role.AGENT})
+_OPERATOR = frozenset({Role.OPERATOR})
+_BOTH = frozenset({Role.AGENT, Role.OPERATOR})
+# The enrolment port takes callers without a certificate, and serves this one service.
+_ANYONE = frozenset({None})
+
+ACCESS: Mapping[str, frozenset[Role | None]] = MappingProxyType(
+    {
+        "pybible.v1.AgentService/Attach": _AGENT,
+        "pybible.v1.AgentService/RenewCertificate": _AGENT,
+        "pybible.v1.BlobService/FindMissing": _BOTH,
+        "pybible.v1.BlobService/Put": _BOTH,
+        "pybible.v1.BlobService/Get": _BOTH,
+        "pybible.v1.EnrollmentService/GetAuthority": _ANYONE,
+        "pybible.v1.EnrollmentService/Enroll": _ANYONE,
+        "pybible.v1.EnrollmentService/PollEnrollment": _ANYONE,
+        "pybible.v1.FleetService/ListAgents": _OPERATOR,
+        "pybible.v1.FleetService/GetAgent": _OPERATOR,
+        "pybible.v1.FleetService/RemoveAgent": _OPERATOR,
+        "pybible.v1.FleetService/CreateToken": _OPERATOR,
+        "pybible.v1.FleetService/ListTokens": _OPERATOR,
+        "pybible.v1.FleetService/RevokeToken": _OPERATOR,
+        "pybible.v1.FleetService/GetController": _OPERATOR,
+        "pybible.v1.RunService/Execute": _OPERATOR,
+        "pybible.v1.RunService/WatchRun": _OPERATOR,
+        "pybible.v1.RunService/ListRuns": _OPERATOR,
+        "pybible.v1.RunService/GetRun": _OPERATOR,
+        "pybible.v1.RunService/CancelRun": _OPERATOR,
+        "grpc.health.v1.Health/Check": _BOTH,
+        "grpc.health.v1.Health/List": _BOTH,
+        "grpc.health.v1.Health/Watch": _BOTH,
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPERATOR,
+    }
+)
+
+# What an operator on the controller's own socket is called.
+LOCAL_OPERATOR = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls. `serial` is None on the operators' socket, where the file's permissions are the credentials."""
+
+    identity: Identity
+    address: str
+    serial: int | None = None
+
+
+class Context(Protocol):
+    """What of grpc.aio's ServicerContext is needed here, whatever the messages of its call are."""
+
+    def peer(self) -> str:
+        """Return where the call comes from."""
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """Return what TLS knows of the caller."""
+
+    def abort(self, code: grpc.StatusCode, details: str = ...) -> Coroutine[object, object, Never]:
+        """End the call with a status."""
+
+
+class Unauthenticated(Exception):
+    """Nobody knows who calls; the text says why."""
+
+
+class Access:
+    """Answers for every rpc of the ports of one controller."""
+
+    def __init__(self, allowed: AllowedSerials, *, now: Callable[[], float] = time.time) -> None:
+        self._allowed = allowed
+        self._now = now
+
+    def caller(self, context: Context) -> Caller:
+        """Return who calls, by the certificate of the connection or by the socket. Unauthenticated when unknown."""
+        peer = context.peer()
+        certificates = list(context.auth_context().get("x509_pem_cert", ()))
+        if certificates:
+            return self._holder(certificates[0], peer)
+        if peer.startswith("unix:"):
+            return Caller(identity=Identity(Role.OPERATOR, LOCAL_OPERATOR), address="unix")
+        raise Unauthenticated("this call needs a certificate of this controller's authority")
+
+    async def require(self, context: Context, method: str) -> Caller:
+        """Return the caller if it may call `method` ("pybible.v1.Service/Method"), else abort the call."""
+        try:
+            caller = self.caller(context)
+        except Unauthenticated as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        roles = ACCESS.get(method, frozenset[Role | None]())
+        if caller.identity.role not in roles:
+            await context.abort(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"{_article(caller.identity.role)} certificate may not call {method}",
+            )
+        return caller
+
+    def _holder(self, pem: bytes, peer: str) -> Caller:
+        certificate = x509.load_pem_x509_certificate(pem)
+        identity = certificate_identity(certificate)
+        if identity is None:
+            raise Unauthenticated("the certificate names no pybible identity")
+        record = self._allowed.find(certificate.serial_number)
+        if record is None or record.identity != identity:
+            raise Unauthenticated(f"the certificate of {identity.uri} is revoked, or was never issued here")
+        # The connection may be older than the certificate's last day.
+        if record.expires <= self._now():
+            raise Unauthenticated(f"the certificate of {identity.uri} has expired")
+        return Caller(identity=identity, address=_host_and_port(peer), serial=certificate.serial_number)
+
+
+def _article(role: Role) -> str:
+    return f"an {role}" if role[0] in "aeiou" else f"a {role}"
+
+
+def _host_and_port(peer: str) -> str:
+    """Return gRPC's `ipv4:127.0.0.1:4000` or `ipv6:%5B::1%5D:4000` as an operator would write it."""
+    return peer.partition(":")[2].replace("%5B", "[").replace("%5D", "]")

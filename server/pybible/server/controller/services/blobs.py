@@ -1,0 +1,92 @@
+"""blobs: BlobService, for agents and operators alike: whoever knows a content's sum may have the content."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import grpc.aio
+
+from pybible.server.controller.blobs.content import BlobMissing, BlobRead, BlobRefused, BlobStore
+from pybible.server.controller.services.access import Access
+from pybible.v1 import blob_pb2, blob_pb2_grpc
+from pybible.wire.channel import BLOB_CHUNK_BYTES
+
+_SUMS_AT_ONCE = 10_000
+
+
+class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
+    """Carries contents in chunks; each file operation runs in a thread."""
+
+    def __init__(self, *, access: Access, blobs: BlobStore) -> None:
+        self._access = access
+        self._blobs = blobs
+
+    async def FindMissing(
+        self,
+        request: blob_pb2.FindMissingRequest,
+        context: grpc.aio.ServicerContext[blob_pb2.FindMissingRequest, blob_pb2.FindMissingResponse],
+    ) -> blob_pb2.FindMissingResponse:
+        """Say which blobs are not here."""
+        await self._access.require(context, "pybible.v1.BlobService/FindMissing")
+        if len(request.sha256) > _SUMS_AT_ONCE:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"at most {_SUMS_AT_ONCE} sums at once")
+        try:
+            missing = await asyncio.to_thread(self._blobs.missing, list(request.sha256))
+        except BlobRefused as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return blob_pb2.FindMissingResponse(sha256=missing)
+
+    async def Put(
+        self,
+        request_iterator: AsyncIterator[blob_pb2.PutRequest],
+        context: grpc.aio.ServicerContext[blob_pb2.PutRequest, blob_pb2.PutResponse],
+    ) -> blob_pb2.PutResponse:
+        """Store one blob."""
+        await self._access.require(context, "pybible.v1.BlobService/Put")
+        try:
+            await self._receive(request_iterator)
+        except BlobRefused as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except OSError as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the blob can't be stored: {error.strerror}")
+        return blob_pb2.PutResponse()
+
+    async def Get(  # type: ignore[override]  # written with context.write: a generator would need no await
+        self,
+        request: blob_pb2.GetRequest,
+        context: grpc.aio.ServicerContext[blob_pb2.GetRequest, blob_pb2.GetResponse],
+    ) -> None:
+        """Send one blob, from an offset on."""
+        await self._access.require(context, "pybible.v1.BlobService/Get")
+        try:
+            blob = await asyncio.to_thread(self._blobs.open, request.sha256, request.offset)
+        except BlobMissing as error:
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+        except BlobRefused as error:
+            await context.abort(grpc.StatusCode.OUT_OF_RANGE, str(error))
+        try:
+            await _send(blob, context)
+        finally:
+            blob.close()
+
+    async def _receive(self, requests: AsyncIterator[blob_pb2.PutRequest]) -> None:
+        first = await anext(requests, None)
+        if first is None:
+            raise BlobRefused("the first message must name the blob")
+        with self._blobs.begin(first.sha256, first.size) as blob:
+            await asyncio.to_thread(blob.write, first.data)
+            async for request in requests:
+                await asyncio.to_thread(blob.write, request.data)
+            await asyncio.to_thread(blob.commit)
+
+
+async def _send(
+    blob: BlobRead, context: grpc.aio.ServicerContext[blob_pb2.GetRequest, blob_pb2.GetResponse]
+) -> None:
+    first = True
+    # The first message is sent even for an empty rest: it carries the size.
+    while (data := await asyncio.to_thread(blob.read, BLOB_CHUNK_BYTES)) or first:
+        await context.write(blob_pb2.GetResponse(size=blob.size if first else 0, data=data))
+        first = False

@@ -1,0 +1,117 @@
+"""enrollment: EnrollmentService, the one thing that a caller without a certificate may reach."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Never
+
+import grpc
+import grpc.aio
+
+from pybible.server.controller.pki.authority import Authority
+from pybible.server.controller.pki.enrolment import Enrolment, EnrolmentRefused, EnrolmentRequest
+from pybible.server.controller.services.access import Context
+from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
+
+_SECRET_CHARACTERS = 512
+_ADDRESSES = 4096
+
+
+class RateLimit:
+    """A bucket for each address: `burst` at once, then `rate` a second. A refused caller costs more than one."""
+
+    def __init__(self, *, rate: float = 20.0, burst: float = 200.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._now = now
+        # Address -> (what is left, when that was counted), the longest unused first.
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, address: str, cost: float = 1.0) -> bool:
+        """Take `cost` from an address's bucket. False, and nothing taken, when there is nothing left in it."""
+        now = self._now()
+        left, counted = self._buckets.pop(address, (self._burst, now))
+        left = min(self._burst, left + (now - counted) * self._rate)
+        allowed = left >= 1.0
+        self._buckets[address] = (left - cost if allowed else left, now)
+        if len(self._buckets) > _ADDRESSES:
+            self._buckets.popitem(last=False)
+        return allowed
+
+
+class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
+    """Answers on the enrolment port. `agent_address` is HOST:PORT of AgentService as hosts reach it."""
+
+    # A guess at a secret is hopeless; this only keeps a guesser from keeping the controller busy.
+    REFUSED_COST = 19.0
+
+    def __init__(
+        self, *, enrolment: Enrolment, authority: Authority, agent_address: str, limit: RateLimit | None = None
+    ) -> None:
+        self._enrolment = enrolment
+        self._authority = authority
+        self._agent_address = agent_address
+        self._limit = limit or RateLimit()
+
+    async def GetAuthority(
+        self,
+        request: enrollment_pb2.GetAuthorityRequest,
+        context: grpc.aio.ServicerContext[enrollment_pb2.GetAuthorityRequest, enrollment_pb2.GetAuthorityResponse],
+    ) -> enrollment_pb2.GetAuthorityResponse:
+        """Return the CA certificate."""
+        if not self._limit.take(_address(context.peer())):
+            await _abort_limited(context)
+        return enrollment_pb2.GetAuthorityResponse(authority=self._authority.certificate_pem)
+
+    async def Enroll(
+        self,
+        request: enrollment_pb2.EnrollRequest,
+        context: grpc.aio.ServicerContext[enrollment_pb2.EnrollRequest, enrollment_pb2.EnrollResponse],
+    ) -> enrollment_pb2.EnrollResponse:
+        """Exchange a join token for a certificate."""
+        address = _address(context.peer())
+        if not self._limit.take(address):
+            await _abort_limited(context)
+        try:
+            enrolled = await self._enrolment.enrol(
+                EnrolmentRequest(
+                    secret=request.token[:_SECRET_CHARACTERS],
+                    csr=request.csr,
+                    name=request.name,
+                    hostname=request.hostname,
+                    version=request.version,
+                )
+            )
+        except EnrolmentRefused as error:
+            self._limit.take(address, self.REFUSED_COST)
+            return enrollment_pb2.EnrollResponse(state=enrollment_pb2.EnrollResponse.STATE_DENIED, message=str(error))
+        return enrollment_pb2.EnrollResponse(
+            state=enrollment_pb2.EnrollResponse.STATE_ISSUED,
+            certificate=enrolled.certificate,
+            authority=self._authority.certificate_pem,
+            name=enrolled.name,
+            agent_address=self._agent_address,
+        )
+
+    async def PollEnrollment(
+        self,
+        request: enrollment_pb2.PollEnrollmentRequest,
+        context: grpc.aio.ServicerContext[enrollment_pb2.PollEnrollmentRequest, enrollment_pb2.EnrollResponse],
+    ) -> enrollment_pb2.EnrollResponse:
+        """Say that nothing waits: every enrolment is decided at once, by its token."""
+        if not self._limit.take(_address(context.peer())):
+            await _abort_limited(context)
+        return await context.abort(
+            grpc.StatusCode.NOT_FOUND, "no enrolment waits under that id: this controller enrols by join token only"
+        )
+
+
+async def _abort_limited(context: Context) -> Never:
+    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many enrolment requests from this address")
+
+
+def _address(peer: str) -> str:
+    """Return the address of gRPC's `ipv4:127.0.0.1:4000`, without the port."""
+    return peer.rpartition(":")[0]

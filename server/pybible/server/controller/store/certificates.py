@@ -1,0 +1,67 @@
+"""certificates: the serial numbers that were issued. What is not here, or is revoked, is not let in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from pybible.server.controller.store.schema import certificates
+from pybible.wire.identity import Identity, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRecord:
+    """An issued certificate. Moments in seconds since the epoch."""
+
+    serial: int
+    identity: Identity
+    issued: float
+    expires: float
+    revoked: float | None = None
+
+
+def add(connection: Connection, record: CertificateRecord) -> None:
+    """Store a certificate that was issued."""
+    connection.execute(
+        insert(certificates).values(
+            serial=str(record.serial),
+            role=str(record.identity.role),
+            subject=record.identity.id,
+            issued=record.issued,
+            expires=record.expires,
+            revoked=record.revoked,
+        )
+    )
+
+
+def live(connection: Connection, moment: float) -> list[CertificateRecord]:
+    """Return the certificates that are neither revoked nor expired."""
+    query = select(certificates).where(certificates.c.revoked.is_(None), certificates.c.expires > moment)
+    return [
+        CertificateRecord(
+            serial=int(row.serial),
+            identity=Identity(Role(row.role), row.subject),
+            issued=row.issued,
+            expires=row.expires,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def revoke(connection: Connection, identity: Identity, moment: float) -> list[int]:
+    """Revoke every certificate of `identity` and return their serial numbers."""
+    query = select(certificates.c.serial).where(
+        certificates.c.role == str(identity.role),
+        certificates.c.subject == identity.id,
+        certificates.c.revoked.is_(None),
+    )
+    serials: Iterable[str] = list(connection.execute(query).scalars())
+    connection.execute(update(certificates).where(certificates.c.serial.in_(serials)).values(revoked=moment))
+    return [int(serial) for serial in serials]
+
+
+def forget_expired(connection: Connection, before: float) -> int:
+    """Drop what expired before that moment: it is refused by its date anyway. Return how many rows went."""
+    return connection.execute(delete(certificates).where(certificates.c.expires < before)).rowcount

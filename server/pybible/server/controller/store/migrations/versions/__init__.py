@@ -1,0 +1,1 @@
+"""versions: one migration a file, in the order of their numbers."""

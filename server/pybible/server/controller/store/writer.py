@@ -1,0 +1,145 @@
+"""writer: the one place where the store is written to. Many works, one commit.
+
+Works are functions of a connection. They wait in a queue; a thread of its own takes all that wait, runs each inside a
+savepoint, commits once and resolves their futures. When a future resolves with a value, the work is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from pybible.wire.errors import PybibleError
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH_WORKS = 1000
+QUEUE_WORKS = 20_000
+
+
+class WriterClosed(PybibleError):
+    """The store takes no more writes: the controller is stopping."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome(Generic[T]):
+    value: T | None
+    error: BaseException | None
+
+
+class _Pending(Generic[T]):
+    """A work that waits, and whoever waits for it."""
+
+    __slots__ = ("_future", "_outcome", "_work")
+
+    def __init__(self, work: Callable[[Connection], T], future: asyncio.Future[T]) -> None:
+        self._work = work
+        self._future = future
+        self._outcome: _Outcome[T] | None = None
+
+    def run(self, connection: Connection) -> None:
+        """Do the work. In the writer's thread."""
+        try:
+            with connection.begin_nested():
+                self._outcome = _Outcome(self._work(connection), None)
+        except Exception as error:  # whoever waits for this work gets it; the others of the batch go on
+            self._outcome = _Outcome(None, error)
+
+    def fail(self, error: BaseException) -> None:
+        """Say that nothing of it is durable."""
+        self._outcome = _Outcome(None, error)
+
+    def resolve(self) -> None:
+        """Wake whoever waits. In the loop's thread."""
+        outcome = self._outcome
+        if outcome is None or self._future.done():
+            return
+        if outcome.error is not None:
+            self._future.set_exception(outcome.error)
+        else:
+            self._future.set_result(outcome.value)  # type: ignore[arg-type]  # T may itself be optional
+
+
+class Writer:
+    """Runs works in the order in which they were submitted. Made and used inside a running loop."""
+
+    def __init__(self, engine: Engine, *, queue_works: int = QUEUE_WORKS, batch_works: int = BATCH_WORKS) -> None:
+        self._engine = engine.execution_options(writes=True)
+        self._loop = asyncio.get_running_loop()
+        self._queue_works = queue_works
+        self._batch_works = batch_works
+        self._waiting: deque[_Pending[object]] = deque()
+        self._changed = threading.Condition()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closing = False
+        self.commits = 0
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Queue `work` and return a future for its value. Never waits: what must not be lost is never refused.
+
+        Whoever can wait awaits `room()` before. An exception of `work` is the future's, and undoes that work alone.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        pending = _Pending(work, future)
+        with self._changed:
+            if self._closing:
+                raise WriterClosed("the controller is stopping")
+            self._waiting.append(pending)  # type: ignore[arg-type]  # each pending resolves its own type
+            if len(self._waiting) >= self._queue_works:
+                self._room.clear()
+            self._changed.notify()
+        return future
+
+    async def room(self) -> None:
+        """Wait until the queue is shorter than its bound."""
+        await self._room.wait()
+
+    async def close(self) -> None:
+        """Write what waits, then stop. Nothing can be submitted from now on."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        # The thread's last wake-ups are in the loop's queue before the one that ends this.
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            self._write(batch)
+            self._loop.call_soon_threadsafe(self._resolve, batch)
+
+    def _next_batch(self) -> list[_Pending[object]]:
+        """Return what waits, at least one; nothing only at the end."""
+        with self._changed:
+            while not self._waiting and not self._closing:
+                self._changed.wait()
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_works))]
+
+    def _write(self, batch: list[_Pending[object]]) -> None:
+        try:
+            with self._engine.begin() as connection:
+                for pending in batch:
+                    pending.run(connection)
+            self.commits += 1
+        except Exception as error:  # the disk is full, the database is gone: nothing of the batch is durable
+            log.exception("store write failed", extra=fields(works=len(batch)))
+            for pending in batch:
+                pending.fail(error)
+
+    def _resolve(self, batch: list[_Pending[object]]) -> None:
+        if len(self._waiting) < self._queue_works:
+            self._room.set()
+        for pending in batch:
+            pending.resolve()

@@ -1,1 +1,1 @@
-"""report: part of pybible.server."""
+"""report: events of a run as something to read: Ansible's screen, its one-line screen, JSON, live progress."""

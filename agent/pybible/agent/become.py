@@ -1,0 +1,60 @@
+"""become: from whom a task is to run as, to the command that starts a worker for it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import sys
+from dataclasses import dataclass
+
+from pybible.wire.tasks import Become
+
+_WORKER = (sys.executable, "-P", "-m", "pybible.agent.worker")
+_SUDO_FLAGS = "-H -S -n"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """As whom a worker runs, and how it comes to be so. Tasks of equal identity share workers."""
+
+    user: str = ""
+    command: tuple[str, ...] = _WORKER
+    # With what its processes can be signalled, when the agent itself may not.
+    kill: tuple[str, ...] = ()
+
+
+OWN = WorkerIdentity()
+
+
+class BecomeError(Exception):
+    """The way to another user that was asked for does not exist here."""
+
+
+def identity_of(become: Become | None) -> WorkerIdentity:
+    """Return the identity for a task. Root needs no program to become somebody; anybody else needs sudo."""
+    if become is None or _is_own(become.user):
+        return OWN
+    if os.geteuid() == 0:
+        return WorkerIdentity(become.user, (*_WORKER, become.user))
+    if become.method not in ("", "sudo"):
+        raise BecomeError(
+            f"this agent does not run as root and becomes other users by sudo; become_method {become.method!r} "
+            "is not available"
+        )
+    flags = shlex.split(become.flags or _SUDO_FLAGS)
+    if "-n" not in flags and "--non-interactive" not in flags:
+        flags.append("-n")
+    sudo = (become.executable or "sudo", *flags, "-u", become.user)
+    return WorkerIdentity(become.user, (*sudo, *_WORKER), (*sudo, "kill", "-KILL"))
+
+
+def _is_own(user: str) -> bool:
+    if not user:
+        return True
+    if user.isdigit():
+        return int(user) == os.geteuid()
+    try:
+        return pwd.getpwnam(user).pw_uid == os.geteuid()
+    except KeyError:
+        return False

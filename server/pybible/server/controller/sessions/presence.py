@@ -1,0 +1,223 @@
+"""presence: one agent as the controller knows it, for as long as the controller runs: its machine, timer and stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pybible.server.controller.sessions.attempts import Attempt, Verdict, internal_error
+from pybible.server.controller.sessions.instructions import (
+    Close,
+    CloseStream,
+    End,
+    Instruction,
+    SendCancel,
+    SendDispatch,
+    SessionState,
+)
+from pybible.server.controller.sessions.settings import SessionSettings
+from pybible.server.controller.sessions.state import SessionMachine
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+
+
+class Stream(Protocol):
+    """A live stream of the agent, as far as its presence needs one. Nothing here waits."""
+
+    def send_dispatch(self, attempt: Attempt) -> None:
+        """Queue a Dispatch."""
+
+    def send_cancel(self, attempt_id: str) -> None:
+        """Queue a Cancel."""
+
+    def end(self, why: Close) -> None:
+        """Say why, and end the stream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDetails:
+    """What the agent's last Hello said of itself."""
+
+    hostname: str = ""
+    version: str = ""
+    boot_id: str = ""
+    modules: tuple[str, ...] = ()
+    address: str = ""
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStatus:
+    """A view of an agent at one moment, for listings. `since` in seconds since the epoch."""
+
+    agent_id: str
+    name: str
+    state: SessionState
+    since: float
+    incarnation: str
+    slots: int
+    running: int
+    load: float
+    details: AgentDetails
+
+
+class AgentPresence:
+    """Joins the session machine of one agent with the world: carries out its instructions and keeps its timer."""
+
+    def __init__(self, agent_id: str, *, settings: SessionSettings, clock: Clock) -> None:
+        self.agent_id = agent_id
+        self.name = ""
+        self.machine = SessionMachine(settings=settings)
+        self.details = AgentDetails()
+        self.load = 0.0
+        self._clock = clock
+        self._state = self.machine.state
+        self._since = time.time()
+        self._streams: dict[int, Stream] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = float("inf")
+
+    @property
+    def status(self) -> AgentStatus:
+        """The agent as it is now."""
+        machine = self.machine
+        return AgentStatus(
+            agent_id=self.agent_id,
+            name=self.name,
+            state=machine.state,
+            since=self._since,
+            incarnation=machine.incarnation,
+            slots=machine.slots,
+            running=len(machine.out),
+            load=self.load,
+            details=self.details,
+        )
+
+    @property
+    def attached(self) -> bool:
+        """Whether it has a live session."""
+        return self.machine.state in {SessionState.READY, SessionState.DRAINING}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is out, and no stream is open."""
+        return not (self.machine.stream or self.machine.out or self.machine.held)
+
+    def add_stream(self, number: int, stream: Stream) -> None:
+        """Make a stream known, before its attach."""
+        self._streams[number] = stream
+
+    def remove_stream(self, number: int, *, goodbye: bool) -> None:
+        """A stream is over."""
+        if self._streams.pop(number, None) is not None:
+            self.perform(self.machine.stream_ended(number, now=self._clock(), goodbye=goodbye))
+
+    def dispatch(self, attempt: Attempt) -> None:
+        """Send an attempt, hold it, or end it."""
+        now = self._clock()
+        instructions = self.machine.dispatch(attempt, now=now)
+        if attempt.wait_until < self._due:
+            self._arm(attempt.wait_until)
+        self._carry_out(instructions)
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Ask for the end of an attempt."""
+        self._carry_out(self.machine.cancel(attempt))
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Stop an attempt that has its verdict."""
+        self.perform(self.machine.abandon(attempt, now=self._clock()))
+
+    def refill(self) -> None:
+        """A slot of the agent is free."""
+        if self.machine.held:
+            self.perform(self.machine.refill(self._clock()))
+
+    def end_streams(self, why: Close) -> None:
+        """End every stream of this agent."""
+        for stream in list(self._streams.values()):
+            stream.end(why)
+
+    def perform(self, instructions: list[Instruction]) -> None:
+        """Carry out what the machine wants, after any event that may have changed its state or its times."""
+        if self.machine.state is not self._state:
+            self._note_state()
+        self._carry_out(instructions)
+        self._arm(self.machine.next_due())
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _carry_out(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case SendDispatch(attempt):
+                    self._send(attempt)
+                case End(attempt, verdict):
+                    self._end(attempt, verdict)
+                case SendCancel(attempt_id):
+                    stream = self._streams.get(self.machine.stream)
+                    if stream is not None:
+                        stream.send_cancel(attempt_id)
+                case CloseStream(number, why):
+                    stream = self._streams.get(number)
+                    if stream is not None:
+                        stream.end(why)
+
+    def _send(self, attempt: Attempt) -> None:
+        try:
+            self._streams[self.machine.stream].send_dispatch(attempt)
+            attempt.owner.dispatched(attempt)
+        except Exception as error:
+            log.exception("dispatch failed", extra=fields(attempt_id=attempt.id))
+            if self.machine.finish(attempt.id) is not None:
+                self._end(attempt, internal_error(error))
+
+    def _end(self, attempt: Attempt, verdict: Verdict) -> None:
+        try:
+            attempt.owner.ended(attempt, verdict)
+        except Exception:
+            log.exception("a run could not take a verdict", extra=fields(attempt_id=attempt.id))
+
+    def _note_state(self) -> None:
+        before, self._state = self._state, self.machine.state
+        self._since = time.time()
+        level = logging.WARNING if self._state in _NOTEWORTHY else logging.INFO
+        extra = fields(agent_id=self.agent_id, name=self.name, before=str(before), state=str(self._state))
+        log.log(level, "agent changed state", extra=extra)
+
+    def _arm(self, when: float) -> None:
+        """See to it that `tick` is called at `when` (on the loop's clock), or earlier."""
+        if self._timer is not None:
+            if when >= self._due:
+                return
+            self._timer.cancel()
+        self._due = when
+        if when == float("inf"):
+            self._timer = None
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, when - self._clock()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._due = float("inf")
+        now = self._clock()
+        # Most ticks only find that a deadline has moved on.
+        if self.machine.next_due() > now:
+            self._arm(self.machine.next_due())
+            return
+        self.perform(self.machine.tick(now))
+
+
+_NOTEWORTHY = frozenset({SessionState.SUSPECT, SessionState.LOST, SessionState.QUARANTINED})

@@ -1,0 +1,266 @@
+"""session: AgentSession, the only reader and the only writer of one agent's stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Protocol, TypeAlias
+
+import grpc.aio
+
+from pybible.server.controller.sessions.attempts import Attempt, internal_error
+from pybible.server.controller.sessions.inbound import Greeting, OutputMeter, read_rejected, read_result
+from pybible.server.controller.sessions.instructions import Close, Decision, Reconciled, SessionState
+from pybible.server.controller.sessions.outbox import Outbox, OutboxFull
+from pybible.server.controller.sessions.presence import AgentPresence, Clock
+from pybible.server.controller.sessions.settings import FACTS_BYTES, TEXT_LENGTH, SessionSettings
+from pybible.v1 import agent_pb2
+from pybible.wire.channel import INLINE_RESULT_BYTES, OUTPUT_CHUNK_BYTES, RESULT_BYTES
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
+
+AgentCall: TypeAlias = "grpc.aio.ServicerContext[agent_pb2.AgentMessage, agent_pb2.ControllerMessage]"
+
+# How long a stream may take to carry the last messages once it is to end.
+_LAST_WORDS = 2.0
+
+_DECISIONS = {
+    Decision.ADOPT: agent_pb2.Verdict.DECISION_ADOPT,
+    Decision.DROP: agent_pb2.Verdict.DECISION_DROP,
+    Decision.CANCEL: agent_pb2.Verdict.DECISION_CANCEL,
+}
+_DENIALS = {
+    Close.SUPERSEDED: (agent_pb2.Deny.CODE_SUPERSEDED, "a newer stream of this agent has taken over"),
+    Close.QUARANTINED: (agent_pb2.Deny.CODE_QUARANTINED, "two hosts use the identity of this agent"),
+    Close.SILENT: (agent_pb2.Deny.CODE_UNSPECIFIED, "the agent sent no heartbeat for too long"),
+    Close.REVOKED: (agent_pb2.Deny.CODE_REVOKED, "the agent was removed"),
+    Close.SHUTTING_DOWN: (agent_pb2.Deny.CODE_SHUTTING_DOWN, "the controller shuts down"),
+}
+
+
+class ResultLedger(Protocol):
+    """Makes results durable."""
+
+    def settle(self, attempt_id: str, *, late: bool, durable: Callable[[str], None]) -> None:
+        """Store what became of an attempt, then call `durable` with its id. `late`: it had its verdict already."""
+
+
+def deny(code: agent_pb2.Deny.Code.ValueType, message: str, *, retry_after: float = 0.0) -> agent_pb2.ControllerMessage:
+    """Return the message that refuses or ends a session."""
+    denial = agent_pb2.Deny(code=code, message=message)
+    if retry_after:
+        denial.retry_after.FromTimedelta(timedelta(seconds=retry_after))
+    return agent_pb2.ControllerMessage(deny=denial)
+
+
+class AgentSession:
+    """One accepted stream. `number` is unique in this controller's life."""
+
+    def __init__(
+        self, call: AgentCall, presence: AgentPresence, *, number: int, settings: SessionSettings, clock: Clock
+    ) -> None:
+        self.number = number
+        self.goodbye = False
+        self._call = call
+        self._presence = presence
+        self._machine = presence.machine
+        self._settings = settings
+        self._clock = clock
+        self._outbox = Outbox()
+        self._meter = OutputMeter()
+        self._epoch = 0
+        self._writer: asyncio.Task[None] | None = None
+        self._handlers: Mapping[str, Callable[[agent_pb2.AgentMessage], None]] = {
+            "accepted": self._accepted,
+            "rejected": self._rejected,
+            "started": self._started,
+            "output": self._output,
+            "result": self._result,
+            "heartbeat": self._heartbeat,
+            "facts_changed": self._facts_changed,
+            "draining": self._draining,
+            "goodbye": self._goodbye,
+        }
+        self.ledger: ResultLedger = _NoLedger()
+
+    # --- what the presence asks for
+
+    def send_dispatch(self, attempt: Attempt) -> None:
+        """Queue a Dispatch."""
+        message = agent_pb2.ControllerMessage()
+        dispatch = message.dispatch
+        dispatch.attempt_id = attempt.id
+        dispatch.epoch = self._epoch
+        dispatch.run_id = attempt.run_id
+        dispatch.task_id = attempt.task_id
+        if attempt.spec is not None:
+            dispatch.task.CopyFrom(attempt.spec)
+            attempt.output_left = attempt.spec.output_limit
+        self._put(message)
+
+    def send_cancel(self, attempt_id: str) -> None:
+        """Queue a Cancel."""
+        cancel = agent_pb2.Cancel(attempt_id=attempt_id)
+        cancel.grace.FromTimedelta(timedelta(seconds=self._settings.cancel_grace))
+        self._put(agent_pb2.ControllerMessage(cancel=cancel))
+
+    def end(self, why: Close) -> None:
+        """Say why, and end the stream."""
+        code, text = _DENIALS[why]
+        self.end_with(deny(code, text, retry_after=self._settings.quarantine if why is Close.QUARANTINED else 0.0))
+
+    def end_with(self, message: agent_pb2.ControllerMessage) -> None:
+        """Send a last message, and end the stream."""
+        self._put(message)
+        self._outbox.close()
+        if self._writer is not None:
+            asyncio.get_running_loop().call_later(_LAST_WORDS, self._writer.cancel)
+
+    # --- the stream
+
+    async def serve(self, greeting: Greeting, reconciled: Reconciled, epoch: int) -> None:
+        """Be the session until the stream ends. The Welcome goes out first."""
+        self._epoch = epoch
+        self._put(self._welcome(greeting, reconciled))
+        async with asyncio.TaskGroup() as group:
+            reader = group.create_task(self._read())
+            self._writer = group.create_task(self._write())
+            reader.add_done_callback(lambda _task: self._outbox.close())
+            self._writer.add_done_callback(lambda _task: reader.cancel())
+            self._presence.perform(reconciled.instructions)
+
+    async def refuse(self) -> None:
+        """Carry the last words of a session that never began."""
+        self._outbox.close()
+        async with asyncio.timeout(_LAST_WORDS):
+            await self._write()
+
+    def _welcome(self, greeting: Greeting, reconciled: Reconciled) -> agent_pb2.ControllerMessage:
+        welcome = agent_pb2.Welcome(
+            session_id=f"{self._presence.agent_id}/{self._epoch}",
+            epoch=self._epoch,
+            protocol=greeting.protocol,
+            name=self._presence.name,
+            limits=agent_pb2.Limits(
+                inline_result_bytes=INLINE_RESULT_BYTES,
+                output_chunk_bytes=OUTPUT_CHUNK_BYTES,
+                result_bytes=RESULT_BYTES,
+            ),
+        )
+        welcome.heartbeat_interval.FromTimedelta(timedelta(seconds=self._settings.heartbeat_interval))
+        welcome.lease.FromTimedelta(timedelta(seconds=self._settings.silence))
+        for attempt_id, decision in reconciled.verdicts:
+            welcome.verdicts.add(attempt_id=attempt_id, decision=_DECISIONS[decision])
+        return agent_pb2.ControllerMessage(welcome=welcome)
+
+    async def _read(self) -> None:
+        call, machine, handlers, clock = self._call, self._machine, self._handlers, self._clock
+        while True:
+            try:
+                message = await call.read()
+            except grpc.aio.UsageError:
+                return  # the call ended while nobody read
+            if not isinstance(message, agent_pb2.AgentMessage):
+                return  # the end of the stream
+            if machine.stream != self.number:
+                return  # superseded, or given up: what it still says comes again on the next stream
+            machine.heard_at = clock()
+            if machine.state is SessionState.SUSPECT:
+                self._presence.perform(machine.awake(machine.heard_at))
+            kind = message.WhichOneof("message")
+            handler = handlers.get(kind or "")
+            if handler is None:
+                continue  # a Hello in the middle, or something newer than us
+            try:
+                handler(message)
+            except Exception as error:
+                self._broken(kind or "", message, error)
+
+    async def _write(self) -> None:
+        call, outbox = self._call, self._outbox
+        while (message := await outbox.take()) is not None:
+            try:
+                await call.write(message)
+            except (grpc.aio.UsageError, grpc.aio.AbortError, grpc.RpcError, asyncio.InvalidStateError):
+                return  # the call is over; the reader learns it too
+
+    def _put(self, message: agent_pb2.ControllerMessage) -> None:
+        try:
+            self._outbox.put(message)
+        except OutboxFull:
+            log.warning("agent does not read, stream ended", extra=fields(agent_id=self._presence.agent_id))
+            if self._writer is not None:
+                self._writer.cancel()
+
+    # --- what the agent says
+
+    def _accepted(self, message: agent_pb2.AgentMessage) -> None:
+        attempt = self._machine.accepted(message.accepted.attempt_id)
+        if attempt is not None:
+            attempt.owner.progressed(attempt)
+
+    def _started(self, message: agent_pb2.AgentMessage) -> None:
+        attempt = self._machine.started(message.started.attempt_id)
+        if attempt is not None:
+            attempt.owner.progressed(attempt)
+
+    def _rejected(self, message: agent_pb2.AgentMessage) -> None:
+        attempt = self._machine.finish(message.rejected.attempt_id)
+        if attempt is not None:
+            attempt.owner.ended(attempt, read_rejected(attempt, message.rejected))
+            self._presence.refill()
+
+    def _output(self, message: agent_pb2.AgentMessage) -> None:
+        attempt = self._machine.out.get(message.output.attempt_id)
+        if attempt is None:
+            return
+        output = self._meter.pass_on(attempt, message.output, self._machine.heard_at)
+        if output is not None:
+            attempt.owner.output(attempt, output)
+
+    def _result(self, message: agent_pb2.AgentMessage) -> None:
+        result = message.result
+        attempt_id = result.attempt_id
+        if len(attempt_id) > TEXT_LENGTH:
+            return
+        attempt = self._machine.finish(attempt_id)
+        if attempt is not None:
+            attempt.owner.ended(attempt, read_result(result))
+            self._presence.refill()
+        self.ledger.settle(attempt_id, late=attempt is None, durable=self._outbox.ack)
+
+    def _heartbeat(self, message: agent_pb2.AgentMessage) -> None:
+        self._presence.load = message.heartbeat.load
+        self._outbox.heartbeat(message.heartbeat.sequence)
+
+    def _facts_changed(self, message: agent_pb2.AgentMessage) -> None:
+        # Kept from the next issue on: for now it is only checked.
+        size = len(message.facts_changed.facts)
+        if size > FACTS_BYTES:
+            log.warning("facts are too large", extra=fields(agent_id=self._presence.agent_id, size=size))
+
+    def _draining(self, _message: agent_pb2.AgentMessage) -> None:
+        self._presence.perform(self._machine.draining())
+
+    def _goodbye(self, message: agent_pb2.AgentMessage) -> None:
+        self.goodbye = True
+        reason = message.goodbye.reason[:TEXT_LENGTH]
+        log.info("agent says goodbye", extra=fields(agent_id=self._presence.agent_id, reason=reason))
+
+    def _broken(self, kind: str, message: agent_pb2.AgentMessage, error: Exception) -> None:
+        """A bug of ours met a message: it becomes that attempt's failed result, and the session goes on."""
+        log.exception("a message could not be handled", extra=fields(agent_id=self._presence.agent_id, kind=kind))
+        attempt_id = getattr(getattr(message, kind), "attempt_id", "")
+        attempt = self._machine.finish(attempt_id)
+        if attempt is not None:
+            attempt.owner.ended(attempt, internal_error(error))
+
+
+class _NoLedger:
+    """Keeps nothing, and says so to nobody: results are not acknowledged."""
+
+    def settle(self, attempt_id: str, *, late: bool, durable: Callable[[str], None]) -> None:
+        """Do nothing."""

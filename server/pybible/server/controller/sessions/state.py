@@ -1,0 +1,357 @@
+"""state: the session of one agent and the attempts that are out on it, as a machine: events in, instructions out.
+
+It knows no stream and no clock: streams are numbers, every event carries the moment (`now`, seconds, monotonic).
+
+OFFLINE -(attach)-> SYNC -(welcome)-> READY -(draining)-> DRAINING
+READY | DRAINING -(stream ended | silence)-> SUSPECT -(grace over)-> LOST
+SUSPECT | LOST -(attach)-> SYNC
+any -(more than `flips` changes of incarnation a minute, all live)-> QUARANTINED
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+from pybible.server.controller.sessions import attempts
+from pybible.server.controller.sessions.attempts import Attempt, AttemptState, Verdict
+from pybible.server.controller.sessions.instructions import (
+    Close,
+    CloseStream,
+    Decision,
+    End,
+    Instruction,
+    JournalState,
+    Opening,
+    Reconciled,
+    SendCancel,
+    SendDispatch,
+    SessionState,
+)
+from pybible.server.controller.sessions.settings import SessionSettings
+from pybible.wire.outcomes import Reason
+
+_NEVER = float("inf")
+# How many ended attempts are remembered, for an agent that offers them again.
+_REMEMBERED = 256
+_ATTACHED = frozenset({SessionState.READY, SessionState.DRAINING})
+
+
+class SessionMachine:
+    """One agent, as long as the controller runs.
+
+    `out`: attempts that were sent and have no verdict. `held`: attempts that wait for the agent to come back, or for
+    one of its slots. An attempt is in one of them from `dispatch` until an End or `finish`.
+    """
+
+    def __init__(self, *, settings: SessionSettings) -> None:
+        self.settings = settings
+        self.state = SessionState.OFFLINE
+        self.incarnation = ""
+        self.stream = 0
+        self.slots = 1
+        self.heard_at = 0.0
+        self.out: dict[str, Attempt] = {}
+        self.held: dict[str, Attempt] = {}
+        self._away_since = 0.0
+        self._quarantined_until = 0.0
+        self._draining = False
+        # The incarnation of the current stream, before its welcome already.
+        self._attached = ""
+        self._flips: deque[float] = deque()
+        self._ended: OrderedDict[str, Decision] = OrderedDict()
+
+    # --- the stream
+
+    def attach(self, stream: int, *, incarnation: str, now: float) -> list[Instruction]:
+        """A stream said Hello. It is the agent's stream from now on if `self.stream` says so."""
+        if self.state is SessionState.QUARANTINED:
+            if now < self._quarantined_until:
+                return [CloseStream(stream, Close.QUARANTINED)]
+            self._flips.clear()
+        done: list[Instruction] = []
+        if self.stream:
+            if incarnation != self._attached and self._flipped(now):
+                return [*self._quarantine(now), CloseStream(stream, Close.QUARANTINED)]
+            done.append(CloseStream(self.stream, Close.SUPERSEDED))
+        self.stream = stream
+        self._attached = incarnation
+        self.heard_at = now
+        self.state = SessionState.SYNC
+        return done
+
+    def welcome(self, stream: int, opening: Opening, *, now: float) -> Reconciled | None:
+        """The session's epoch is stored: reconcile the journal, make it READY. None when the stream is not current."""
+        if stream != self.stream or self.state is not SessionState.SYNC:
+            return None
+        same = opening.incarnation == self.incarnation
+        self.incarnation = opening.incarnation
+        self.slots = max(1, opening.slots)
+        self.heard_at = now
+        self._draining = False
+        self.state = SessionState.READY
+        done: list[Instruction] = []
+        journaled = set()
+        verdicts = []
+        for attempt_id, state in opening.journal:
+            journaled.add(attempt_id)
+            verdicts.append((attempt_id, self._decide(attempt_id, state, same, done)))
+        for attempt in [item for item in self.out.values() if item.id not in journaled]:
+            self._missing(attempt, same, done, now)
+        for attempt in self.held.values():
+            attempt.wait_until = _NEVER
+        done += self.refill(now)
+        return Reconciled(tuple(verdicts), done)
+
+    def awake(self, now: float) -> list[Instruction]:
+        """The current stream said something. Call it when `state` is SUSPECT; else setting `heard_at` is enough."""
+        self.heard_at = now
+        if self.state is not SessionState.SUSPECT or not self.stream:
+            return []
+        self.state = SessionState.DRAINING if self._draining else SessionState.READY
+        for attempt in self.out.values():
+            waits = attempt.state is AttemptState.DISPATCHED
+            attempt.wait_until = now + self.settings.accept_timeout if waits else _NEVER
+        for attempt in self.held.values():
+            attempt.wait_until = _NEVER
+        return self.refill(now)
+
+    def draining(self) -> list[Instruction]:
+        """The agent takes nothing new."""
+        if self.state is not SessionState.READY:
+            return []
+        self._draining = True
+        self.state = SessionState.DRAINING
+        return self._refuse_held()
+
+    def stream_ended(self, stream: int, *, now: float, goodbye: bool = False) -> list[Instruction]:
+        """A stream is over. `goodbye`: the agent said so before."""
+        if stream != self.stream:
+            return []
+        self.stream = 0
+        if self.state is SessionState.QUARANTINED:
+            return []
+        if goodbye and not self.out and not self.held:
+            self.state = SessionState.OFFLINE
+            return []
+        if self.state is SessionState.SUSPECT:
+            return []
+        return self._suspect(now)
+
+    # --- attempts
+
+    def dispatch(self, attempt: Attempt, *, now: float) -> list[Instruction]:
+        """A run gives an attempt its slot: send it, hold it, or end it."""
+        match self.state:
+            case SessionState.READY:
+                if len(self.out) < self.slots:
+                    return [self._send(attempt, now)]
+                attempt.wait_until = _NEVER
+            case SessionState.SYNC:
+                attempt.wait_until = now + self.settings.accept_timeout
+            case SessionState.SUSPECT if now < self._away_since + attempt.grace:
+                attempt.wait_until = self._away_since + attempt.grace
+            case _:
+                return [End(attempt, self._absent(attempt))]
+        self.held[attempt.id] = attempt
+        return []
+
+    def accepted(self, attempt_id: str) -> Attempt | None:
+        """The agent has it in its journal. Return the attempt if that is news."""
+        attempt = self.out.get(attempt_id)
+        if attempt is None or attempt.state is not AttemptState.DISPATCHED:
+            return None
+        attempt.state = AttemptState.ACCEPTED
+        attempt.wait_until = _NEVER
+        return attempt
+
+    def started(self, attempt_id: str) -> Attempt | None:
+        """A worker has begun. Return the attempt if that is news."""
+        attempt = self.out.get(attempt_id)
+        if attempt is None or attempt.state is AttemptState.RUNNING:
+            return None
+        attempt.state = AttemptState.RUNNING
+        attempt.wait_until = _NEVER
+        return attempt
+
+    def finish(self, attempt_id: str) -> Attempt | None:
+        """A result came (or a refusal). Return its attempt if it is still open: then this is its end."""
+        attempt = self.out.pop(attempt_id, None)
+        if attempt is not None:
+            self._remember(attempt_id, Decision.DROP)
+        return attempt
+
+    def refill(self, now: float) -> list[Instruction]:
+        """Send what waits for a slot of the agent, as far as there are any."""
+        done: list[Instruction] = []
+        while self.held and self.state is SessionState.READY and len(self.out) < self.slots:
+            attempt_id = next(iter(self.held))
+            done.append(self._send(self.held.pop(attempt_id), now))
+        return done
+
+    def cancel(self, attempt: Attempt) -> list[Instruction]:
+        """A run wants an attempt to end. What is out ends with its result; the run sets a deadline for that."""
+        if self.held.pop(attempt.id, None) is not None:
+            return [End(attempt, attempts.cancelled())]
+        if attempt.id not in self.out or attempt.cancelling:
+            return []
+        attempt.cancelling = True
+        return [SendCancel(attempt.id)] if self.state in _ATTACHED else []
+
+    def abandon(self, attempt: Attempt, *, now: float) -> list[Instruction]:
+        """A run gave an attempt its verdict by itself (a deadline): stop it."""
+        if self.held.pop(attempt.id, None) is not None:
+            return []
+        if self.out.pop(attempt.id, None) is None:
+            return []
+        self._remember(attempt.id, Decision.CANCEL)
+        done: list[Instruction] = [SendCancel(attempt.id)] if self.state in _ATTACHED else []
+        return done + self.refill(now)
+
+    # --- time
+
+    def next_due(self) -> float:
+        """Return the moment for the next `tick`; infinity for never."""
+        due = min((item.wait_until for item in self.out.values()), default=_NEVER)
+        due = min(due, min((item.wait_until for item in self.held.values()), default=_NEVER))
+        if self.state in _ATTACHED:
+            due = min(due, self.heard_at + self.settings.silence)
+        if self.state is SessionState.SUSPECT:
+            due = min(due, self._away_since + self.settings.disconnect_grace)
+        return due
+
+    def tick(self, now: float) -> list[Instruction]:
+        """Time has passed."""
+        done: list[Instruction] = []
+        if self.state in _ATTACHED and now >= self.heard_at + self.settings.silence:
+            done += self._suspect(now)
+        done += self._expire(now)
+        if self.state is SessionState.SUSPECT and now >= self._away_since + self.settings.disconnect_grace:
+            self.state = SessionState.LOST
+            if self.stream:
+                done.append(CloseStream(self.stream, Close.SILENT))
+                self.stream = 0
+        return done + self.refill(now)
+
+    def validate(self) -> None:
+        """Raise AssertionError when the machine contradicts itself."""
+        if self.out.keys() & self.held.keys():
+            raise AssertionError("an attempt is out and held")
+        if any(item.state is AttemptState.PENDING for item in self.out.values()):
+            raise AssertionError("an attempt is out that was never sent")
+        if any(item.state is not AttemptState.PENDING for item in self.held.values()):
+            raise AssertionError("an attempt is held that was sent")
+        open_attempts = [*self.out.values(), *self.held.values()]
+        attached = self.state in _ATTACHED or self.state is SessionState.SYNC
+        if not attached and any(item.wait_until == _NEVER for item in open_attempts):
+            raise AssertionError("an attempt waits for ever on an agent that is away")
+        if attached and not self.stream:
+            raise AssertionError(f"{self.state} without a stream")
+        if self.state in {SessionState.OFFLINE, SessionState.LOST, SessionState.QUARANTINED} and self.stream:
+            raise AssertionError(f"{self.state} with a stream")
+        if self.state is SessionState.READY and self.held and len(self.out) < self.slots:
+            raise AssertionError("an attempt is held while the agent has a free slot")
+
+    # --- inside
+
+    def _send(self, attempt: Attempt, now: float) -> SendDispatch:
+        attempt.state = AttemptState.DISPATCHED
+        attempt.wait_until = now + self.settings.accept_timeout
+        self.out[attempt.id] = attempt
+        return SendDispatch(attempt)
+
+    def _suspect(self, now: float) -> list[Instruction]:
+        self.state = SessionState.SUSPECT
+        self._away_since = now
+        for attempt in (*self.out.values(), *self.held.values()):
+            attempt.wait_until = now + attempt.grace
+        return self._expire(now)
+
+    def _expire(self, now: float) -> list[Instruction]:
+        """End what has waited long enough."""
+        done: list[Instruction] = []
+        for attempt in [item for item in self.held.values() if item.wait_until <= now]:
+            del self.held[attempt.id]
+            done.append(End(attempt, self._absent(attempt)))
+        for attempt in [item for item in self.out.values() if item.wait_until <= now]:
+            done += self._expired(attempt)
+        return done
+
+    def _expired(self, attempt: Attempt) -> list[Instruction]:
+        del self.out[attempt.id]
+        if self.state in _ATTACHED:
+            self._remember(attempt.id, Decision.CANCEL)
+            verdict = attempts.accept_timeout(attempt, self.settings.accept_timeout)
+            return [SendCancel(attempt.id), End(attempt, verdict)]
+        # It may still run, and is left to: its result is worth having in the history.
+        self._remember(attempt.id, Decision.CANCEL if attempt.cancelling else Decision.ADOPT)
+        return [End(attempt, attempts.cancelled() if attempt.cancelling else attempts.lost(attempt))]
+
+    def _decide(self, attempt_id: str, state: JournalState, same: bool, done: list[Instruction]) -> Decision:
+        """Return what becomes of one entry of the journal."""
+        attempt = self.out.get(attempt_id)
+        if attempt is None:
+            known = self._ended.get(attempt_id)
+            if state is JournalState.RUNNING:
+                return known if known is Decision.ADOPT else Decision.CANCEL
+            if state is JournalState.FINISHED:
+                return Decision.DROP if known is Decision.DROP else Decision.ADOPT
+            return Decision.DROP
+        if state is JournalState.FINISHED:
+            attempt.wait_until = _NEVER
+            attempt.state = AttemptState.RUNNING
+            return Decision.ADOPT
+        if state is JournalState.RUNNING and same:
+            attempt.wait_until = _NEVER
+            attempt.state = AttemptState.RUNNING
+            return Decision.CANCEL if attempt.cancelling else Decision.ADOPT
+        self._interrupt(attempt, done)
+        return Decision.CANCEL if state is JournalState.RUNNING else Decision.DROP
+
+    def _missing(self, attempt: Attempt, same: bool, done: list[Instruction], now: float) -> None:
+        """An attempt was sent, and the agent's journal has no trace of it."""
+        if not same or attempt.state is not AttemptState.DISPATCHED:
+            self._interrupt(attempt, done)
+        elif attempt.cancelling:
+            del self.out[attempt.id]
+            done.append(End(attempt, attempts.cancelled()))
+        else:
+            # The same process never saw it: it did not run, and may be sent again.
+            done.append(self._send(attempt, now))
+
+    def _interrupt(self, attempt: Attempt, done: list[Instruction]) -> None:
+        del self.out[attempt.id]
+        self._remember(attempt.id, Decision.CANCEL)
+        done.append(End(attempt, attempts.interrupted(attempt)))
+
+    def _absent(self, attempt: Attempt) -> Verdict:
+        if self.state is SessionState.QUARANTINED:
+            text = f"agent '{attempt.agent}' is quarantined: two hosts use its identity"
+            return attempts.unreachable(Reason.NOT_CONNECTED, text)
+        if self.state is SessionState.DRAINING:
+            text = f"agent '{attempt.agent}' is draining and takes no new tasks"
+            return attempts.unreachable(Reason.NOT_CONNECTED, text)
+        return attempts.not_connected(attempt.agent)
+
+    def _refuse_held(self) -> list[Instruction]:
+        held = list(self.held.values())
+        self.held.clear()
+        return [End(attempt, self._absent(attempt)) for attempt in held]
+
+    def _flipped(self, now: float) -> bool:
+        """Count a change of incarnation under a live stream; say whether there were too many."""
+        self._flips.append(now)
+        while self._flips[0] <= now - self.settings.flip_period:
+            self._flips.popleft()
+        return len(self._flips) > self.settings.flips
+
+    def _quarantine(self, now: float) -> list[Instruction]:
+        stream, self.stream = self.stream, 0
+        done = self._suspect(now)
+        self.state = SessionState.QUARANTINED
+        self._quarantined_until = now + self.settings.quarantine
+        return [*done, *self._refuse_held(), CloseStream(stream, Close.QUARANTINED)]
+
+    def _remember(self, attempt_id: str, decision: Decision) -> None:
+        self._ended[attempt_id] = decision
+        if len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)

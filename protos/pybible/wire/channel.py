@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import quote
 
 # grpcio and fork do not mix. pybible starts processes by exec only, so the handlers are switched off for good.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -60,6 +62,11 @@ def server_options() -> Options:
         # Else a second controller silently shares the port.
         ("grpc.so_reuseport", 0),
     ]
+
+
+def unix_target(path: Path) -> str:
+    """Return what gRPC calls the Unix socket at `path`, for both ends. A path is part of a URI there."""
+    return f"unix:{quote(str(path))}"
 
 
 def client_credentials(

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from pybible.wire.errors import PybibleError, ProtocolError
+from pybible.wire.errors import ProtocolError, PybibleError
 
 DEFAULT_LIMIT = 16 * 1024**3
 
@@ -106,7 +106,8 @@ class BlobStore:
         self._folder = folder
         self._incoming = folder / "incoming"
         self._limit = limit
-        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (folder, self._incoming):
+            each.mkdir(mode=0o700, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
         """Return where a blob lies, or would. BlobRefused for what is not a sum."""

@@ -43,7 +43,6 @@ ACCESS: Mapping[str, frozenset[Role | None]] = MappingProxyType(
         "pybible.v1.RunService/GetRun": _OPERATOR,
         "pybible.v1.RunService/CancelRun": _OPERATOR,
         "grpc.health.v1.Health/Check": _BOTH,
-        "grpc.health.v1.Health/List": _BOTH,
         "grpc.health.v1.Health/Watch": _BOTH,
         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPERATOR,
     }

@@ -82,9 +82,7 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
             await asyncio.to_thread(blob.commit)
 
 
-async def _send(
-    blob: BlobRead, context: grpc.aio.ServicerContext[blob_pb2.GetRequest, blob_pb2.GetResponse]
-) -> None:
+async def _send(blob: BlobRead, context: grpc.aio.ServicerContext[blob_pb2.GetRequest, blob_pb2.GetResponse]) -> None:
     first = True
     # The first message is sent even for an empty rest: it carries the size.
     while (data := await asyncio.to_thread(blob.read, BLOB_CHUNK_BYTES)) or first:

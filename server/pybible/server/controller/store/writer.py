@@ -1,7 +1,10 @@
 """writer: the one place where the store is written to. Many works, one commit.
 
-Works are functions of a connection. They wait in a queue; a thread of its own takes all that wait, runs each inside a
-savepoint, commits once and resolves their futures. When a future resolves with a value, the work is durable.
+Works are functions of a connection. They wait in a queue; a thread of its own takes all that wait, runs them, commits
+once and resolves their futures. When a future resolves with a value, the work is durable.
+
+A savepoint costs more than most works do, so a batch is tried without: when a work fails, what the batch did is undone
+and it runs again with a savepoint for each. A work may therefore run twice: it changes nothing but the database.
 """
 
 from __future__ import annotations
@@ -48,10 +51,14 @@ class _Pending(Generic[T]):
         self._outcome: _Outcome[T] | None = None
 
     def run(self, connection: Connection) -> None:
-        """Do the work. In the writer's thread."""
+        """Do the work, or raise what it raises. In the writer's thread."""
+        self._outcome = _Outcome(self._work(connection), None)
+
+    def run_apart(self, connection: Connection) -> None:
+        """Do the work so that its failure undoes it alone."""
         try:
             with connection.begin_nested():
-                self._outcome = _Outcome(self._work(connection), None)
+                self.run(connection)
         except Exception as error:  # whoever waits for this work gets it; the others of the batch go on
             self._outcome = _Outcome(None, error)
 
@@ -91,6 +98,7 @@ class Writer:
         """Queue `work` and return a future for its value. Never waits: what must not be lost is never refused.
 
         Whoever can wait awaits `room()` before. An exception of `work` is the future's, and undoes that work alone.
+        `work` may run twice.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         pending = _Pending(work, future)
@@ -129,14 +137,20 @@ class Writer:
 
     def _write(self, batch: list[_Pending[object]]) -> None:
         try:
-            with self._engine.begin() as connection:
-                for pending in batch:
-                    pending.run(connection)
-            self.commits += 1
+            try:
+                self._commit(batch, _Pending.run)
+            except Exception:  # which of them it was shows when each runs apart
+                self._commit(batch, _Pending.run_apart)
         except Exception as error:  # the disk is full, the database is gone: nothing of the batch is durable
             log.exception("store write failed", extra=fields(works=len(batch)))
             for pending in batch:
                 pending.fail(error)
+
+    def _commit(self, batch: list[_Pending[object]], run: Callable[[_Pending[object], Connection], None]) -> None:
+        with self._engine.begin() as connection:
+            for pending in batch:
+                run(pending, connection)
+        self.commits += 1
 
     def _resolve(self, batch: list[_Pending[object]]) -> None:
         if len(self._waiting) < self._queue_works:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from sqlalchemy import Engine, inspect, text
 
 from pybible.wire.errors import ConfigError
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
 
 # The newest revision. A store that is at it is opened without loading Alembic: the embedded controller starts often.
 HEAD = "0001"
@@ -28,6 +32,7 @@ def upgrade(engine: Engine) -> None:
     from alembic.config import Config
     from alembic.util import CommandError
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     with engine.execution_options(writes=True).begin() as connection:
@@ -39,3 +44,4 @@ def upgrade(engine: Engine) -> None:
                 f"the store {engine.url!r} was written by another version of pybible: {error}",
                 hint="Start the version that wrote it, or give this one a state folder of its own.",
             ) from error
+    log.info("store migrated", extra=fields(revision=HEAD))

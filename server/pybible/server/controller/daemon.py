@@ -1,0 +1,260 @@
+"""daemon: puts a controller together from its parts, and takes it apart again. Used by pybible-controller and, for the
+embedded default, inside pybible-ctl."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from pybible.server.controller import ports, sdnotify
+from pybible.server.controller.blobs.content import BlobStore
+from pybible.server.controller.config import Address, ControllerConfig
+from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.server.controller.pki.authority import Authority, open_authority, write_private
+from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes, TokenRequest
+from pybible.server.controller.services.access import Access
+from pybible.server.controller.services.blobs import BlobServicer
+from pybible.server.controller.services.enrollment import EnrollmentServicer, RateLimit
+from pybible.server.controller.services.fleet import ControllerFacts, FleetServicer, SessionStatus
+from pybible.server.controller.services.health import GuardedHealth, GuardedReflection
+from pybible.server.controller.state import locked_state
+from pybible.server.controller.store import certificates, tokens
+from pybible.server.controller.store.database import Database, open_database
+from pybible.server.controller.store.engine import sqlite_url
+from pybible.v1 import blob_pb2_grpc, enrollment_pb2_grpc, fleet_pb2_grpc
+from pybible.wire.channel import server_credentials
+from pybible.wire.identity import JoinToken, Role
+from pybible.wire.logs import fields
+from pybible.wire.values import dumps
+
+log = logging.getLogger(__name__)
+
+ADDRESSES_FILE = "addresses.json"
+_SERVICES = ("pybible.v1.BlobService", "pybible.v1.FleetService")
+# What expired is kept so long for listings.
+_EXPIRED_KEPT = 30 * 86400.0
+
+
+class Nobody:
+    """Presence of a controller to which no agent can attach."""
+
+    def status(self, agent_id: str) -> SessionStatus | None:
+        """Nobody is there."""
+        return None
+
+    def revoke(self, agent_id: str) -> None:
+        """Nobody is to be sent away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the ports of a controller serve."""
+
+    config: ControllerConfig
+    database: Database
+    authority: Authority
+    allowed: AllowedSerials
+    enrolment: Enrolment
+    access: Access
+    blobs: BlobStore
+    health: GuardedHealth
+    presence: Nobody
+
+
+class Controller:
+    """A running controller. Made by `start`."""
+
+    def __init__(self, parts: Parts, *, facts: ControllerFacts) -> None:
+        self._parts = parts
+        self.facts = facts
+
+    @staticmethod
+    @asynccontextmanager
+    async def start(config: ControllerConfig) -> AsyncIterator[Controller]:
+        """Open the state folder, serve its ports, and close everything in order when the block ends.
+
+        ConfigError when the folder, the store or a port can't be had.
+        """
+        async with AsyncExitStack() as stack:
+            stack.enter_context(locked_state(config.state))
+            parts = await _parts(config, stack)
+            controller = Controller(parts, facts=await _serve(parts, stack))
+            await parts.health.serving(_SERVICES)
+            log.info(
+                "controller ready",
+                extra=fields(
+                    agents=controller.agent_address,
+                    enrolment=controller.enroll_address,
+                    operators=controller.socket_path,
+                ),
+            )
+            yield controller
+
+    @property
+    def agent_address(self) -> str:
+        """HOST:PORT of AgentService, as agents reach it."""
+        return self.facts.agent_address
+
+    @property
+    def enroll_address(self) -> str:
+        """HOST:PORT of EnrollmentService, as hosts reach it."""
+        return self.facts.enroll_address
+
+    @property
+    def socket_path(self) -> Path:
+        """The operators' socket."""
+        return self._parts.config.socket_path
+
+    @property
+    def authority_pem(self) -> bytes:
+        """The CA certificate, PEM."""
+        return self._parts.authority.certificate_pem
+
+    async def create_token(
+        self,
+        *,
+        name_pattern: str = "",
+        uses: int = 1,
+        ttl: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        role: Role = Role.AGENT,
+    ) -> str:
+        """Return a join token, for whoever started the controller in this process. `ttl` in seconds."""
+        request = TokenRequest(ttl=ttl, uses=uses, name_pattern=name_pattern, labels=labels or {}, role=role)
+        secret, _ = await self._parts.enrolment.create_token(request)
+        return JoinToken(address=self.enroll_address, pin=self.facts.authority_pin, secret=secret).encode()
+
+    async def serve_until(self, stop: asyncio.Event) -> None:
+        """Return when `stop` is set. Meanwhile systemd gets its signs of life."""
+        async with asyncio.TaskGroup() as group:
+            beat = group.create_task(sdnotify.keep_alive())
+            await stop.wait()
+            beat.cancel()
+
+
+async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
+    """Open what a controller stands on."""
+    url = config.database or sqlite_url(config.state / "controller.db")
+    database = await stack.enter_async_context(open_database(url))
+    authority = await asyncio.to_thread(open_authority, config.state / "pki")
+    blobs = BlobStore(config.state / "blobs", limit=config.blob_limit)
+    await _forget(config, database, blobs)
+    allowed = AllowedSerials(await database.read(lambda connection: certificates.live(connection, time.time())))
+    enrolment = Enrolment(
+        database=database,
+        authority=authority,
+        allowed=allowed,
+        lifetimes=Lifetimes(
+            agent=timedelta(seconds=config.agent_certificate_ttl),
+            operator=timedelta(seconds=config.operator_certificate_ttl),
+            token=timedelta(seconds=config.token_ttl),
+        ),
+    )
+    access = Access(allowed)
+    return Parts(
+        config=config,
+        database=database,
+        authority=authority,
+        allowed=allowed,
+        enrolment=enrolment,
+        access=access,
+        blobs=blobs,
+        health=GuardedHealth(access),
+        presence=Nobody(),
+    )
+
+
+async def _forget(config: ControllerConfig, database: Database, blobs: BlobStore) -> None:
+    """Drop what nobody will ask for again."""
+    before = time.time() - _EXPIRED_KEPT
+    await database.write(lambda connection: tokens.forget_expired(connection, before))
+    await database.write(lambda connection: certificates.forget_expired(connection, before))
+    removed = await asyncio.to_thread(blobs.collect, unused_for=config.blob_unused_for)
+    if removed:
+        log.info("old blobs removed", extra=fields(blobs=removed))
+
+
+async def _serve(parts: Parts, stack: AsyncExitStack) -> ControllerFacts:
+    """Bind and start the three ports; stop them, all at once, when the stack unwinds."""
+    config, authority = parts.config, parts.authority
+    agents, enrollment, operators = ports.new_server(), ports.new_server(), ports.new_server()
+    key, certificate = authority.server.key, authority.server.certificate
+    mutual = server_credentials(key=key, certificate=certificate, client_authority=authority.certificate_pem)
+    one_way = server_credentials(key=key, certificate=certificate, client_authority=None)
+    agents_at = ports.bind(agents, Address.parse(config.listen), mutual)
+    enrollment_at = ports.bind(enrollment, Address.parse(config.enroll_listen), one_way)
+    ports.bind_socket(operators, config.socket_path)
+    facts = ControllerFacts(
+        version=version("pybible"),
+        started=time.time(),
+        agent_address=config.advertised(agents_at),
+        enroll_address=config.advertised(enrollment_at),
+        authority_pin=authority.pin,
+    )
+    for server in (agents, operators):
+        _add_operators_services(server, parts, facts)
+    GuardedReflection(parts.access, (*_SERVICES, "grpc.health.v1.Health")).add_to(operators)
+    enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(
+        EnrollmentServicer(
+            enrolment=parts.enrolment,
+            authority=authority,
+            agent_address=facts.agent_address,
+            limit=RateLimit(rate=config.enroll_rate, burst=10 * config.enroll_rate),
+        ),
+        enrollment,
+    )
+    stack.push_async_callback(_stop, parts, (agents, enrollment, operators))
+    for server in (agents, enrollment, operators):
+        await server.start()
+    _announce(config, facts)
+    return facts
+
+
+def _add_operators_services(server: grpc.aio.Server, parts: Parts, facts: ControllerFacts) -> None:
+    """Add what operators may call, on their socket and with a certificate on the agents' port."""
+    parts.health.add_to(server)
+    blob_pb2_grpc.add_BlobServiceServicer_to_server(BlobServicer(access=parts.access, blobs=parts.blobs), server)
+    fleet_pb2_grpc.add_FleetServiceServicer_to_server(
+        FleetServicer(
+            access=parts.access,
+            database=parts.database,
+            enrolment=parts.enrolment,
+            allowed=parts.allowed,
+            presence=parts.presence,
+            facts=facts,
+        ),
+        server,
+    )
+
+
+def _announce(config: ControllerConfig, facts: ControllerFacts) -> None:
+    """Write down where the ports are: with port 0 nobody else knows."""
+    addresses = {
+        "agents": facts.agent_address,
+        "enrolment": facts.enroll_address,
+        "operators": str(config.socket_path),
+        "authority_pin": facts.authority_pin,
+    }
+    write_private(config.state / ADDRESSES_FILE, dumps(addresses) + b"\n")
+
+
+async def _stop(parts: Parts, servers: tuple[grpc.aio.Server, ...]) -> None:
+    """Take no new calls, let the others end within the drain timeout, then cancel them."""
+    log.info("controller stopping")
+    (parts.config.state / ADDRESSES_FILE).unlink(missing_ok=True)
+    await parts.health.stopping()
+    async with asyncio.TaskGroup() as group:
+        for server in servers:
+            group.create_task(server.stop(parts.config.drain_timeout))
+    with suppress(OSError):
+        parts.config.socket_path.unlink(missing_ok=True)

@@ -1,0 +1,59 @@
+"""ports: binds gRPC servers to addresses, with a reason when that fails."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from pybible.server.controller.config import Address
+from pybible.server.controller.state import prepare_socket
+from pybible.wire.channel import server_options, unix_target
+from pybible.wire.errors import ConfigError
+
+
+def new_server() -> grpc.aio.Server:
+    """Return a server with the options of every port."""
+    return grpc.aio.server(options=server_options())
+
+
+def bind(server: grpc.aio.Server, address: Address, credentials: grpc.ServerCredentials) -> Address:
+    """Bind a TLS port and return its address, the port chosen if it was 0. ConfigError when it can't be had."""
+    try:
+        port = server.add_secure_port(str(address), credentials)
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise ConfigError(f"can't listen on {address}: {_why(address)}")
+    return Address(address.host, port)
+
+
+def bind_socket(server: grpc.aio.Server, path: Path) -> None:
+    """Bind the operators' socket, for its owner alone. ConfigError when it can't be had."""
+    prepare_socket(path)
+    # The file's mode is the access control: there must be no moment in which it is wider.
+    before = os.umask(0o177)
+    try:
+        server.add_insecure_port(unix_target(path))
+        path.chmod(0o600)
+    except (RuntimeError, OSError) as error:
+        raise ConfigError(f"can't listen on {path}: {error}") from error
+    finally:
+        os.umask(before)
+
+
+def _why(address: Address) -> str:
+    """Return what the system says to the same wish: gRPC keeps it to itself."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)
+            probe.listen()
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return "the port is taken"

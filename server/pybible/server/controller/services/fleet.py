@@ -1,0 +1,231 @@
+"""fleet: FleetService, for operators: who is enrolled, who is there, and who may join."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.server.controller.pki.enrolment import Enrolment, TokenRequest
+from pybible.server.controller.services.access import Access
+from pybible.server.controller.store import agents, tokens
+from pybible.server.controller.store.agents import AgentRecord
+from pybible.server.controller.store.database import Database
+from pybible.server.controller.store.tokens import TokenRecord
+from pybible.v1 import fleet_pb2, fleet_pb2_grpc
+from pybible.wire.errors import PybibleError
+from pybible.wire.identity import Identity, JoinToken, Role
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+_Context: TypeAlias = grpc.aio.ServicerContext[_Request, _Response]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatus:
+    """What the controller knows of an agent from its stream. `state` is a word of SessionState, `since` a time.time()."""
+
+    state: str
+    since: float
+    address: str = ""
+    incarnation: str = ""
+    boot_id: str = ""
+    slots: int = 0
+    running: int = 0
+    load: float = 0.0
+    modules: Sequence[str] = ()
+
+
+class Presence(Protocol):
+    """Who is attached now."""
+
+    def status(self, agent_id: str) -> SessionStatus | None:
+        """Return an agent's status, None for one that was never attached since the controller started."""
+
+    def revoke(self, agent_id: str) -> None:
+        """End the session of an agent that is removed; what is out on it gets its verdict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerFacts:
+    """What a controller says of itself. Addresses HOST:PORT as others reach them; `started` as time.time()."""
+
+    version: str
+    started: float
+    agent_address: str
+    enroll_address: str
+    authority_pin: str
+
+
+class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
+    """Answers operators' questions about the fleet."""
+
+    def __init__(
+        self,
+        *,
+        access: Access,
+        database: Database,
+        enrolment: Enrolment,
+        allowed: AllowedSerials,
+        presence: Presence,
+        facts: ControllerFacts,
+    ) -> None:
+        self._access = access
+        self._database = database
+        self._enrolment = enrolment
+        self._allowed = allowed
+        self._presence = presence
+        self._facts = facts
+
+    async def ListAgents(
+        self,
+        request: fleet_pb2.ListAgentsRequest,
+        context: _Context[fleet_pb2.ListAgentsRequest, fleet_pb2.ListAgentsResponse],
+    ) -> fleet_pb2.ListAgentsResponse:
+        """Return every enrolled agent, by name."""
+        await self._access.require(context, "pybible.v1.FleetService/ListAgents")
+        records = await self._database.read(agents.every)
+        return fleet_pb2.ListAgentsResponse(agents=[self._agent(record) for record in records])
+
+    async def GetAgent(
+        self,
+        request: fleet_pb2.GetAgentRequest,
+        context: _Context[fleet_pb2.GetAgentRequest, fleet_pb2.GetAgentResponse],
+    ) -> fleet_pb2.GetAgentResponse:
+        """Return one agent, by name or id."""
+        await self._access.require(context, "pybible.v1.FleetService/GetAgent")
+        record = await self._database.read(lambda connection: agents.find(connection, request.agent))
+        if record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        return fleet_pb2.GetAgentResponse(agent=self._agent(record))
+
+    async def RemoveAgent(
+        self,
+        request: fleet_pb2.RemoveAgentRequest,
+        context: _Context[fleet_pb2.RemoveAgentRequest, fleet_pb2.RemoveAgentResponse],
+    ) -> fleet_pb2.RemoveAgentResponse:
+        """Revoke an agent's certificates, end its session, free its name."""
+        await self._access.require(context, "pybible.v1.FleetService/RemoveAgent")
+        record = await self._enrolment.remove_agent(request.agent)
+        if record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        self._presence.revoke(record.agent_id)
+        return fleet_pb2.RemoveAgentResponse()
+
+    async def CreateToken(
+        self,
+        request: fleet_pb2.CreateTokenRequest,
+        context: _Context[fleet_pb2.CreateTokenRequest, fleet_pb2.CreateTokenResponse],
+    ) -> fleet_pb2.CreateTokenResponse:
+        """Make a join token. Its secret is in this answer only."""
+        await self._access.require(context, "pybible.v1.FleetService/CreateToken")
+        role = request.role or Role.AGENT
+        if role not in set(Role):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{role!r} is not a role: agent or operator")
+        try:
+            secret, record = await self._enrolment.create_token(
+                TokenRequest(
+                    ttl=request.ttl.ToTimedelta().total_seconds() or None,
+                    uses=request.uses or 1,
+                    name_pattern=request.name_pattern,
+                    labels=dict(request.labels),
+                    role=Role(role),
+                )
+            )
+        except PybibleError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        token = JoinToken(address=self._facts.enroll_address, pin=self._facts.authority_pin, secret=secret)
+        return fleet_pb2.CreateTokenResponse(token=token.encode(), description=_token(record))
+
+    async def ListTokens(
+        self,
+        request: fleet_pb2.ListTokensRequest,
+        context: _Context[fleet_pb2.ListTokensRequest, fleet_pb2.ListTokensResponse],
+    ) -> fleet_pb2.ListTokensResponse:
+        """Return every token without its secret, the newest first."""
+        await self._access.require(context, "pybible.v1.FleetService/ListTokens")
+        records = await self._database.read(tokens.every)
+        return fleet_pb2.ListTokensResponse(tokens=[_token(record) for record in records])
+
+    async def RevokeToken(
+        self,
+        request: fleet_pb2.RevokeTokenRequest,
+        context: _Context[fleet_pb2.RevokeTokenRequest, fleet_pb2.RevokeTokenResponse],
+    ) -> fleet_pb2.RevokeTokenResponse:
+        """Make a token good for nothing."""
+        await self._access.require(context, "pybible.v1.FleetService/RevokeToken")
+        if not await self._database.write(lambda connection: tokens.revoke(connection, request.token_id)):
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no token {request.token_id!r}")
+        return fleet_pb2.RevokeTokenResponse()
+
+    async def GetController(
+        self,
+        request: fleet_pb2.GetControllerRequest,
+        context: _Context[fleet_pb2.GetControllerRequest, fleet_pb2.GetControllerResponse],
+    ) -> fleet_pb2.GetControllerResponse:
+        """Say who answers here."""
+        await self._access.require(context, "pybible.v1.FleetService/GetController")
+        return fleet_pb2.GetControllerResponse(
+            version=self._facts.version,
+            started=_moment(self._facts.started),
+            agent_address=self._facts.agent_address,
+            enrollment_address=self._facts.enroll_address,
+            authority_pin=self._facts.authority_pin,
+        )
+
+    def _agent(self, record: AgentRecord) -> fleet_pb2.Agent:
+        message = fleet_pb2.Agent(
+            agent_id=record.agent_id,
+            name=record.name,
+            hostname=record.hostname,
+            state=fleet_pb2.SESSION_STATE_OFFLINE,
+            version=record.version,
+            labels=record.labels,
+            epoch=record.epoch,
+            enrolled=_moment(record.enrolled),
+        )
+        if record.last_seen is not None:
+            message.since.CopyFrom(_moment(record.last_seen))
+        expires = self._allowed.expiry(Identity(Role.AGENT, record.agent_id))
+        if expires is not None:
+            message.certificate_expires.CopyFrom(_moment(expires))
+        status = self._presence.status(record.agent_id)
+        if status is not None:
+            _add_status(message, status)
+        return message
+
+
+def _add_status(message: fleet_pb2.Agent, status: SessionStatus) -> None:
+    message.state = fleet_pb2.SessionState.Value(f"SESSION_STATE_{status.state.upper()}")
+    message.since.CopyFrom(_moment(status.since))
+    message.address = status.address
+    message.incarnation = status.incarnation
+    message.boot_id = status.boot_id
+    message.slots = status.slots
+    message.running = status.running
+    message.load = status.load
+    message.modules.extend(status.modules)
+
+
+def _token(record: TokenRecord) -> fleet_pb2.Token:
+    return fleet_pb2.Token(
+        token_id=record.token_id,
+        created=_moment(record.created),
+        expires=_moment(record.expires),
+        uses_left=record.uses_left,
+        name_pattern=record.name_pattern,
+        labels=record.labels,
+        revoked=record.revoked,
+        role=str(record.role),
+    )
+
+
+def _moment(seconds: float) -> Timestamp:
+    moment = Timestamp()
+    moment.FromNanoseconds(int(seconds * 1_000_000) * 1000)
+    return moment

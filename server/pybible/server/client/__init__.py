@@ -1,1 +1,1 @@
-"""client: part of pybible.server."""
+"""client: how the engine and the commands reach a controller, and the control node's own runner."""

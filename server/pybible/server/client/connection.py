@@ -1,0 +1,56 @@
+"""connection: where a controller is, and channels to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from pybible.server.client.identity import OperatorIdentity, load_identity
+from pybible.wire.channel import Options, client_credentials, client_options
+from pybible.wire.errors import UsageError
+
+_UNIX = "unix:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A controller: `unix:PATH`, where the kernel says who calls, or HOST:PORT with an operator's identity."""
+
+    target: str
+    identity: OperatorIdentity | None = None
+
+    def channel(self) -> grpc.aio.Channel:
+        """Open a channel for asyncio."""
+        if self.identity is None:
+            return grpc.aio.insecure_channel(self.target, options=self._options())
+        return grpc.aio.secure_channel(self.target, _credentials(self.identity), options=self._options())
+
+    def blocking_channel(self) -> grpc.Channel:
+        """Open a channel for the commands that make one call."""
+        if self.identity is None:
+            return grpc.insecure_channel(self.target, options=self._options())
+        return grpc.secure_channel(self.target, _credentials(self.identity), options=self._options())
+
+    def _options(self) -> Options:
+        return client_options()
+
+
+def parse_endpoint(text: str, *, identity_folder: Path) -> Endpoint:
+    """Read `unix:PATH` or `HOST:PORT`. UsageError when it is neither, ConfigError without an identity."""
+    text = text.strip()
+    if text.startswith(_UNIX):
+        path = Path(text.removeprefix(_UNIX)).expanduser()
+        if not path.name:
+            raise UsageError(f"'{text}' names no socket", hint="Write unix:PATH.")
+        return Endpoint(target=f"{_UNIX}{path.absolute()}")
+    host, colon, port = text.rpartition(":")
+    if not host or not colon or not port.isdigit():
+        raise UsageError(f"'{text}' is not the address of a controller", hint="Write unix:PATH or HOST:PORT.")
+    return Endpoint(target=text, identity=load_identity(identity_folder))
+
+
+def _credentials(identity: OperatorIdentity) -> grpc.ChannelCredentials:
+    return client_credentials(authority=identity.authority, key=identity.key, certificate=identity.certificate)

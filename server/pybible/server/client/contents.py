@@ -1,0 +1,140 @@
+"""contents: files on their way to agents, and large results on their way back, over a connection of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from pybible.server.client.failures import call_failure
+from pybible.v1 import blob_pb2, blob_pb2_grpc
+from pybible.wire.channel import BLOB_CHUNK_BYTES, RESULT_BYTES
+from pybible.wire.errors import ProtocolError, PybibleError
+from pybible.wire.tasks import Attachment
+
+# (device, inode, size, modification time): the same file with the same content.
+_Stamp = tuple[int, int, int, int]
+_TRIES = 3
+
+
+class Contents:
+    """Hashes files once, puts them into the controller's store once, reads results from it."""
+
+    def __init__(self, open_channel: Callable[[], grpc.aio.Channel], *, target: str, inline_bytes: int) -> None:
+        self._open_channel = open_channel
+        self._target = target
+        self._inline_bytes = inline_bytes
+        self._channel: grpc.aio.Channel | None = None
+        self._hashed: dict[_Stamp, Attachment] = {}
+        self._stored: dict[str, asyncio.Future[None]] = {}
+
+    async def attach(self, path: Path) -> Attachment:
+        """Return the attachment for a file. OSError when it can't be read."""
+        stamp = _stamp(path)
+        found = self._hashed.get(stamp)
+        if found is None:
+            found = self._hashed[stamp] = await asyncio.to_thread(_hash, path, self._inline_bytes)
+        return found
+
+    async def ensure(self, attachment: Attachment) -> None:
+        """Make sure that the controller has a content. PybibleError when it can't get it."""
+        if attachment.inline is not None:
+            return
+        known = self._stored.get(attachment.sha256)
+        if known is not None:
+            await asyncio.shield(known)
+            return
+        future = self._stored[attachment.sha256] = asyncio.get_running_loop().create_future()
+        # Nobody else may be waiting for it.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            await self._store(attachment)
+        except grpc.RpcError as error:
+            failure = call_failure(error, self._target)
+            self._forget(attachment.sha256, failure)
+            raise failure from error
+        except OSError as error:
+            failure = PybibleError(f"{attachment.path} can't be read: {error.strerror}")
+            self._forget(attachment.sha256, failure)
+            raise failure from error
+        except BaseException as error:
+            self._forget(attachment.sha256, PybibleError(f"{attachment.path} was not sent: {error}"))
+            raise
+        future.set_result(None)
+
+    async def fetch(self, attachment: Attachment) -> bytes:
+        """Read a content from the controller's store. PybibleError when that fails, or when it is not what it says."""
+        if attachment.size > RESULT_BYTES:
+            raise ProtocolError(f"a result of {attachment.size} bytes is too large")
+        content = bytearray()
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                await self._read(attachment, content)
+                break
+            except grpc.RpcError as error:
+                if not tries_left:
+                    raise call_failure(error, self._target) from error
+        if hashlib.sha256(content).hexdigest() != attachment.sha256:
+            raise ProtocolError("a result arrived damaged")
+        return bytes(content)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    def _forget(self, sha256: str, failure: Exception) -> None:
+        self._stored.pop(sha256).set_exception(failure)
+
+    def _stub(self) -> blob_pb2_grpc.BlobServiceAsyncStub:
+        if self._channel is None:
+            self._channel = self._open_channel()
+        return blob_pb2_grpc.BlobServiceStub(self._channel)
+
+    async def _store(self, attachment: Attachment) -> None:
+        stub = self._stub()
+        missing = await stub.FindMissing(blob_pb2.FindMissingRequest(sha256=[attachment.sha256]))
+        if missing.sha256:
+            await stub.Put(_chunks(attachment))
+
+    async def _read(self, attachment: Attachment, content: bytearray) -> None:
+        request = blob_pb2.GetRequest(sha256=attachment.sha256, offset=len(content))
+        async for part in self._stub().Get(request):
+            content += part.data
+            if len(content) > attachment.size:
+                raise ProtocolError("a result is larger than it was said to be")
+
+
+def _stamp(path: Path) -> _Stamp:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _hash(path: Path, inline_bytes: int) -> Attachment:
+    if path.stat().st_size <= inline_bytes:
+        content = path.read_bytes()
+        return Attachment(sha256=hashlib.sha256(content).hexdigest(), size=len(content), inline=content)
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while part := file.read(BLOB_CHUNK_BYTES):
+            digest.update(part)
+            size += len(part)
+    return Attachment(sha256=digest.hexdigest(), size=size, path=os.fspath(path))
+
+
+async def _chunks(attachment: Attachment) -> AsyncIterator[blob_pb2.PutRequest]:
+    with Path(attachment.path).open("rb") as file:  # noqa: ASYNC230  chunks of a local file
+        first = True
+        while (part := file.read(BLOB_CHUNK_BYTES)) or first:
+            if first:
+                yield blob_pb2.PutRequest(sha256=attachment.sha256, size=attachment.size, data=part)
+            else:
+                yield blob_pb2.PutRequest(data=part)
+            first = False

@@ -1,0 +1,42 @@
+"""failures: what a call to the controller ended with, in the operator's words."""
+
+from __future__ import annotations
+
+import grpc
+
+from pybible.wire.errors import AccessDenied, ConnectionFailed, PybibleError
+
+_SAID_BY_THE_CONTROLLER = frozenset(
+    {
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+    }
+)
+
+
+def call_failure(error: grpc.RpcError, target: str) -> PybibleError:
+    """Return the error to raise for a call that failed."""
+    code, details = _code_of(error), _details_of(error)
+    if code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
+        return AccessDenied(f"the controller at {target} refuses: {details or code.name.lower()}")
+    if code in _SAID_BY_THE_CONTROLLER:
+        return PybibleError(details or code.name.lower())
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return ConnectionFailed(f"the controller at {target} can't be reached: {details or 'no connection'}")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return ConnectionFailed(f"the controller at {target} does not answer in time")
+    return ConnectionFailed(f"the call to the controller at {target} failed: {details or code.name.lower()}")
+
+
+def _code_of(error: grpc.RpcError) -> grpc.StatusCode:
+    code = error.code() if isinstance(error, grpc.Call | grpc.aio.AioRpcError) else None
+    return code if isinstance(code, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
+
+
+def _details_of(error: grpc.RpcError) -> str:
+    if isinstance(error, grpc.Call | grpc.aio.AioRpcError):
+        return str(error.details() or "")
+    return str(error)

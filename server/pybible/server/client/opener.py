@@ -1,0 +1,145 @@
+"""opener: opens runs at a controller."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+
+import grpc
+import grpc.aio
+
+from pybible.server.client.connection import Endpoint
+from pybible.server.client.contents import Contents
+from pybible.server.client.failures import call_failure
+from pybible.server.client.local_worker import LocalWorker
+from pybible.server.client.run_dispatcher import RunDispatcher
+from pybible.server.engine.dispatcher import RunRequest
+from pybible.v1 import fleet_pb2, fleet_pb2_grpc, run_pb2, run_pb2_grpc
+from pybible.wire.errors import ConnectionFailed, ProtocolError
+
+_CONNECT_SECONDS = 20.0
+_CALL_SECONDS = 30.0
+_CANCEL_SECONDS = 5.0
+# Each is a process; more of them than this only get into each other's way.
+_LOCAL_SLOTS = 64
+
+
+class ControllerOpener:
+    """Opens runs at one controller, one after the other. `current` is the run that is open."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self.current: RunDispatcher | None = None
+
+    def open(self, request: RunRequest) -> AbstractAsyncContextManager[RunDispatcher]:
+        """Connect, announce the run, and close it whatever happens."""
+        return self._open(request)
+
+    async def fleet(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the names of the enrolled agents, each with its labels."""
+        async with self._endpoint.channel() as channel:
+            stub = fleet_pb2_grpc.FleetServiceStub(channel)
+            try:
+                answer = await stub.ListAgents(fleet_pb2.ListAgentsRequest(), timeout=_CALL_SECONDS)
+            except grpc.RpcError as error:
+                raise call_failure(error, self._endpoint.target) from error
+        return {agent.name: dict(agent.labels) for agent in answer.agents}
+
+    @contextlib.asynccontextmanager
+    async def _open(self, request: RunRequest) -> AsyncIterator[RunDispatcher]:
+        async with self._endpoint.channel() as channel:
+            stub = run_pb2_grpc.RunServiceStub(channel)
+            call = stub.Execute()
+            started = await self._start(call, request)
+            contents = Contents(
+                self._endpoint.channel,
+                target=self._endpoint.target,
+                inline_bytes=started.inline_attachment_bytes,
+            )
+            failure: Exception | None = None
+            async with asyncio.TaskGroup() as group:
+                dispatcher = RunDispatcher(call, started, contents=contents, group=group, target=self._endpoint.target)
+                self.current = dispatcher
+                try:
+                    yield dispatcher
+                except asyncio.CancelledError:
+                    await self._cancel(stub, dispatcher)
+                    raise
+                except Exception as error:
+                    # Out of the group as it is: the group would wrap it.
+                    failure = error
+                finally:
+                    self.current = None
+                    await dispatcher.close()
+                    await contents.close()
+            if failure is not None:
+                raise failure
+
+    async def _start(
+        self, call: grpc.aio.StreamStreamCall[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse], request: RunRequest
+    ) -> run_pb2.RunStarted:
+        target = self._endpoint.target
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await call.write(run_pb2.ExecuteRequest(start=_start_message(request)))
+                response = await call.read()
+        except TimeoutError as error:
+            call.cancel()
+            raise ConnectionFailed(f"the controller at {target} does not answer") from error
+        except grpc.RpcError as error:
+            raise call_failure(error, target) from error
+        except asyncio.InvalidStateError as error:
+            # The call ended before the request was out; its status says why.
+            raise await _status_failure(call, target) from error
+        if not isinstance(response, run_pb2.ExecuteResponse):
+            raise await _status_failure(call, target)
+        if not response.HasField("started"):
+            call.cancel()
+            raise ProtocolError(f"the controller at {target} does not begin with the start of the run")
+        return response.started
+
+    async def _cancel(self, stub: run_pb2_grpc.RunServiceAsyncStub, dispatcher: RunDispatcher) -> None:
+        """Tell the controller that the operator ended the run. Best effort: without it the run is interrupted."""
+        with contextlib.suppress(grpc.RpcError, TimeoutError):
+            async with asyncio.timeout(_CANCEL_SECONDS):
+                await dispatcher.flush()
+                await stub.CancelRun(run_pb2.CancelRunRequest(run_id=dispatcher.run_id))
+
+
+def _start_message(request: RunRequest) -> run_pb2.StartRun:
+    message = run_pb2.StartRun(
+        name=request.name,
+        forks=request.forks,
+        check=request.check,
+        agents=request.agents,
+        lost_is_unreachable=request.lost_is_unreachable,
+        operator=operator_name(),
+        verbosity=request.verbosity,
+    )
+    if request.disconnect_grace is not None:
+        message.disconnect_grace.FromTimedelta(timedelta(seconds=request.disconnect_grace))
+    return message
+
+
+async def _status_failure(
+    call: grpc.aio.StreamStreamCall[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse], target: str
+) -> Exception:
+    code, details = await call.code(), await call.details()
+    error = grpc.aio.AioRpcError(
+        code, await call.initial_metadata(), await call.trailing_metadata(), details=details or "the call ended"
+    )
+    return call_failure(error, target)
+
+
+def operator_name() -> str:
+    """Return user@host, for listings."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

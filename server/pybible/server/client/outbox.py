@@ -1,0 +1,166 @@
+"""outbox: what waits to be said to the controller about a run, as few messages as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from pybible.server.engine.dispatcher import Target
+from pybible.server.results.events import (
+    HostResult,
+    HostStarted,
+    ItemResult,
+    Output,
+    Retry,
+    RunEvent,
+    encode_event,
+)
+from pybible.v1 import run_pb2
+from pybible.wire.convert import spec_to_pb
+from pybible.wire.tasks import TaskSpec
+from pybible.wire.values import JsonObject
+
+# A message is cut here; a single attempt or event may be as large again (the wire takes 4 MiB).
+_BATCH_BYTES = 1024 * 1024
+EVENT_BYTES = 1024 * 1024
+ATTEMPT_BYTES = 3 * 1024 * 1024
+# What a result that is too large for the history still says of itself.
+_KEPT_TEXT = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedAttempt:
+    """One attempt for the window."""
+
+    attempt_id: str
+    task_id: str
+    target: Target
+    spec: TaskSpec
+    throttle: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire, about."""
+        inline = sum(len(item.inline or b"") for item in self.spec.attachments)
+        environment = sum(len(name) + len(value) for name, value in self.spec.environment.items())
+        return 256 + len(self.spec.args) + inline + environment
+
+
+class Outbox:
+    """Collects; `drain` empties it into requests, in the order in which they are to be sent."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[str, QueuedAttempt] = {}
+        self._events: list[RunEvent] = []
+        self._local: list[run_pb2.LocalResult] = []
+        self._cancels: list[str] = []
+        self._finish: run_pb2.FinishRun | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._attempts or self._events or self._local or self._cancels or self._finish)
+
+    def attempt(self, attempt: QueuedAttempt) -> None:
+        """Add an attempt."""
+        self._attempts[attempt.attempt_id] = attempt
+
+    def events(self, events: Iterable[RunEvent]) -> None:
+        """Add events. What only serves a live display here stays here."""
+        self._events.extend(event for event in events if not isinstance(event, HostStarted | Output))
+
+    def local_result(self, attempt_id: str, *, failed: bool, reason: str) -> None:
+        """Say that an attempt on the control node ended."""
+        self._local.append(run_pb2.LocalResult(attempt_id=attempt_id, failed=failed, reason=reason))
+
+    def cancel(self, attempt_id: str) -> None:
+        """Ask for the end of an attempt; one that was not sent yet is not sent at all."""
+        if self._attempts.pop(attempt_id, None) is None:
+            self._cancels.append(attempt_id)
+
+    def finish(self, *, exit_status: int, error: str) -> None:
+        """Say that the run is over, after all else."""
+        self._finish = run_pb2.FinishRun(exit_status=exit_status, error=error)
+
+    def drain(self) -> Iterator[run_pb2.ExecuteRequest]:
+        """Take everything out."""
+        attempts, self._attempts = list(self._attempts.values()), {}
+        events, self._events = self._events, []
+        local, self._local = self._local, []
+        cancels, self._cancels = self._cancels, []
+        finish, self._finish = self._finish, None
+        if local:
+            yield run_pb2.ExecuteRequest(local_results=run_pb2.LocalResultBatch(results=local))
+        for part in _parts(attempts):
+            yield run_pb2.ExecuteRequest(attempts=_attempt_batch(part))
+        if cancels:
+            yield run_pb2.ExecuteRequest(cancel=run_pb2.CancelAttempts(attempt_ids=cancels))
+        for batch in _event_batches(events):
+            yield run_pb2.ExecuteRequest(events=batch)
+        if finish is not None:
+            yield run_pb2.ExecuteRequest(finish=finish)
+
+
+def _parts(attempts: list[QueuedAttempt]) -> Iterator[list[QueuedAttempt]]:
+    part: list[QueuedAttempt] = []
+    size = 0
+    for attempt in attempts:
+        if part and size + attempt.size > _BATCH_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(attempt)
+        size += attempt.size
+    if part:
+        yield part
+
+
+def _attempt_batch(attempts: list[QueuedAttempt]) -> run_pb2.AttemptBatch:
+    batch = run_pb2.AttemptBatch()
+    # Where in the batch a task's content stands already; the same arguments almost always mean the same task.
+    known: dict[tuple[str, str, bytes], int] = {}
+    for index, attempt in enumerate(attempts):
+        spec, target = attempt.spec, attempt.target
+        message = batch.attempts.add(
+            attempt_id=attempt.attempt_id,
+            task_id=attempt.task_id,
+            host=target.host,
+            agent=target.agent,
+            throttle=attempt.throttle,
+        )
+        if not target.agent:
+            continue
+        first = known.setdefault((attempt.task_id, spec.module, spec.args), index)
+        if first != index and attempts[first].spec == spec:
+            message.same_as = first
+            message.has_same_as = True
+        else:
+            message.task.CopyFrom(spec_to_pb(spec))
+    return batch
+
+
+def _event_batches(events: list[RunEvent]) -> Iterator[run_pb2.EventBatch]:
+    batch: list[bytes] = []
+    size = 0
+    for event in events:
+        encoded = _encode(event)
+        if batch and size + len(encoded) > _BATCH_BYTES:
+            yield run_pb2.EventBatch(events=batch)
+            batch, size = [], 0
+        batch.append(encoded)
+        size += len(encoded)
+    if batch:
+        yield run_pb2.EventBatch(events=batch)
+
+
+def _encode(event: RunEvent) -> bytes:
+    encoded = encode_event(event)
+    if len(encoded) > EVENT_BYTES and isinstance(event, HostResult | ItemResult | Retry):
+        return encode_event(replace(event, result=_abridged(event.result, len(encoded))))
+    return encoded
+
+
+def _abridged(result: JsonObject, size: int) -> JsonObject:
+    kept = {
+        key: value[:_KEPT_TEXT] if isinstance(value, str) else value
+        for key, value in result.items()
+        if value is None or isinstance(value, str | int | float | bool)
+    }
+    return {**kept, "pybible_abridged": f"a result of {size} bytes is not kept in the history"}

@@ -1,0 +1,292 @@
+"""run_dispatcher: the engine's Dispatcher over RunService.Execute."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from pybible.server.client.contents import Contents
+from pybible.server.client.failures import call_failure
+from pybible.server.client.local_worker import LocalWorker, decode_outcome, local_failure
+from pybible.server.client.outbox import ATTEMPT_BYTES, Outbox, QueuedAttempt
+from pybible.server.engine.dispatcher import Outcome, OutputSink, Target
+from pybible.server.results.events import RunEvent
+from pybible.server.results.recap import COUNTS, HostRecap, Recap
+from pybible.v1 import agent_pb2, run_pb2
+from pybible.wire.errors import ConnectionFailed, PybibleError
+from pybible.wire.outcomes import Reason
+from pybible.wire.tasks import Attachment, TaskSpec
+
+Call = grpc.aio.StreamStreamCall[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse]
+
+_FINISH_SECONDS = 60.0
+_STREAMS = {agent_pb2.Output.STREAM_STDERR: "stderr"}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Waiting:
+    """An attempt without its terminal result."""
+
+    attempt_id: str
+    target: Target
+    spec: TaskSpec
+    future: asyncio.Future[Outcome]
+    output: OutputSink | None = None
+    decoders: dict[str, codecs.IncrementalDecoder] = field(default_factory=dict)
+    # Set while it runs on the control node.
+    here: asyncio.Task[None] | None = None
+
+    def print(self, stream: str, data: bytes, dropped: int) -> None:
+        """Hand a part of the output on as text; a letter may be cut anywhere."""
+        if self.output is None:
+            return
+        decoder = self.decoders.get(stream)
+        if decoder is None or dropped:
+            decoder = self.decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
+        self.output(stream, decoder.decode(data), dropped)
+
+    def end(self, outcome: Outcome) -> None:
+        """Give the engine its result, if it still waits for one."""
+        if not self.future.done():
+            self.future.set_result(outcome)
+
+
+class RunDispatcher:
+    """One open run. `group` owns what goes on in the background; `close` ends it."""
+
+    def __init__(
+        self,
+        call: Call,
+        started: run_pb2.RunStarted,
+        *,
+        contents: Contents,
+        local: LocalWorker,
+        group: asyncio.TaskGroup,
+        target: str,
+    ) -> None:
+        self.run_id = started.run_id
+        self.present = frozenset(started.present)
+        self._call = call
+        self._inline_bytes = started.inline_attachment_bytes
+        self._contents = contents
+        self._group = group
+        self._target = target
+        self._local = local
+        self._outbox = Outbox()
+        self._wake = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, _Waiting] = {}
+        self._cancelled = ""
+        self._failure: PybibleError | None = None
+        self._finished: asyncio.Future[run_pb2.RunFinished] = asyncio.get_running_loop().create_future()
+        self._tasks = [
+            group.create_task(self._send(), name="run: send"),
+            group.create_task(self._receive(), name="run: receive"),
+        ]
+
+    @property
+    def inline_attachment_bytes(self) -> int:
+        """How large content may be to travel inside a task."""
+        return self._inline_bytes
+
+    @property
+    def cancelled(self) -> str:
+        """Why the run is to end, or empty."""
+        return self._cancelled
+
+    @property
+    def out(self) -> tuple[str, ...]:
+        """The hosts of all attempts without a result."""
+        return tuple(sorted({waiting.target.host for waiting in self._waiting.values()}))
+
+    async def run(
+        self, target: Target, spec: TaskSpec, *, task_id: str, throttle: int = 0, output: OutputSink | None = None
+    ) -> Outcome:
+        """Run one task on one host, once. ConnectionFailed when the controller is gone."""
+        self._check()
+        attempt = QueuedAttempt(
+            attempt_id=f"{self.run_id}.{next(self._numbers)}",
+            task_id=task_id,
+            target=target,
+            spec=spec,
+            throttle=throttle,
+        )
+        if target.agent:
+            problem = await self._prepare(attempt)
+            if problem is not None:
+                return problem
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(attempt_id=attempt.attempt_id, target=target, spec=spec, future=future, output=output)
+        self._waiting[attempt.attempt_id] = waiting
+        self._outbox.attempt(attempt)
+        self._poke()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._outbox.cancel(attempt.attempt_id)
+            self._poke()
+            raise
+        finally:
+            self._waiting.pop(attempt.attempt_id, None)
+            if waiting.here is not None:
+                waiting.here.cancel()
+
+    async def attach(self, path: Path) -> Attachment:
+        """Make a file's content available to tasks. It is sent when the first of them is for another machine."""
+        return await self._contents.attach(path)
+
+    def publish(self, events: Iterable[RunEvent]) -> None:
+        """Hand over what the engine decided, in order."""
+        self._outbox.events(events)
+        self._poke()
+
+    async def finish(self, *, exit_status: int, error: str = "") -> Recap:
+        """End the run and return the recap as the controller counted it."""
+        self._check()
+        self._outbox.finish(exit_status=exit_status, error=error)
+        self._poke()
+        try:
+            async with asyncio.timeout(_FINISH_SECONDS):
+                finished = await asyncio.shield(self._finished)
+        except TimeoutError as late:
+            raise ConnectionFailed(f"the controller at {self._target} does not say how the run ended") from late
+        return _recap(finished)
+
+    async def close(self) -> None:
+        """End everything; what still waits fails."""
+        self._fail(ConnectionFailed("the run is over"))
+        for task in self._tasks:
+            task.cancel()
+        self._call.cancel()
+        await self._local.close()
+
+    async def flush(self) -> None:
+        """Wait until what was handed over has been sent, or can't be."""
+        if self._outbox and self._failure is None:
+            await self._sent.wait()
+
+    def _poke(self) -> None:
+        self._sent.clear()
+        self._wake.set()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    async def _prepare(self, attempt: QueuedAttempt) -> Outcome | None:
+        """Get an attempt's contents to the controller. Return the failure, if it can't be sent."""
+        if attempt.size > ATTEMPT_BYTES:
+            text = f"the task's arguments are too large: {len(attempt.spec.args)} bytes"
+            return local_failure(text, Reason.CONTENT_MISSING)
+        for attachment in attempt.spec.attachments:
+            if attachment.inline is None:
+                try:
+                    await self._contents.ensure(attachment)
+                except PybibleError as error:
+                    self._check()
+                    return local_failure(str(error), Reason.CONTENT_MISSING)
+        return None
+
+    async def _send(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                # What the engine hands over in this turn of the loop goes in one message.
+                await asyncio.sleep(0)
+                for request in self._outbox.drain():
+                    await self._call.write(request)
+                if not self._outbox:
+                    self._sent.set()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            # The receiving side learns why.
+            self._sent.set()
+
+    async def _receive(self) -> None:
+        try:
+            while isinstance(response := await self._call.read(), run_pb2.ExecuteResponse):
+                self._take(response)
+        except grpc.RpcError as error:
+            self._fail(self._lost(call_failure(error, self._target)))
+            return
+        self._fail(self._lost(None))
+
+    def _lost(self, cause: PybibleError | None) -> PybibleError:
+        if cause is not None and not isinstance(cause, ConnectionFailed):
+            return cause
+        why = f": {cause}" if cause is not None else ""
+        return ConnectionFailed(f"the controller at {self._target} went away in the middle of run {self.run_id}{why}")
+
+    def _fail(self, failure: PybibleError) -> None:
+        if self._failure is None:
+            self._failure = failure
+        if not self._finished.done():
+            self._finished.set_exception(self._failure)
+            # Nobody may be waiting for it.
+            self._finished.exception()
+        for waiting in list(self._waiting.values()):
+            if not waiting.future.done():
+                waiting.future.set_exception(self._failure)
+
+    def _take(self, response: run_pb2.ExecuteResponse) -> None:
+        match response.WhichOneof("message"):
+            case "updates":
+                for update in response.updates.updates:
+                    self._update(update)
+            case "cancelled":
+                self._cancelled = response.cancelled.reason or "cancelled"
+            case "finished" if not self._finished.done():
+                self._finished.set_result(response.finished)
+
+    def _update(self, update: run_pb2.AttemptUpdate) -> None:
+        waiting = self._waiting.get(update.attempt_id)
+        if waiting is None:
+            return
+        match update.WhichOneof("news"):
+            case "started" if not waiting.target.agent:
+                waiting.here = self._group.create_task(self._run_here(waiting), name="run: local task")
+            case "output":
+                news = update.output
+                waiting.print(_STREAMS.get(news.stream, "stdout"), news.data, news.dropped)
+            case "ended":
+                self._ended(waiting, update.ended)
+
+    def _ended(self, waiting: _Waiting, ended: run_pb2.AttemptEnded) -> None:
+        if ended.HasField("blob"):
+            self._group.create_task(self._fetch(waiting, ended), name="run: large result")
+        else:
+            waiting.end(decode_outcome(ended.inline, reason=ended.reason, unreachable=ended.unreachable))
+
+    async def _fetch(self, waiting: _Waiting, ended: run_pb2.AttemptEnded) -> None:
+        blob = Attachment(sha256=ended.blob.sha256, size=ended.blob.size)
+        try:
+            content = await self._contents.fetch(blob)
+        except PybibleError as error:
+            waiting.end(local_failure(f"the host's result can't be read: {error}", Reason.CONTENT_MISSING))
+        else:
+            waiting.end(decode_outcome(content, reason=ended.reason, unreachable=ended.unreachable))
+
+    async def _run_here(self, waiting: _Waiting) -> None:
+        outcome = local_failure("cancelled", Reason.CANCELLED)
+        try:
+            outcome = await self._local.run(waiting.attempt_id, waiting.spec, output=waiting.print)
+        finally:
+            failed = bool(outcome.result.get("failed")) or bool(outcome.reason)
+            self._outbox.local_result(waiting.attempt_id, failed=failed, reason=outcome.reason)
+            self._poke()
+        waiting.here = None
+        waiting.end(outcome)
+
+
+def _recap(finished: run_pb2.RunFinished) -> Recap:
+    return Recap(
+        hosts={line.host: HostRecap(**{name: getattr(line, name) for name in COUNTS}) for line in finished.recap}
+    )

@@ -63,7 +63,14 @@ class ControllerOpener:
             )
             failure: Exception | None = None
             async with asyncio.TaskGroup() as group:
-                dispatcher = RunDispatcher(call, started, contents=contents, group=group, target=self._endpoint.target)
+                dispatcher = RunDispatcher(
+                    call,
+                    started,
+                    contents=contents,
+                    local=LocalWorker(group, slots=min(request.forks, _LOCAL_SLOTS)),
+                    group=group,
+                    target=self._endpoint.target,
+                )
                 self.current = dispatcher
                 try:
                     yield dispatcher

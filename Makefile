@@ -34,8 +34,12 @@ lint: $(SETUP) ## ruff, mypy, import contracts, layout, drift of the generated c
 test: $(SETUP) ## run the whole test suite
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest tests
 
-conformance: $(SETUP) ## run every conformance playbook through pybible and ansible-core, and record ansible-core's side
+conformance: $(SETUP) .venv-ansible/bin/ansible-playbook ## run every conformance playbook live in both, and record ansible-core's side
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.conformance.record
+
+.venv-ansible/bin/ansible-playbook:
+	$(PYTHON) -m venv .venv-ansible
+	.venv-ansible/bin/pip install --quiet --disable-pip-version-check 'ansible-core==2.19.14'
 
 demo: $(SETUP) ## a controller, three agents, a playbook run twice, and their recaps
 	PATH=$(abspath $(BIN)):$$PATH deploy/demo.sh

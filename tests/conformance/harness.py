@@ -1,0 +1,127 @@
+"""harness: run one conformance case with a playbook command, and write down what an operator would see.
+
+A case is a folder of playbooks/: `site.yml`, whatever it needs beside it, optionally an `inventory.ini` of its own, and
+optionally `runs.txt`: the command line of each run, one a line (`site.yml` when there is none). All runs of a case
+share one folder in which they leave files, `{{ target }}` in the playbooks. The transcript holds each run's screen
+(standard output and error together, as a terminal shows them), its exit status and, at the end, every file left.
+
+Only temporary paths, durations and process ids are normalised, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CASES = HERE / "playbooks"
+RECORD = "ansible-core.txt"
+SECONDS_A_RUN = 120
+
+# With forks 1 results come in the order of the hosts: both sides print in the order in which results arrive.
+DEFAULT_OPTIONS = ("--forks", "1")
+
+_DURATIONS = [
+    (re.compile(r'("delta": )"\d+:\d\d:\d\d\.\d+"'), r'\1"DELTA"'),
+    (re.compile(r'("(?:start|end)": )"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+"'), r'\1"MOMENT"'),
+    (re.compile(r"\bpid=\d+"), "pid=PID"),
+]
+_TEMPORARY_SOURCE = re.compile(r'("src": )"[^"]*/(?:ansible-tmp-|\.ansible|pybible)[^"]*/[^"/]*"')
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One folder of playbooks/."""
+
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return CASES / self.name
+
+    @property
+    def runs(self) -> list[list[str]]:
+        """The command line of each run."""
+        listed = self.folder / "runs.txt"
+        lines = listed.read_text().splitlines() if listed.exists() else ["site.yml"]
+        return [shlex.split(line) for line in lines if line.strip() and not line.startswith("#")]
+
+    @property
+    def record(self) -> Path:
+        """What ansible-core did."""
+        return self.folder / RECORD
+
+
+def all_cases() -> list[Case]:
+    """Return every case, by name."""
+    return [Case(path.name) for path in sorted(CASES.iterdir()) if (path / "site.yml").exists()]
+
+
+def transcript(case: Case, command: Sequence[str], *, work: Path, environment: Mapping[str, str]) -> str:
+    """Run a case below `work` (an empty folder) with `command` (ansible-playbook, or pybible-ctl run)."""
+    folder, out = work / "case", work / "out"
+    shutil.copytree(case.folder, folder, ignore=shutil.ignore_patterns(RECORD, "runs.txt"))
+    shutil.copytree(HERE / "shared", folder, dirs_exist_ok=True) if not (folder / "inventory.ini").exists() else None
+    out.mkdir()
+    parts = []
+    for words in case.runs:
+        line = [*command, "-i", "inventory.ini", *DEFAULT_OPTIONS, "-e", f"target={out}", *words]
+        done = subprocess.run(
+            line,
+            cwd=folder,
+            env=_environment(environment, home=work),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=SECONDS_A_RUN,
+            check=False,
+        )
+        screen = normalise(done.stdout.decode("utf-8", "replace"), work)
+        parts.append(f"$ playbook {shlex.join(words)}\n{screen}[exit status {done.returncode}]\n")
+    return "\n".join([*parts, *_files_left(out, work)])
+
+
+def normalise(text: str, work: Path) -> str:
+    """Replace temporary paths, durations and process ids, and nothing else."""
+    text = text.replace(str(work), "WORK")
+    for pattern, replacement in _DURATIONS:
+        text = pattern.sub(replacement, text)
+    return _TEMPORARY_SOURCE.sub(r'\1"TEMPORARY"', text)
+
+
+def _environment(extra: Mapping[str, str], *, home: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key in {"PATH", "USER", "LOGNAME", "TMPDIR"}}
+    return {
+        **kept,
+        "HOME": str(home),
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "GREETING": "hello from the environment",
+        **extra,
+    }
+
+
+def _files_left(out: Path, work: Path) -> list[str]:
+    lines = ["files left:"]
+    for path in sorted(out.rglob("*")):
+        mode = stat.filemode(path.lstat().st_mode)
+        name = path.relative_to(out)
+        if path.is_symlink():
+            lines.append(f"  {mode} {name} -> {normalise(str(path.readlink()), work)}")
+        elif path.is_dir():
+            lines.append(f"  {mode} {name}/")
+        else:
+            content = normalise(path.read_text(errors="replace"), work)
+            digest = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:12]
+            first = content.splitlines()[0] if content.strip() else ""
+            lines.append(f"  {mode} {name} {len(content)} {digest} {first}".rstrip())
+    return [*lines, ""]

@@ -51,6 +51,11 @@ class NoCommonProtocol(ProtocolError):
     """The two ends have no version of the protocol in common."""
 
 
+def received(message: object) -> agent_pb2.AgentMessage | None:
+    """Return what a read gave, None for the end of the stream (grpc gives an object of its own)."""
+    return message if isinstance(message, agent_pb2.AgentMessage) else None
+
+
 def read_hello(message: agent_pb2.AgentMessage) -> Greeting:
     """Return what a Hello says. ProtocolError when it is none, or out of bounds."""
     if message.WhichOneof("message") != "hello":

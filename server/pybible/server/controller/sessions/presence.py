@@ -145,6 +145,13 @@ class AgentPresence:
         for stream in list(self._streams.values()):
             stream.end(why)
 
+    def end(self, attempt: Attempt, verdict: Verdict) -> None:
+        """Tell the run of an attempt how it ended."""
+        try:
+            attempt.owner.ended(attempt, verdict)
+        except Exception:
+            log.exception("a run could not take a verdict", extra=fields(attempt_id=attempt.id))
+
     def perform(self, instructions: list[Instruction]) -> None:
         """Carry out what the machine wants, after any event that may have changed its state or its times."""
         if self.machine.state is not self._state:
@@ -164,7 +171,7 @@ class AgentPresence:
                 case SendDispatch(attempt):
                     self._send(attempt)
                 case End(attempt, verdict):
-                    self._end(attempt, verdict)
+                    self.end(attempt, verdict)
                 case SendCancel(attempt_id):
                     stream = self._streams.get(self.machine.stream)
                     if stream is not None:
@@ -181,13 +188,7 @@ class AgentPresence:
         except Exception as error:
             log.exception("dispatch failed", extra=fields(attempt_id=attempt.id))
             if self.machine.finish(attempt.id) is not None:
-                self._end(attempt, internal_error(error))
-
-    def _end(self, attempt: Attempt, verdict: Verdict) -> None:
-        try:
-            attempt.owner.ended(attempt, verdict)
-        except Exception:
-            log.exception("a run could not take a verdict", extra=fields(attempt_id=attempt.id))
+                self.end(attempt, internal_error(error))
 
     def _note_state(self) -> None:
         before, self._state = self._state, self.machine.state

@@ -10,8 +10,8 @@ from typing import Protocol, TypeAlias
 
 import grpc.aio
 
-from pybible.server.controller.sessions.attempts import Attempt, internal_error
-from pybible.server.controller.sessions.inbound import Greeting, OutputMeter, read_rejected, read_result
+from pybible.server.controller.sessions.attempts import Attempt, Verdict, internal_error
+from pybible.server.controller.sessions.inbound import Greeting, OutputMeter, read_rejected, read_result, received
 from pybible.server.controller.sessions.instructions import Close, Decision, Reconciled, SessionState
 from pybible.server.controller.sessions.outbox import Outbox, OutboxFull
 from pybible.server.controller.sessions.presence import AgentPresence, Clock
@@ -60,7 +60,14 @@ class AgentSession:
     """One accepted stream. `number` is unique in this controller's life."""
 
     def __init__(
-        self, call: AgentCall, presence: AgentPresence, *, number: int, settings: SessionSettings, clock: Clock
+        self,
+        call: AgentCall,
+        presence: AgentPresence,
+        *,
+        number: int,
+        settings: SessionSettings,
+        ledger: ResultLedger,
+        clock: Clock,
     ) -> None:
         self.number = number
         self.goodbye = False
@@ -69,6 +76,7 @@ class AgentSession:
         self._machine = presence.machine
         self._settings = settings
         self._clock = clock
+        self._ledger = ledger
         self._outbox = Outbox()
         self._meter = OutputMeter()
         self._epoch = 0
@@ -84,7 +92,6 @@ class AgentSession:
             "draining": self._draining,
             "goodbye": self._goodbye,
         }
-        self.ledger: ResultLedger = _NoLedger()
 
     # --- what the presence asks for
 
@@ -160,11 +167,11 @@ class AgentSession:
         call, machine, handlers, clock = self._call, self._machine, self._handlers, self._clock
         while True:
             try:
-                message = await call.read()
+                message = received(await call.read())
             except grpc.aio.UsageError:
                 return  # the call ended while nobody read
-            if not isinstance(message, agent_pb2.AgentMessage):
-                return  # the end of the stream
+            if message is None:
+                return
             if machine.stream != self.number:
                 return  # superseded, or given up: what it still says comes again on the next stream
             machine.heard_at = clock()
@@ -208,10 +215,8 @@ class AgentSession:
             attempt.owner.progressed(attempt)
 
     def _rejected(self, message: agent_pb2.AgentMessage) -> None:
-        attempt = self._machine.finish(message.rejected.attempt_id)
-        if attempt is not None:
-            attempt.owner.ended(attempt, read_rejected(attempt, message.rejected))
-            self._presence.refill()
+        rejected = message.rejected
+        self._finish(rejected.attempt_id, lambda attempt: read_rejected(attempt, rejected))
 
     def _output(self, message: agent_pb2.AgentMessage) -> None:
         attempt = self._machine.out.get(message.output.attempt_id)
@@ -226,11 +231,22 @@ class AgentSession:
         attempt_id = result.attempt_id
         if len(attempt_id) > TEXT_LENGTH:
             return
+        first = self._finish(attempt_id, lambda _attempt: read_result(result))
+        self._ledger.settle(attempt_id, late=not first, durable=self._outbox.ack)
+
+    def _finish(self, attempt_id: str, read: Callable[[Attempt], Verdict]) -> bool:
+        """End an attempt with what `read` makes of the agent's words. False when it has its verdict already."""
         attempt = self._machine.finish(attempt_id)
-        if attempt is not None:
-            attempt.owner.ended(attempt, read_result(result))
-            self._presence.refill()
-        self.ledger.settle(attempt_id, late=attempt is None, durable=self._outbox.ack)
+        if attempt is None:
+            return False
+        try:
+            verdict = read(attempt)
+        except Exception as error:
+            log.exception("a result could not be read", extra=fields(attempt_id=attempt_id))
+            verdict = internal_error(error)
+        self._presence.end(attempt, verdict)
+        self._presence.refill()
+        return True
 
     def _heartbeat(self, message: agent_pb2.AgentMessage) -> None:
         self._presence.load = message.heartbeat.load
@@ -253,14 +269,5 @@ class AgentSession:
     def _broken(self, kind: str, message: agent_pb2.AgentMessage, error: Exception) -> None:
         """A bug of ours met a message: it becomes that attempt's failed result, and the session goes on."""
         log.exception("a message could not be handled", extra=fields(agent_id=self._presence.agent_id, kind=kind))
-        attempt_id = getattr(getattr(message, kind), "attempt_id", "")
-        attempt = self._machine.finish(attempt_id)
-        if attempt is not None:
-            attempt.owner.ended(attempt, internal_error(error))
-
-
-class _NoLedger:
-    """Keeps nothing, and says so to nobody: results are not acknowledged."""
-
-    def settle(self, attempt_id: str, *, late: bool, durable: Callable[[str], None]) -> None:
-        """Do nothing."""
+        attempt_id = str(getattr(getattr(message, kind), "attempt_id", ""))
+        self._finish(attempt_id, lambda _attempt: internal_error(error))

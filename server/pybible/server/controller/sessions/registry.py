@@ -1,0 +1,225 @@
+"""registry: every agent that this controller has seen, by id and by name; and how a stream becomes a session."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from pybible.server.controller.sessions.inbound import Greeting, NoCommonProtocol, read_hello, received
+from pybible.server.controller.sessions.instructions import Close, SessionState
+from pybible.server.controller.sessions.presence import AgentDetails, AgentPresence, AgentStatus, Clock
+from pybible.server.controller.sessions.session import AgentCall, AgentSession, ResultLedger, deny
+from pybible.server.controller.sessions.settings import SessionSettings
+from pybible.server.controller.store import agents
+from pybible.server.controller.store.database import Database
+from pybible.server.controller.store.writer import WriterClosed
+from pybible.v1 import agent_pb2
+from pybible.wire.errors import ProtocolError
+from pybible.wire.logs import agent_id as log_agent_id
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Gate:
+    """Admits a bounded number of handshakes a second: after a restart the whole fleet comes at once."""
+
+    rate: float
+    burst: float
+    left: float
+    at: float = 0.0
+
+    def admit(self, now: float) -> bool:
+        """Take one place if there is one."""
+        self.left = min(self.burst, self.left + (now - self.at) * self.rate)
+        self.at = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+class SessionRegistry:
+    """The sessions of one controller."""
+
+    def __init__(
+        self, *, database: Database, ledger: ResultLedger, settings: SessionSettings, clock: Clock = time.monotonic
+    ) -> None:
+        self.settings = settings
+        self._database = database
+        self._ledger = ledger
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self._presences: dict[str, AgentPresence] = {}
+        self._names: dict[str, str] = {}
+        self._sessions: dict[int, AgentSession] = {}
+        self._closing = False
+        self._gate = _Gate(settings.handshakes, settings.handshake_burst, settings.handshake_burst, clock())
+
+    # --- asking
+
+    def find(self, name_or_id: str) -> AgentPresence | None:
+        """Return the agent of that id or name, if it was ever seen. An id wins."""
+        return self._presences.get(name_or_id) or self._presences.get(self._names.get(name_or_id, ""))
+
+    def status(self, agent_id: str) -> AgentStatus | None:
+        """Return an agent as it is now, None for one that never came."""
+        presence = self._presences.get(agent_id)
+        return presence.status if presence is not None else None
+
+    def statuses(self) -> Mapping[str, AgentStatus]:
+        """Return every agent that ever came, by id."""
+        return {agent_id: presence.status for agent_id, presence in self._presences.items()}
+
+    # --- one stream
+
+    async def serve(self, call: AgentCall, *, agent_id: str, address: str) -> None:
+        """Serve one Attach, from its Hello to its end. The caller has checked the certificate."""
+        log_agent_id.set(agent_id)
+        if self._closing:
+            await call.write(deny(agent_pb2.Deny.CODE_SHUTTING_DOWN, "the controller shuts down", retry_after=1.0))
+            return
+        if not self._gate.admit(self._clock()):
+            await call.write(deny(agent_pb2.Deny.CODE_OVERLOADED, "too many agents at once", retry_after=_wait()))
+            return
+        try:
+            greeting = await self._hello(call)
+        except NoCommonProtocol as error:
+            await call.write(deny(agent_pb2.Deny.CODE_PROTOCOL, str(error)))
+        except ProtocolError as error:
+            log.warning("hello refused", extra=fields(reason=str(error)))
+            await call.write(deny(agent_pb2.Deny.CODE_INVALID, str(error), retry_after=_RETRY_SECONDS))
+        else:
+            if greeting is not None:
+                await self._attach(call, greeting, agent_id=agent_id, address=address)
+
+    async def _hello(self, call: AgentCall) -> Greeting | None:
+        try:
+            async with asyncio.timeout(self.settings.hello_timeout):
+                message = received(await call.read())
+        except TimeoutError as error:
+            raise ProtocolError(f"no Hello within {self.settings.hello_timeout:g} s") from error
+        return None if message is None else read_hello(message)
+
+    async def _attach(self, call: AgentCall, greeting: Greeting, *, agent_id: str, address: str) -> None:
+        presence = self._presences.get(agent_id)
+        if presence is None:
+            presence = self._presences[agent_id] = AgentPresence(agent_id, settings=self.settings, clock=self._clock)
+        number = next(self._numbers)
+        session = AgentSession(
+            call, presence, number=number, settings=self.settings, ledger=self._ledger, clock=self._clock
+        )
+        presence.add_stream(number, session)
+        self._sessions[number] = session
+        incarnation = greeting.opening.incarnation
+        try:
+            presence.perform(presence.machine.attach(number, incarnation=incarnation, now=self._clock()))
+            if presence.machine.stream == number:
+                await self._sync(session, presence, greeting, address)
+            else:
+                await session.refuse()
+        finally:
+            del self._sessions[number]
+            presence.remove_stream(number, goodbye=session.goodbye)
+            self._note_seen(agent_id)
+
+    async def _sync(self, session: AgentSession, presence: AgentPresence, greeting: Greeting, address: str) -> None:
+        record = await self._open(presence.agent_id, greeting)
+        if record is None:
+            session.goodbye = True
+            session.end_with(deny(agent_pb2.Deny.CODE_UNKNOWN_AGENT, "this agent is not enrolled here"))
+            return await session.refuse()
+        if greeting.protocol < record.protocol_floor:
+            text = f"this agent once spoke protocol {record.protocol_floor} and may not fall back"
+            session.end_with(deny(agent_pb2.Deny.CODE_PROTOCOL, text))
+            return await session.refuse()
+        self._bind(presence, record.name)
+        presence.details = AgentDetails(
+            hostname=greeting.hostname,
+            version=greeting.version,
+            boot_id=greeting.boot_id,
+            modules=greeting.modules,
+            address=address,
+            epoch=record.epoch,
+        )
+        reconciled = presence.machine.welcome(session.number, greeting.opening, now=self._clock())
+        if reconciled is None:
+            return await session.refuse()
+        log.info("agent attached", extra=fields(name=record.name, epoch=record.epoch, address=address))
+        return await session.serve(greeting, reconciled, record.epoch)
+
+    async def _open(self, agent_id: str, greeting: Greeting) -> agents.AgentRecord | None:
+        opening = agents.Opening(
+            hostname=greeting.hostname[:253],
+            version=greeting.version[:64],
+            protocol=greeting.protocol,
+            moment=time.time(),
+        )
+        return await self._database.write(lambda connection: agents.open_session(connection, agent_id, opening))
+
+    def _bind(self, presence: AgentPresence, name: str) -> None:
+        if presence.name and self._names.get(presence.name) == presence.agent_id:
+            del self._names[presence.name]
+        presence.name = name
+        self._names[name] = presence.agent_id
+
+    def _note_seen(self, agent_id: str) -> None:
+        moment = time.time()
+        try:
+            noted = self._database.write(lambda connection: agents.seen(connection, agent_id, moment))
+        except WriterClosed:
+            return
+        noted.add_done_callback(_report_unseen)
+
+    # --- ending
+
+    def remove(self, agent_id: str) -> None:
+        """An agent was removed: end its session and forget it. What is out there is lost."""
+        presence = self._presences.get(agent_id)
+        if presence is None:
+            return
+        presence.end_streams(Close.REVOKED)
+        if self._names.get(presence.name) == agent_id:
+            del self._names[presence.name]
+        if presence.idle:
+            presence.close()
+            del self._presences[agent_id]
+
+    def shutdown(self) -> None:
+        """Ask every agent to dial again, and end their streams. New ones are refused."""
+        self._closing = True
+        for session in list(self._sessions.values()):
+            message = agent_pb2.ControllerMessage()
+            # Spread: they must not all come back in the same moment.
+            message.reconnect.after.FromTimedelta(timedelta(seconds=_wait()))
+            session.end_with(message)
+
+    def close(self) -> None:
+        """Stop every timer. After the server has stopped."""
+        self._closing = True
+        for presence in self._presences.values():
+            presence.close()
+
+    def attached(self) -> int:
+        """Return how many agents have a live session."""
+        return sum(presence.machine.state is SessionState.READY for presence in self._presences.values())
+
+
+def _wait() -> float:
+    return random.uniform(0.5, 2.0)  # noqa: S311  not a secret
+
+
+def _report_unseen(noted: asyncio.Future[None]) -> None:
+    if not noted.cancelled() and isinstance(noted.exception(), SQLAlchemyError):
+        log.warning("could not note when an agent was seen", extra=fields(error=str(noted.exception())))

@@ -1,0 +1,119 @@
+"""controller: a real controller in this process, on free ports of the loopback interface, and identities for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pybible.server.controller.config import ControllerConfig, load_config
+from pybible.server.controller.daemon import Controller
+from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
+from pybible.wire.channel import client_credentials, client_options, unix_target
+from pybible.wire.identity import Identity, JoinToken, Role, certificate_identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A key with its certificate (PEM), and whom it speaks for."""
+
+    name: str
+    key: bytes
+    certificate: bytes
+    authority: bytes
+
+    @property
+    def identity(self) -> Identity:
+        """Whom the certificate names."""
+        found = certificate_identity(x509.load_pem_x509_certificate(self.certificate))
+        assert found is not None
+        return found
+
+
+class RunningController:
+    """A controller, and the channels to its ports."""
+
+    def __init__(self, controller: Controller) -> None:
+        self.controller = controller
+
+    @property
+    def agent_address(self) -> str:
+        """HOST:PORT of AgentService."""
+        return self.controller.agent_address
+
+    @property
+    def enroll_address(self) -> str:
+        """HOST:PORT of EnrollmentService."""
+        return self.controller.enroll_address
+
+    @property
+    def socket_path(self) -> Path:
+        """The operators' socket."""
+        return self.controller.socket_path
+
+    async def enrol(self, name: str = "web01", *, role: Role = Role.AGENT, token: str = "") -> Holder:
+        """Enrol a new identity over the real port, with a token made for it unless one is given."""
+        token = token or await self.controller.create_token(role=role)
+        key, csr = key_and_request()
+        response = await self.ask_to_enrol(token, csr=csr, name=name)
+        assert response.state == enrollment_pb2.EnrollResponse.STATE_ISSUED, response.message
+        return Holder(name=response.name, key=key, certificate=response.certificate, authority=response.authority)
+
+    async def ask_to_enrol(self, token: str, *, csr: bytes, name: str = "web01") -> enrollment_pb2.EnrollResponse:
+        """Send one Enroll and return what came back."""
+        secret = JoinToken.decode(token).secret if token else ""
+        async with self.enrollment_channel() as channel:
+            stub = enrollment_pb2_grpc.EnrollmentServiceStub(channel)
+            return await stub.Enroll(
+                enrollment_pb2.EnrollRequest(token=secret, csr=csr, name=name, hostname=name, version="0")
+            )
+
+    def enrollment_channel(self) -> grpc.aio.Channel:
+        """Open a channel to the enrolment port."""
+        credentials = client_credentials(authority=self.controller.authority_pem)
+        return grpc.aio.secure_channel(self.enroll_address, credentials, options=_options())
+
+    def channel(self, holder: Holder) -> grpc.aio.Channel:
+        """Open a channel to the agents' port with a certificate."""
+        credentials = client_credentials(authority=holder.authority, key=holder.key, certificate=holder.certificate)
+        return grpc.aio.secure_channel(self.agent_address, credentials, options=_options())
+
+    def operator_channel(self) -> grpc.aio.Channel:
+        """Open a channel to the operators' socket."""
+        return grpc.aio.insecure_channel(unix_target(self.socket_path), options=_options())
+
+
+def _options() -> list[tuple[str, int | str]]:
+    return [*client_options(), ("grpc.enable_http_proxy", 0)]
+
+
+def key_and_request(key: ec.EllipticCurvePrivateKey | None = None) -> tuple[bytes, bytes]:
+    """Return a key and a certificate request over it, PEM."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return pem, request.public_bytes(serialization.Encoding.PEM)
+
+
+def loopback_config(state: Path, **settings: object) -> ControllerConfig:
+    """Return settings for a test: free ports, a quick end."""
+    given: dict[str, object] = {
+        "listen": "127.0.0.1:0",
+        "enroll_listen": "127.0.0.1:0",
+        "drain_timeout": 2.0,
+        **settings,
+    }
+    return load_config(state, flags=given)
+
+
+@asynccontextmanager
+async def controller(folder: Path, **settings: object) -> AsyncIterator[RunningController]:
+    """Run a controller with its state in `folder`/controller. `settings` are those of its configuration file."""
+    async with Controller.start(loopback_config(folder / "controller", **settings)) as started:
+        yield RunningController(started)

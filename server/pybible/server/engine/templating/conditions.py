@@ -1,0 +1,51 @@
+"""conditions: what may be an expression of when, until, changed_when, ..., and what it may yield."""
+
+from __future__ import annotations
+
+from pybible.server.engine.model.text import Trusted, Vaulted, origin_of
+from pybible.wire.errors import TemplateError
+
+_ALLOW = "Broken conditionals can be temporarily allowed with the `ALLOW_BROKEN_CONDITIONALS` configuration option."
+
+
+def check_expression(expression: object) -> Trusted:
+    """Return the expression's text. Raises TemplateError for what can't be one."""
+    origin = origin_of(expression)
+    if not isinstance(expression, str):
+        raise TemplateError("Conditional expressions must be strings.", origin=origin)
+    if not isinstance(expression, Trusted):
+        raise TemplateError("Encountered untrusted template or expression.", origin=origin)
+    if not expression.strip():
+        raise TemplateError("Empty conditional expressions are not allowed.", origin=origin)
+    return expression
+
+
+def check_result(value: object, expression: Trusted) -> bool:
+    """Return the value of a conditional. Raises TemplateError when it is neither true nor false."""
+    if value is True or value is False:
+        return value
+    place = origin_of(value) or (expression.origin if _is_constant(expression) else None) or "<unknown>"
+    kind = "str" if isinstance(value, str | Vaulted) else _kind(value)
+    raise TemplateError(
+        f"Conditional result ({bool(value)}) was derived from value of type {kind!r} at {str(place)!r}. "
+        "Conditionals must have a boolean result.",
+        origin=expression.origin,
+    )
+
+
+def is_delimited(text: str) -> bool:
+    """Whether a conditional is one template instead of a bare expression."""
+    stripped = text.strip()
+    return stripped.startswith(("{{", "{%")) and stripped.endswith(("}}", "%}"))
+
+
+def _is_constant(expression: str) -> bool:
+    stripped = expression.strip()
+    return len(stripped) > 1 and stripped[0] in "'\"" and stripped.find(stripped[0], 1) == len(stripped) - 1
+
+
+def _kind(value: object) -> str:
+    for kind in (dict, list):
+        if isinstance(value, kind):
+            return kind.__name__
+    return type(value).__name__

@@ -1,0 +1,237 @@
+"""engine: what all templates of a run share: compiled programs, filters, tests, lookups, the vault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import jinja2
+from jinja2 import nodes
+from jinja2.parser import Parser
+from jinja2.utils import missing
+from jinja2.visitor import NodeTransformer
+
+from pybible.server.engine.templating.environment import OWNER, Owner, TemplateEnvironment, embed
+from pybible.server.engine.templating.filters.registry import FILTERS
+from pybible.server.engine.templating.globals import GLOBALS
+from pybible.server.engine.templating.lookups.call import Lookup
+from pybible.server.engine.templating.lookups.registry import LOOKUPS
+from pybible.server.engine.templating.plugins import guarded_filters, guarded_tests
+from pybible.server.engine.templating.tests.registry import TESTS
+from pybible.server.engine.templating.undefined import UndefinedValue
+from pybible.server.engine.vault import VaultSecrets
+from pybible.wire.errors import TemplateError
+
+# A compiled template or expression: called with the Templar that it is rendered for.
+Program: TypeAlias = Callable[[Owner], object]
+
+SOURCE_LIMIT = 4 * 1024 * 1024
+_CACHE_LIMIT = 20_000
+_PATH = re.compile(r"\{\{\s*([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*)*)\s*\}\}")
+_NOT_NAMES = frozenset(
+    {"true", "True", "false", "False", "none", "None", "not", "and", "or", "in", "is", "if", "else", "self"}
+)
+_EXPRESSION = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
+_LOADS_FILES = re.compile(r"\{%[-+]?\s*(?:include|import|from|extends)\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateOptions:
+    """How a template's text is read; the defaults are those of everything but template files."""
+
+    trim_blocks: bool = True
+    lstrip_blocks: bool = False
+    block_start_string: str = "{%"
+    block_end_string: str = "%}"
+    variable_start_string: str = "{{"
+    variable_end_string: str = "}}"
+    comment_start_string: str = "{#"
+    comment_end_string: str = "#}"
+    newline_sequence: str = "\n"
+
+
+PLAIN_OPTIONS = TemplateOptions()
+
+
+class TemplateEngine:
+    """Compiles each text once. One for a run; `filters`, `tests` and `lookups` add the operator's own plugins."""
+
+    def __init__(
+        self,
+        *,
+        vault: VaultSecrets | None = None,
+        filters: Mapping[str, Callable[..., object]] | None = None,
+        tests: Mapping[str, Callable[..., object]] | None = None,
+        lookups: Mapping[str, Lookup] | None = None,
+        warn: Callable[[str], None] | None = None,
+        playbook_directory: Path | None = None,
+    ) -> None:
+        self.vault = vault
+        self.warn: Callable[[str], None] = warn or _ignore
+        self.playbook_directory = playbook_directory or Path.cwd()
+        self.lookups: Mapping[str, Lookup] = {**LOOKUPS, **(lookups or {})}
+        self.globals: dict[str, object] = dict(GLOBALS)
+        self._filters = guarded_filters({**FILTERS, **(filters or {})})
+        self._tests = guarded_tests({**TESTS, **(tests or {})})
+        self._environments: dict[tuple[TemplateOptions, tuple[Path, ...]], TemplateEnvironment] = {}
+        self._templates: dict[str, Program | None] = {}
+        self._expressions: dict[str, Program] = {}
+        self._environment = self._environment_for(PLAIN_OPTIONS, ())
+        for name, value in self._environment.globals.items():
+            self.globals.setdefault(name, value)
+
+    def template(self, text: str) -> Program | None:
+        """Return the program of a template, None when nothing in the text is one. Raises TemplateError."""
+        try:
+            return self._templates[text]
+        except KeyError:
+            pass
+        program = self._compile(text) if "{{" in text or "{%" in text or "{#" in text else None
+        if len(self._templates) >= _CACHE_LIMIT:
+            self._templates.clear()
+        self._templates[text] = program
+        return program
+
+    def expression(self, text: str, *, embedded: bool = False) -> Program:
+        """Return the program of a bare expression. `embedded`: its constants may be templates, as in conditionals."""
+        try:
+            return self._expressions[text]
+        except KeyError:
+            pass
+        check_size(text)
+        try:
+            parser = Parser(self._environment, text, state="variable")
+            expression = parser.parse_expression()
+            if not parser.stream.eos:
+                raise jinja2.TemplateSyntaxError("chunk after expression", parser.stream.current.lineno, None, None)
+            tree = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
+            tree.set_environment(self._environment)
+            if embedded:
+                tree = cast("nodes.Template", _Embedder(self).visit(tree))
+            program = _program(self._environment.from_string(tree))
+        except jinja2.TemplateSyntaxError as error:
+            delimited = ". Template delimiters are not supported in expressions" if "{{" in text or "{%" in text else ""
+            raise TemplateError(f"Syntax error in expression{delimited}: {error.message}") from None
+        if len(self._expressions) >= _CACHE_LIMIT:
+            self._expressions.clear()
+        self._expressions[text] = program
+        return program
+
+    def file_program(self, text: str, options: TemplateOptions, search_path: Sequence[Path]) -> Program:
+        """Return the program of a template file's text; it may include and import what stands on the search path."""
+        return self._from_text(text, self._environment_for(options, tuple(search_path)))
+
+    def pieces(self, text: str) -> list[str]:
+        """Take a template's text apart into its expressions and the text between; one piece when that can't be done."""
+        pieces = [piece for piece in _EXPRESSION.split(text) if piece]
+        return [text] if "{%" in text or "{#" in text else pieces
+
+    def _compile(self, text: str) -> Program:
+        path = _PATH.fullmatch(text)
+        if path and path[1] not in _NOT_NAMES:
+            return _path_program(path[1], tuple(path[2].split(".")[1:]), self._environment)
+        if _LOADS_FILES.search(text):
+            return self._loading_program(text)
+        program = self._from_text(text, self._environment)
+        return _newline_kept(program) if text.endswith("\n") else program
+
+    def _from_text(self, text: str, environment: TemplateEnvironment) -> Program:
+        check_size(text)
+        try:
+            return _program(environment.from_string(text))
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError(f"Syntax error in template: {error.message}") from None
+        except RecursionError:
+            raise TemplateError("Syntax error in template: nested too deeply") from None
+
+    def _loading_program(self, text: str) -> Program:
+        def run(owner: Owner) -> object:
+            return self._from_text(text, self._environment_for(PLAIN_OPTIONS, owner.template_directories()))(owner)
+
+        return run
+
+    def _environment_for(self, options: TemplateOptions, directories: tuple[Path, ...]) -> TemplateEnvironment:
+        key = options, directories
+        environment = self._environments.get(key)
+        if environment is None:
+            environment = TemplateEnvironment(
+                loader=jinja2.FileSystemLoader([str(directory) for directory in directories]),
+                trim_blocks=options.trim_blocks,
+                lstrip_blocks=options.lstrip_blocks,
+                block_start_string=options.block_start_string,
+                block_end_string=options.block_end_string,
+                variable_start_string=options.variable_start_string,
+                variable_end_string=options.variable_end_string,
+                comment_start_string=options.comment_start_string,
+                comment_end_string=options.comment_end_string,
+                newline_sequence=options.newline_sequence,
+            )
+            environment.filters = self._filters
+            environment.tests = self._tests  # type: ignore[assignment]
+            self._environments[key] = environment
+        return environment
+
+
+class _Embedder(NodeTransformer):
+    """Makes constants that hold templates render them."""
+
+    def __init__(self, engine: TemplateEngine) -> None:
+        self._engine = engine
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Expr:
+        """Replace the constant."""
+        replaced = embed(node)
+        if replaced is not node:
+            self._engine.warn(
+                "Jinja constant strings should not contain embedded templates. "
+                "This feature will be disabled by default in ansible-core 2.23."
+            )
+        return replaced
+
+
+def check_size(text: str) -> None:
+    """Raise TemplateError for text that is larger than any template may be."""
+    if len(text) > SOURCE_LIMIT:
+        raise TemplateError(f"a template may hold at most {SOURCE_LIMIT // 1024 // 1024} MiB of text")
+
+
+def _ignore(_message: str) -> None:
+    pass
+
+
+def _program(template: jinja2.Template) -> Program:
+    environment = template.environment
+    context_class, blocks, render = environment.context_class, template.blocks, template.root_render_func
+    name, concat = template.name, environment.concat
+
+    def run(owner: Owner) -> object:
+        return concat(render(context_class(environment, {OWNER: owner}, name, blocks)))
+
+    return run
+
+
+def _path_program(name: str, attributes: tuple[str, ...], environment: TemplateEnvironment) -> Program:
+    """Return the program of `{{ name.attribute }}`, which needs no compiling."""
+
+    def run(owner: Owner) -> object:
+        value = owner.name(name)
+        if value is missing:
+            value = UndefinedValue(name=name)
+        for attribute in attributes:
+            value = environment.getattr(value, attribute)
+        return value
+
+    return run
+
+
+def _newline_kept(program: Program) -> Program:
+    """Give text back the newline that Jinja takes off the end."""
+
+    def run(owner: Owner) -> object:
+        value = program(owner)
+        return f"{value}\n" if isinstance(value, str) else value
+
+    return run

@@ -1,0 +1,79 @@
+"""errors: what goes wrong in a template, level by level, in ansible-core 2.19's words.
+
+An error names one level ("Error while resolving value for 'msg'") and the place in the operator's files that belongs to
+it; its cause is the next level in. `message_of` is the one line of a task's result, `report_of` the long form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pybible.wire.errors import Origin, SourceError, TemplateError, source_excerpt
+
+
+class UndefinedVariable(TemplateError):
+    """A name, attribute or element that is not there was used."""
+
+
+class PluginError(TemplateError):
+    """A filter, a test or a lookup failed, or does not exist."""
+
+
+class LookupFailed(Exception):
+    """Raised by a lookup: what the operator asked for can't be had."""
+
+
+def levels(error: BaseException) -> Iterator[SourceError]:
+    """Yield `error` and its causes, outermost first, as far as they are the operator's to put right."""
+    seen: BaseException | None = error
+    while isinstance(seen, SourceError):
+        yield seen
+        seen = seen.__cause__
+
+
+def message_of(error: SourceError) -> str:
+    """Return one line: every level's message, joined by colons."""
+    parts = [level.message for level in levels(error)]
+    return ": ".join([part.removesuffix(".") for part in parts[:-1]] + parts[-1:])
+
+
+def report_of(error: SourceError) -> str:
+    """Return the whole: the one line, then every level with its place and the lines around it."""
+    blocks = _merged(error)
+    if len(blocks) == 1:
+        return _block(message_of(error), blocks[0][1], blocks[0][2])
+    shown = []
+    for index, (messages, origin, hint) in enumerate(blocks):
+        text = ": ".join([part.removesuffix(".") for part in messages[:-1]] + messages[-1:])
+        if index < len(blocks) - 1 and not text.endswith("."):
+            text += "."
+        shown.append(_block(text, origin, hint))
+    return f"{message_of(error)}\n\n" + "\n\n<<< caused by >>>\n\n".join(shown)
+
+
+def _merged(error: SourceError) -> list[tuple[list[str], Origin | None, str]]:
+    """Put levels of one place, or of none, together."""
+    blocks: list[tuple[list[str], Origin | None, str]] = []
+    for level in levels(error):
+        if (
+            blocks
+            and (level.origin is None or level.origin == blocks[-1][1])
+            and not level.message.startswith("maximum")
+        ):
+            messages, origin, hint = blocks[-1]
+            blocks[-1] = ([*messages, level.message], origin, hint or level.hint)
+        else:
+            blocks.append(([level.message], level.origin, level.hint))
+    return blocks
+
+
+def _block(message: str, origin: Origin | None, hint: str) -> str:
+    parts = [message]
+    if origin is not None:
+        parts[0] += f"\nOrigin: {origin}"
+        excerpt = source_excerpt(origin)
+        if excerpt:
+            parts.append(excerpt)
+    if hint:
+        parts.append(hint)
+    return "\n\n".join(parts)

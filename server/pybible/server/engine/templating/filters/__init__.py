@@ -1,0 +1,1 @@
+"""filters: what `|` may name in a template, one family a file."""

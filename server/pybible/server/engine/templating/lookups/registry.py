@@ -1,0 +1,10 @@
+"""registry: every lookup, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pybible.server.engine.templating.lookups import loops
+from pybible.server.engine.templating.lookups.call import Lookup
+
+LOOKUPS: Mapping[str, Lookup] = {**loops.LOOKUPS}

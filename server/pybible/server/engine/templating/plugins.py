@@ -1,0 +1,85 @@
+"""plugins: how filters and tests are called: undefined values pass through, failures name the plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from types import GeneratorType
+from typing import TypeAlias
+
+import jinja2
+
+from pybible.server.engine.templating.errors import PluginError
+from pybible.wire.errors import PybibleError
+
+Plugin: TypeAlias = Callable[..., object]
+
+# These decide themselves what an undefined value means to them.
+TAKES_UNDEFINED = frozenset({"default", "d", "mandatory", "ternary", "type_debug", "defined", "undefined", "combine"})
+_PREFIXES = ("ansible.builtin.", "ansible.legacy.")
+
+
+def guarded_filters(filters: Mapping[str, Plugin]) -> dict[str, Plugin]:
+    """Return filters as templates call them, also under their full names."""
+    return _guarded(filters, "filter")
+
+
+def guarded_tests(tests: Mapping[str, Plugin]) -> dict[str, Plugin]:
+    """Return tests as templates call them, also under their full names."""
+    return _guarded(tests, "test")
+
+
+def impure(plugin: Plugin) -> Plugin:
+    """Mark a filter or test whose value depends on more than its arguments: it is never computed early, nor kept."""
+
+    @wraps(plugin)
+    @jinja2.pass_context
+    def run(context: jinja2.runtime.Context, *args: object, **kwargs: object) -> object:
+        context.owner.note_impure()  # type: ignore[attr-defined]
+        return plugin(*args, **kwargs)
+
+    return jinja2.pass_context(run)
+
+
+def _guarded(plugins: Mapping[str, Plugin], kind: str) -> dict[str, Plugin]:
+    guarded: dict[str, Plugin] = {}
+    for name, plugin in plugins.items():
+        wrapped = _guard(name, plugin, kind)
+        guarded[name] = wrapped
+        if "." not in name:
+            for prefix in _PREFIXES:
+                guarded[prefix + name] = wrapped
+    return guarded
+
+
+def _guard(name: str, plugin: Plugin, kind: str) -> Plugin:
+    full = name if "." in name else f"ansible.builtin.{name}"
+    takes_undefined = name in TAKES_UNDEFINED
+
+    @wraps(plugin)
+    def run(*args: object, **kwargs: object) -> object:
+        if not takes_undefined:
+            for value in args:
+                if isinstance(value, jinja2.Undefined):
+                    return _undefined(value, kind)
+            for value in kwargs.values():
+                if isinstance(value, jinja2.Undefined):
+                    return _undefined(value, kind)
+        try:
+            result = plugin(*args, **kwargs)
+            return list(result) if isinstance(result, GeneratorType) else result
+        except (PybibleError, jinja2.TemplateError):
+            raise
+        except RecursionError:
+            raise
+        except Exception as error:
+            raise PluginError(f"The {kind} plugin {full!r} failed: {error}") from error
+
+    return run
+
+
+def _undefined(value: jinja2.Undefined, kind: str) -> object:
+    """A filter of something undefined is undefined; a test of it fails."""
+    if kind == "test":
+        bool(value)
+    return value

@@ -1,0 +1,412 @@
+"""templar: renders values for one host at one moment, with the variables that are visible there.
+
+Only Trusted text is ever a template. What comes out is plain data: rendering it again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time, timedelta
+from pathlib import Path
+from types import GeneratorType, MappingProxyType
+
+import jinja2
+from jinja2.exceptions import SecurityError
+from jinja2.utils import missing
+
+from pybible.server.engine.model.text import Trusted, Vaulted, origin_of
+from pybible.server.engine.templating.conditions import check_expression, check_result, is_delimited
+from pybible.server.engine.templating.engine import PLAIN_OPTIONS, Program, TemplateEngine, TemplateOptions
+from pybible.server.engine.templating.errors import UndefinedVariable, message_of
+from pybible.server.engine.templating.lazy import SCALARS, LazyDict, LazyList
+from pybible.server.engine.templating.lookups.call import run_lookup
+from pybible.server.engine.templating.undefined import OMIT, UndefinedValue
+from pybible.wire.errors import Origin, PybibleError, SourceError, TemplateError
+
+# How deeply templates may lead to templates, and data may be nested.
+TEMPLATE_DEPTH = 60
+DATA_DEPTH = 300
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class Templar:
+    """Renders with one set of variables. Cheap: one for a host and task, one more for each item of a loop.
+
+    `search_path` holds the folders of the task in which relative files are looked up, innermost first.
+    """
+
+    __slots__ = ("_active", "_depth", "_impure", "_memo", "engine", "search_path", "variables")
+
+    def __init__(
+        self, engine: TemplateEngine, variables: Mapping[str, object] = _NOTHING, *, search_path: Sequence[Path] = ()
+    ) -> None:
+        self.engine = engine
+        self.variables = variables
+        self.search_path = tuple(search_path)
+        self._memo: dict[str, object] = {}
+        self._active: set[str] = set()
+        self._depth = 0
+        self._impure = 0
+
+    def with_variables(self, extra: Mapping[str, object]) -> Templar:
+        """Return a Templar that sees `extra` before everything else."""
+        return Templar(self.engine, Overlay(extra, self.variables), search_path=self.search_path)
+
+    # What the executor and the actions call.
+
+    def render(self, value: object) -> object:
+        """Render `value` and everything in it; OMIT itself comes back as OMIT, inside containers it is left out.
+
+        Raises UndefinedVariable and TemplateError, with the place of the template that fails.
+        """
+        kind = type(value)
+        if kind in SCALARS:
+            return value
+        if kind is Trusted:
+            result = self._text(value)  # type: ignore[arg-type]
+            return result if type(result) in SCALARS else self._finalize_at(result, origin_of(value))
+        if isinstance(value, dict):
+            rendered = {}
+            for key, item in value.items():
+                result = self.render(item)
+                if result is not OMIT:
+                    rendered[str(key) if type(key) is Trusted else key] = result
+            return rendered
+        if isinstance(value, list):
+            return [result for item in value if (result := self.render(item)) is not OMIT]
+        return self._finalize_at(self.resolve(value), origin_of(value))
+
+    def render_args(self, args: Mapping[str, object], *, action: str = "") -> dict[str, object]:
+        """Render a task's arguments; the errors name the argument, and the action when it is given."""
+        rendered: dict[str, object] = {}
+        for key, value in args.items():
+            try:
+                result = self.render(value)
+            except SourceError as error:
+                failed = TemplateError(f"Error while resolving value for {str(key)!r}", origin=origin_of(value))
+                failed.__cause__ = error
+                if not action:
+                    raise failed from error
+                full = action if "." in action else f"ansible.builtin.{action}"
+                raise TemplateError(
+                    f"Finalization of task args for {full!r} failed", origin=origin_of(args)
+                ) from failed
+            if result is not OMIT:
+                rendered[str(key)] = result
+        return rendered
+
+    def render_text(self, value: object) -> str:
+        """Render to text: None and OMIT are empty."""
+        result = self.render(value)
+        return "" if result is None or result is OMIT else str(result)
+
+    def render_noting(self, value: object) -> tuple[object, list[str]]:
+        """Render, with `<< error 1 - ... >>` in place of what is undefined; return what was noted too."""
+        noted: list[str] = []
+        return self._render_noting(value, noted), noted
+
+    def evaluate(self, expression: str) -> object:
+        """Evaluate a bare expression of the operator's, such as debug's `var`."""
+        origin = origin_of(expression)
+        return self._finalize_at(self._evaluate(expression), origin)
+
+    def evaluate_noting(self, expression: str) -> tuple[object, list[str]]:
+        """Evaluate, with `<< error 1 - ... >>` in place of what is undefined."""
+        noted: list[str] = []
+        try:
+            value = self._evaluate(expression)
+        except UndefinedVariable as error:
+            return _note(error, noted), noted
+        return self._finalize_noting(value, noted), noted
+
+    def condition(self, expressions: Sequence[object]) -> tuple[bool, object]:
+        """Return whether all hold, and the first that does not, as written (None when all hold)."""
+        for expression in expressions:
+            if expression is True or expression is None:
+                continue
+            if expression is False or not self._holds(expression):
+                return False, str(expression) if isinstance(expression, str) else expression
+        return True, None
+
+    def lookup(self, name: str, terms: object, **options: object) -> list[object]:
+        """Run a lookup as with_X does: `terms` as written; a value that is no list is the only term."""
+        undefined_ok = name.rpartition(".")[2] == "first_found"
+        rendered = self.render_noting(terms)[0] if undefined_ok else self.render(terms)
+        return run_lookup(name, rendered if isinstance(rendered, list) else [rendered], options, self)
+
+    def render_template(
+        self, text: str, *, options: TemplateOptions = PLAIN_OPTIONS, origin: Origin | None = None
+    ) -> object:
+        """Render a template file's text, which may include others from `template_directories`."""
+
+        def compiled() -> Program:
+            return self.engine.file_program(text, options, self.template_directories())
+
+        return self._finalize_at(self._run(compiled, origin, "template"), origin)
+
+    # What templates call, through their context.
+
+    def name(self, key: str) -> object:
+        """Return a variable's rendered value, containers lazily; `missing` when there is none."""
+        value = self._memo.get(key, missing)
+        if value is not missing:
+            return value
+        try:
+            raw = self.variables[key]
+        except KeyError:
+            return VariablesView(self) if key == "vars" else self.engine.globals.get(key, missing)
+        if type(raw) in SCALARS:
+            return raw
+        if key in self._active:
+            raise _loop(origin_of(raw))
+        before = self._impure
+        self._active.add(key)
+        try:
+            value = self.resolve(raw)
+        finally:
+            self._active.discard(key)
+        if self._impure == before:
+            self._memo[key] = value
+        return value
+
+    def resolve(self, raw: object) -> object:
+        """Render `raw` if it is a template; a container is returned as one that renders what is reached."""
+        kind = type(raw)
+        if kind in SCALARS or kind is LazyDict or kind is LazyList:
+            return raw
+        if kind is Trusted:
+            try:
+                return self._text(raw)  # type: ignore[arg-type]
+            except UndefinedVariable as error:
+                return UndefinedValue.caused_by(error)
+        if isinstance(raw, dict):
+            return LazyDict(raw, self)
+        if isinstance(raw, list):
+            return LazyList(raw, self)
+        if kind is Vaulted:
+            return self._vaulted(raw)  # type: ignore[arg-type]
+        if kind is tuple:
+            return tuple(self.resolve(item) for item in raw)  # type: ignore[attr-defined]
+        return raw
+
+    def forget(self) -> None:
+        """Hand out containers anew from now on."""
+        self._memo.clear()
+
+    def embedded(self, text: str) -> object:
+        """Render a template that stands in a constant of an expression."""
+        return self._text(Trusted(text))
+
+    def template_directories(self) -> tuple[Path, ...]:
+        """Return the folders in which included templates are looked up."""
+        folders = (*self.search_path, self.engine.playbook_directory)
+        return tuple(dict.fromkeys(path for folder in folders for path in (folder / "templates", folder)))
+
+    def note_impure(self) -> None:
+        """Record that a value depends on more than variables, so that it is not kept."""
+        self._impure += 1
+
+    def finalize(self, value: object) -> object:
+        """Return plain data; raises for what is undefined, and for what no variable can hold."""
+        return self._finalize(value, 0)
+
+    # How.
+
+    def _text(self, text: Trusted) -> object:
+        if "{" not in text:
+            return text
+        value = self._run(lambda: self.engine.template(text), text.origin, "template", nothing=text)
+        if isinstance(value, UndefinedValue) and value.origin is None:
+            value.origin = text.origin
+        return value
+
+    def _run(self, compiled: object, origin: Origin | None, kind: str, *, nothing: object = None) -> object:
+        self._depth += 1
+        try:
+            if self._depth > TEMPLATE_DEPTH:
+                raise _loop(origin)
+            program = compiled()  # type: ignore[operator]
+            return nothing if program is None else program(self)
+        except SourceError as error:
+            if error.origin is None:
+                error.origin = origin
+            raise
+        except RecursionError:
+            raise _loop(origin) from None
+        except (jinja2.UndefinedError, SecurityError) as error:
+            raise UndefinedVariable(str(error), origin=origin) from None
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError(f"Syntax error in template: {error.message}", origin=origin) from None
+        except PybibleError:
+            raise
+        except Exception as error:
+            raise TemplateError(f"Error rendering {kind}: {error}", origin=origin) from error
+        finally:
+            self._depth -= 1
+
+    def _evaluate(self, expression: str, *, embedded: bool = False) -> object:
+        origin = origin_of(expression)
+        return self._run(lambda: self.engine.expression(expression, embedded=embedded), origin, "expression")
+
+    def _holds(self, expression: object) -> bool:
+        text = check_expression(expression)
+        if is_delimited(text):
+            self.engine.warn("Conditionals should not be surrounded by templating delimiters such as {{ }} or {% %}.")
+            template = Trusted(text.strip(), text.origin)
+            value = self._guarded(lambda: self._text(template), text.origin)
+            if isinstance(value, str):
+                return self._holds(value)
+        else:
+            value = self._guarded(lambda: self._evaluate(text, embedded=True), text.origin)
+        return check_result(value, text)
+
+    def _guarded(self, evaluate: object, origin: Origin | None) -> object:
+        try:
+            value = evaluate()  # type: ignore[operator]
+        except UndefinedVariable as error:
+            raise TemplateError("Error while evaluating conditional", origin=origin) from error
+        if isinstance(value, UndefinedValue):
+            raise TemplateError("Error while evaluating conditional", origin=origin) from value.failure()
+        return value
+
+    def _vaulted(self, value: Vaulted) -> object:
+        if self.engine.vault is None:
+            raise TemplateError("Attempting to decrypt but no vault secrets found.", origin=value.origin)
+        text = self.engine.vault.decrypt(value.ciphertext).decode("utf-8", "surrogateescape")
+        return self._text(Trusted(text, value.origin))
+
+    def _finalize_at(self, value: object, origin: Origin | None) -> object:
+        try:
+            return self._finalize(value, 0)
+        except SourceError as error:
+            if error.origin is None:
+                error.origin = origin
+            raise
+
+    def _finalize(self, value: object, depth: int) -> object:
+        kind = type(value)
+        if kind in SCALARS:
+            return value
+        if isinstance(value, str):
+            return str.__str__(value)
+        if depth > DATA_DEPTH:
+            raise _loop(None)
+        if isinstance(value, jinja2.Undefined):
+            raise _unstorable(value)
+        if isinstance(value, Mapping):
+            rendered: dict[object, object] = {}
+            for key, item in value.items():
+                result = self._finalize(item, depth + 1)
+                if result is not OMIT:
+                    rendered[str.__str__(key) if isinstance(key, str) else key] = result
+            return rendered
+        if isinstance(value, list | tuple | set | frozenset | GeneratorType | Iterator) or _is_view(value):
+            items = (self._finalize(item, depth + 1) for item in value)  # type: ignore[attr-defined]
+            return [item for item in items if item is not OMIT]
+        if value is OMIT or isinstance(value, date | time | timedelta):
+            return value
+        return self._finalize_rare(value, depth)
+
+    def _finalize_rare(self, value: object, depth: int) -> object:
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "surrogateescape")
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, Vaulted):
+            return self._finalize(self._vaulted(value), depth + 1)
+        if isinstance(value, int | float):
+            return value
+        raise _unstorable(value)
+
+    def _render_noting(self, value: object, noted: list[str]) -> object:
+        if isinstance(value, Trusted):
+            try:
+                return self._noting_text(value, noted)
+            except UndefinedVariable as error:
+                return _note(error, noted)
+        return self._finalize_noting(self.resolve(value), noted)
+
+    def _noting_text(self, text: Trusted, noted: list[str]) -> object:
+        """Render text piece by piece, so that what is defined in it still shows."""
+        try:
+            return self._finalize_noting(self._text(text), noted)
+        except UndefinedVariable:
+            pieces = self.engine.pieces(text)
+            if len(pieces) < 2:
+                raise
+            shown = [self._render_noting(Trusted(piece, text.origin), noted) for piece in pieces]
+            return "".join("" if piece is None else str(piece) for piece in shown)
+
+    def _finalize_noting(self, value: object, noted: list[str]) -> object:
+        if isinstance(value, UndefinedValue):
+            return _note(value.failure(), noted)
+        if isinstance(value, Mapping):
+            return {str(key): self._finalize_noting(item, noted) for key, item in value.items() if item is not OMIT}
+        if isinstance(value, list):
+            return [self._finalize_noting(item, noted) for item in value if item is not OMIT]
+        return self._finalize(value, 0)
+
+
+class Overlay(Mapping[str, object]):
+    """Some variables in front of others."""
+
+    __slots__ = ("_below", "_extra")
+
+    def __init__(self, extra: Mapping[str, object], below: Mapping[str, object]) -> None:
+        self._extra = extra
+        self._below = below
+
+    def __getitem__(self, key: str) -> object:
+        try:
+            return self._extra[key]
+        except KeyError:
+            return self._below[key]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._extra
+        yield from (key for key in self._below if key not in self._extra)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class VariablesView(Mapping[str, object]):
+    """What `vars` is: every variable, rendered when it is looked up."""
+
+    __slots__ = ("_templar",)
+
+    def __init__(self, templar: Templar) -> None:
+        self._templar = templar
+
+    def __getitem__(self, key: str) -> object:
+        if key not in self._templar.variables:
+            raise KeyError(key)
+        return self._templar.name(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._templar.variables)
+
+    def __len__(self) -> int:
+        return len(self._templar.variables)
+
+
+def _is_view(value: object) -> bool:
+    return type(value).__name__ in ("dict_keys", "dict_values", "dict_items")
+
+
+def _loop(origin: Origin | None) -> TemplateError:
+    error = TemplateError("Recursive loop detected in template", origin=origin)
+    error.__cause__ = TemplateError("maximum recursion depth exceeded")
+    return error
+
+
+def _unstorable(value: object) -> TemplateError:
+    if isinstance(value, UndefinedValue):
+        return value.failure()
+    kind = "Undefined" if isinstance(value, jinja2.Undefined) else type(value).__name__
+    return TemplateError(f"Error rendering template: Type {kind!r} is unsupported for variable storage.")
+
+
+def _note(error: TemplateError, noted: list[str]) -> str:
+    noted.append(message_of(error))
+    return f"<< error {len(noted)} - {noted[-1]} >>"

@@ -1,0 +1,1 @@
+"""tests: what `is` may name in a template, one family a file."""

@@ -1,0 +1,183 @@
+"""actions: which module a task calls, and with what: every way in which a playbook may write that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pybible.server.engine.model.text import SourceDict, Trusted, Vaulted, is_template, origin_of
+from pybible.server.engine.parsing import keywords, known
+from pybible.server.engine.parsing.free_form import parse_args, split_args
+from pybible.wire.errors import ParseError, SourceError
+
+_ATTRIBUTES: Final = frozenset(keywords.HANDLER) | {"static"}
+_ARGS_HINT: Final = "A mapping or template which resolves to a mapping is required."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A task's module and arguments. `template` is one template that gives more arguments, under `args`."""
+
+    action: str
+    written: str
+    args: dict[str, object]
+    template: object = None
+    # local_action: the task is delegated to localhost.
+    local: bool = False
+
+
+def read_statement(task: Mapping[str, object]) -> Statement:
+    """Return what a task's mapping calls. Raises ParseError."""
+    statements = [key for key in task if key not in _ATTRIBUTES and not str(key).startswith("with_")]
+    if "action" in task and "local_action" in task:
+        raise ParseError("action and local_action are mutually exclusive", origin=origin_of(task))
+    for key in ("action", "local_action"):
+        if key in task:
+            written, args = _old_style(task, task[key])
+            if statements:
+                raise _conflict(task, written, statements[0])
+            return _statement(task, written, args, local=key == "local_action")
+    if not statements:
+        raise ParseError("no module/action detected in task.", origin=origin_of(task), hint=_action_hint(task))
+    if len(statements) > 1:
+        raise _conflict(task, statements[0], statements[1])
+    written = statements[0]
+    if not isinstance(written, str):
+        raise keywords.unknown_keyword(task, written, keywords.TASK, "Task")
+    args = _new_style(task, task[written], known.canonical(written))
+    return _statement(task, written, args)
+
+
+def _statement(
+    task: Mapping[str, object], written: str, inline: dict[str, object], *, local: bool = False
+) -> Statement:
+    action = _resolve(task, written)
+    under, template = _additional(task)
+    for name in inline if action not in known.COMMANDS else ():
+        if str(name).startswith("_ansible_"):
+            raise SourceError(
+                f"Invalid parameter specified beginning with keyword '_ansible_' for action '{written}': '{name}'."
+                " The prefix '_ansible_' is reserved for internal use only.",
+                origin=origin_of(task),
+            )
+    args = SourceDict({**under, **inline}, origin_of(inline) or origin_of(task))
+    free_text = args.get("_raw_params")
+    if action not in known.FREE_FORM and keywords.is_whole_template(free_text):
+        if template is not None:
+            raise ParseError("arguments may come from one template only", origin=origin_of(task))
+        template = args.pop("_raw_params")
+    return Statement(action=action, written=str(written), args=args, template=template, local=local)
+
+
+def _resolve(task: Mapping[str, object], written: str) -> str:
+    """Return the canonical name of a module that pybible has. Raises ParseError."""
+    action = known.canonical(written)
+    if action in known.SUPPORTED:
+        return action
+    if is_template(written):
+        raise ParseError("a module name that is a template is not supported yet", origin=origin_of(written))
+    if action in known.NOT_YET:
+        raise ParseError(f"module '{action}' is not supported yet", origin=origin_of(written) or origin_of(task))
+    hint = keywords.nearest(action, known.SUPPORTED | known.NOT_YET) or keywords.nearest(action, keywords.TASK)
+    if action.count(".") >= 2 and not hint:
+        hint = "Modules of collections are not supported yet."
+    raise ParseError(
+        f"couldn't resolve module/action '{written}'. This often indicates a misspelling,"
+        " missing collection, or incorrect module path.",
+        origin=origin_of(task),
+        hint=hint,
+    )
+
+
+def _conflict(task: Mapping[str, object], first: str, second: str) -> ParseError:
+    hints = (keywords.nearest(str(name), keywords.TASK) for name in (second, first) if _is_unknown(name))
+    return ParseError(
+        f"conflicting action statements: {first}, {second}", origin=origin_of(task), hint=next(filter(None, hints), "")
+    )
+
+
+def _is_unknown(name: str) -> bool:
+    return known.canonical(name) not in known.SUPPORTED | known.NOT_YET
+
+
+def _action_hint(task: Mapping[str, object]) -> str:
+    for key in ("tasks", "hosts", "roles"):
+        if key in task:
+            return f"'{key}' belongs to a play."
+    return ""
+
+
+def _additional(task: Mapping[str, object]) -> tuple[dict[str, object], object]:
+    """Return what `args:` gives: a mapping, or one template."""
+    value = task.get("args")
+    if value is None:
+        return {}, None
+    if keywords.is_whole_template(value):
+        return {}, value
+    if isinstance(value, dict):
+        return value, None
+    raise ParseError(
+        "The value of the task `args` keyword is invalid.",
+        origin=origin_of(value) or keywords.key_origin(task, "args"),
+        hint=_ARGS_HINT,
+    )
+
+
+def _new_style(task: Mapping[str, object], value: object, action: str) -> dict[str, object]:
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, str):
+        return _parsed(task, value, command=action in known.COMMANDS)
+    if isinstance(value, Vaulted):
+        return {"_raw_params": value}
+    raise _bad_type(task, value)
+
+
+def _old_style(task: Mapping[str, object], value: object) -> tuple[str, dict[str, object]]:
+    if isinstance(value, str):
+        return _split_module(task, value)
+    if not isinstance(value, dict):
+        raise _bad_type(task, value)
+    rest = dict(value)
+    module = rest.pop("module", None)
+    if not isinstance(module, str):
+        raise ParseError("no module/action detected in task.", origin=origin_of(value) or origin_of(task))
+    written, inline = _split_module(task, module)
+    args = {**rest, **inline}
+    nested = args.pop("args", None)
+    if isinstance(nested, str):
+        args.update(_parsed(task, nested, command=False))
+    elif isinstance(nested, dict):
+        args.update(nested)
+    return written, args
+
+
+def _split_module(task: Mapping[str, object], text: str) -> tuple[str, dict[str, object]]:
+    words = _words(task, text)
+    if not words:
+        raise ParseError("no module/action detected in task.", origin=origin_of(text) or origin_of(task))
+    written, rest = words[0].strip(), " ".join(words[1:])
+    if isinstance(text, Trusted):
+        written, rest = Trusted(written, text.origin), Trusted(rest, text.origin)
+    return written, _parsed(task, rest, command=known.canonical(written) in known.COMMANDS)
+
+
+def _words(task: Mapping[str, object], text: str) -> list[str]:
+    try:
+        return split_args(text)
+    except ParseError as error:
+        raise ParseError(f"Error loading tasks: {error.message}", origin=origin_of(task)) from error
+
+
+def _parsed(task: Mapping[str, object], text: str, *, command: bool) -> dict[str, object]:
+    try:
+        return parse_args(text, command=command)
+    except ParseError as error:
+        raise ParseError(f"Error loading tasks: {error.message}", origin=origin_of(task)) from error
+
+
+def _bad_type(task: Mapping[str, object], value: object) -> ParseError:
+    return ParseError(f"unexpected parameter type in action: <class '{type(value).__name__}'>", origin=origin_of(task))

@@ -1,0 +1,128 @@
+"""call: what an action of the engine gets, and what it gives back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from pybible.server.engine.dispatcher import Outcome
+from pybible.server.engine.inventory.inventory import Inventory
+from pybible.server.engine.model.play import Play, Task
+from pybible.server.engine.templating.templar import Templar
+from pybible.wire.tasks import Attachment
+from pybible.wire.values import JsonObject, JsonValue
+
+# A directory's worth of files may be on its way at once.
+Arguments: TypeAlias = dict[str, object]
+
+
+class FactsLevel(Enum):
+    """Where a result's `ansible_facts` go."""
+
+    FACTS = auto()
+    SET_FACT = auto()
+    INCLUDE_VARS = auto()
+
+
+class ActionFailed(Exception):
+    """The action's own failure: `msg` and `values` become the result."""
+
+    def __init__(self, msg: JsonValue, **values: JsonValue) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.values = values
+
+
+@dataclass(slots=True, kw_only=True)
+class ActionResult:
+    """A result as Ansible has it, and what only the engine knows of it.
+
+    `error` is the text behind "Task failed: " when it is not "Action failed: MSG"; `module_failed`: a module on a host
+    said so. `outcome`: the attempt's verdict, when it has no result of the module's own.
+    """
+
+    result: JsonObject
+    facts_level: FactsLevel = FactsLevel.FACTS
+    cacheable: bool = False
+    verbose_always: bool = False
+    error: str = ""
+    module_failed: bool = False
+    notices: tuple[str, ...] = field(default=())
+
+
+class Services(Protocol):
+    """What the executor does for actions."""
+
+    async def run_module(
+        self,
+        name: str,
+        args: Mapping[str, object],
+        attachments: Sequence[Attachment] = (),
+        *,
+        check: bool | None = None,
+    ) -> Outcome:
+        """Run a module on the task's target, with its environment, become and limits."""
+
+    async def attach(self, path: Path) -> Attachment:
+        """Make a file available to the target. Raises OSError."""
+
+    async def attach_bytes(self, content: bytes) -> Attachment:
+        """Make content available to the target."""
+
+    def read_file(self, path: Path) -> bytes:
+        """Read a file of the operator's, decrypted when it is vaulted. Raises OSError, VaultError."""
+
+    def load_vars(self, path: Path) -> object:
+        """Read a YAML or JSON file of variables. Raises OSError, SourceError."""
+
+    def notice(self, text: str) -> None:
+        """Show a line on the operator's screen."""
+
+    def warn(self, text: str) -> None:
+        """Show a warning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionCall:
+    """One task on one host, its arguments rendered. `variables` are those that its templates see."""
+
+    name: str
+    task: Task
+    play: Play
+    host: str
+    args: Arguments
+    templar: Templar
+    services: Services
+    inventory: Inventory
+    check: bool = False
+    diff: bool = False
+    verbosity: int = 0
+    # The files that lookups and `src` may name lie in these folders, innermost first.
+    search_path: Sequence[Path] = ()
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+Action: TypeAlias = Callable[[ActionCall], Awaitable[ActionResult]]
+
+
+def from_outcome(outcome: Outcome) -> ActionResult:
+    """Return the result of a module as the result of the task."""
+    result = dict(outcome.result)
+    if outcome.unreachable:
+        result["unreachable"] = True
+        result.setdefault("changed", False)
+    failed = bool(result.get("failed"))
+    return ActionResult(result=result, module_failed=failed and not outcome.reason)
+
+
+def unsupported(
+    call: ActionCall, allowed: Sequence[str], *, text: str = "Invalid options for {action}: {names}"
+) -> None:
+    """Fail when the task has arguments that the action does not know."""
+    unknown = sorted(name for name in call.args if name not in allowed)
+    if unknown:
+        raise ActionFailed(text.format(action=call.name, names=",".join(unknown)))

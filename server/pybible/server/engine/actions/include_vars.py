@@ -1,0 +1,102 @@
+"""include_vars: variables of a host, from files read while the play runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pybible.server.engine.actions import files
+from pybible.server.engine.actions.arguments import as_bool, as_int, as_list
+from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, FactsLevel
+from pybible.wire.errors import TemplateError, VaultError
+from pybible.wire.values import JsonObject
+
+_FILE = frozenset({"file", "_raw_params"})
+_DIRECTORY = frozenset({"dir", "depth", "files_matching", "ignore_files", "extensions", "ignore_unknown_extensions"})
+_EITHER = frozenset({"name", "hash_behaviour"})
+_EXTENSIONS = ("json", "yaml", "yml")
+
+
+async def run(call: ActionCall) -> ActionResult:
+    """Read a file, or the files of a folder in the order of their names."""
+    args = call.args
+    for name in args:
+        if name not in _FILE | _DIRECTORY | _EITHER:
+            raise TemplateError(f"{name} is not a valid option in include_vars")
+    if "dir" in args and _FILE & args.keys():
+        raise ActionFailed("You are mixing file only and dir only arguments, these are incompatible")
+    read: list[str] = []
+    values: dict[str, object] = {}
+    try:
+        for path in _paths(call):
+            values.update(_load(call, path))
+            read.append(str(path))
+    except ActionFailed as error:
+        return ActionResult(
+            result={
+                "failed": True,
+                "changed": False,
+                "ansible_facts": {},
+                "ansible_included_var_files": [],
+                "message": error.msg,
+                "msg": "Task failed: Action failed: Unknown error.",
+            },
+            error="Action failed: Unknown error.",
+        )
+    under = args.get("name")
+    facts: JsonObject = {str(under): values} if under else values
+    return ActionResult(
+        result={"changed": False, "ansible_facts": facts, "ansible_included_var_files": read},
+        facts_level=FactsLevel.INCLUDE_VARS,
+    )
+
+
+def _paths(call: ActionCall) -> Iterator[Path]:
+    args = call.args
+    if "dir" not in args:
+        yield files.find(call, str(args.get("file", args.get("_raw_params")) or ""), kind="vars")
+        return
+    folder = files.find(call, str(args["dir"]), kind="vars")
+    if not folder.is_dir():
+        raise ActionFailed(f"{folder} is not a directory")
+    extensions = tuple(str(item) for item in as_list(args.get("extensions")) or _EXTENSIONS)
+    ignored = [re.compile(str(pattern)) for pattern in as_list(args.get("ignore_files"))]
+    matching = re.compile(str(args["files_matching"])) if args.get("files_matching") else None
+    skip_unknown = as_bool(args.get("ignore_unknown_extensions"), name="ignore_unknown_extensions")
+    depth = as_int(args.get("depth") or 0, name="depth")
+    for path in _walk(folder, depth):
+        if any(pattern.search(path.name) for pattern in ignored):
+            continue
+        if matching is not None and not matching.search(path.name):
+            continue
+        if path.suffix.lstrip(".") not in extensions:
+            if skip_unknown:
+                continue
+            raise ActionFailed(f"{path} does not have a valid extension: {', '.join(extensions)}")
+        yield path
+
+
+def _walk(folder: Path, depth: int, level: int = 1) -> Iterator[Path]:
+    """Yield files, those of a folder before those of the folders in it; `depth` 0 is without end."""
+    entries: Sequence[Path] = sorted(folder.iterdir())
+    yield from (entry for entry in entries if entry.is_file())
+    if depth and level >= depth:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry, depth, level + 1)
+
+
+def _load(call: ActionCall, path: Path) -> dict[str, object]:
+    try:
+        loaded = call.services.load_vars(path)
+    except VaultError:
+        raise
+    except OSError as error:
+        raise ActionFailed(f"an error occurred while trying to read the file '{path}': {error}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ActionFailed(f"{path} must be stored as a dictionary/hash")
+    return loaded

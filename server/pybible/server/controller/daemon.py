@@ -25,8 +25,9 @@ from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes, TokenR
 from pybible.server.controller.services.access import Access
 from pybible.server.controller.services.blobs import BlobServicer
 from pybible.server.controller.services.enrollment import EnrollmentServicer, RateLimit
-from pybible.server.controller.services.fleet import ControllerFacts, FleetServicer, SessionStatus
+from pybible.server.controller.services.fleet import ControllerFacts, FleetServicer
 from pybible.server.controller.services.health import GuardedHealth, GuardedReflection
+from pybible.server.controller.sessions.presence import AgentStatus
 from pybible.server.controller.state import locked_state
 from pybible.server.controller.store import certificates, tokens
 from pybible.server.controller.store.database import Database, open_database
@@ -48,11 +49,11 @@ _EXPIRED_KEPT = 30 * 86400.0
 class Nobody:
     """Presence of a controller to which no agent can attach."""
 
-    def status(self, agent_id: str) -> SessionStatus | None:
+    def status(self, agent_id: str) -> AgentStatus | None:
         """Nobody is there."""
         return None
 
-    def revoke(self, agent_id: str) -> None:
+    def remove(self, agent_id: str) -> None:
         """Nobody is to be sent away."""
 
 

@@ -127,10 +127,10 @@ def _server(folder: Path, *, key: ec.EllipticCurvePrivateKey, certificate: x509.
     """Return the controller's own key and certificate, made anew when missing, foreign or near their end."""
     key_file, certificate_file = folder / "server.key", folder / "server.pem"
     if key_file.exists() and certificate_file.exists():
-        _read_key(key_file)
         present = x509.load_pem_x509_certificate(certificate_file.read_bytes())
         fresh = present.not_valid_after_utc - datetime.now(UTC) > SERVER_RENEWAL
-        if fresh and present.issuer == certificate.subject:
+        ours = present.issuer == certificate.subject and present.public_key() == _read_key(key_file).public_key()
+        if fresh and ours:
             return KeyPair(key=key_file.read_bytes(), certificate=certificate_file.read_bytes())
     server_key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -13,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pybible.server.controller.pki.allowed import AllowedSerials
 from pybible.server.controller.pki.enrolment import Enrolment, TokenRequest
 from pybible.server.controller.services.access import Access
+from pybible.server.controller.sessions.presence import AgentStatus
 from pybible.server.controller.store import agents, tokens
 from pybible.server.controller.store.agents import AgentRecord
 from pybible.server.controller.store.database import Database
@@ -26,28 +26,13 @@ _Response = TypeVar("_Response")
 _Context: TypeAlias = grpc.aio.ServicerContext[_Request, _Response]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionStatus:
-    """What the controller knows of an agent from its stream. `state` is a word of SessionState, `since` a time.time()."""
-
-    state: str
-    since: float
-    address: str = ""
-    incarnation: str = ""
-    boot_id: str = ""
-    slots: int = 0
-    running: int = 0
-    load: float = 0.0
-    modules: Sequence[str] = ()
-
-
 class Presence(Protocol):
     """Who is attached now."""
 
-    def status(self, agent_id: str) -> SessionStatus | None:
+    def status(self, agent_id: str) -> AgentStatus | None:
         """Return an agent's status, None for one that was never attached since the controller started."""
 
-    def revoke(self, agent_id: str) -> None:
+    def remove(self, agent_id: str) -> None:
         """End the session of an agent that is removed; what is out on it gets its verdict."""
 
 
@@ -114,7 +99,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         record = await self._enrolment.remove_agent(request.agent)
         if record is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
-        self._presence.revoke(record.agent_id)
+        self._presence.remove(record.agent_id)
         return fleet_pb2.RemoveAgentResponse()
 
     async def CreateToken(
@@ -200,16 +185,16 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         return message
 
 
-def _add_status(message: fleet_pb2.Agent, status: SessionStatus) -> None:
-    message.state = fleet_pb2.SessionState.Value(f"SESSION_STATE_{status.state.upper()}")
+def _add_status(message: fleet_pb2.Agent, status: AgentStatus) -> None:
+    message.state = fleet_pb2.SessionState.Value(f"SESSION_STATE_{status.state.name}")
     message.since.CopyFrom(_moment(status.since))
-    message.address = status.address
+    message.address = status.details.address
     message.incarnation = status.incarnation
-    message.boot_id = status.boot_id
+    message.boot_id = status.details.boot_id
     message.slots = status.slots
     message.running = status.running
     message.load = status.load
-    message.modules.extend(status.modules)
+    message.modules.extend(status.details.modules)
 
 
 def _token(record: TokenRecord) -> fleet_pb2.Token:

@@ -1,0 +1,143 @@
+"""test_access: every rpc has a row in the access table, and every row an rpc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Never
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from google.protobuf.descriptor import FileDescriptor
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.server.controller.pki.authority import Authority, Issued, open_authority
+from pybible.server.controller.services.access import ACCESS, Access
+from pybible.server.controller.store.certificates import CertificateRecord
+from pybible.v1 import agent_pb2, blob_pb2, enrollment_pb2, fleet_pb2, run_pb2
+from pybible.wire.identity import Identity, Role
+
+AGENT = Identity(Role.AGENT, "0b6f0f5e-5b8a-4d2b-9f0e-1f1d5f5a2c11")
+OPERATOR = Identity(Role.OPERATOR, "alice")
+
+
+class Aborted(Exception):
+    """What a call ends with."""
+
+
+class Call:
+    """A call as gRPC shows it to a servicer."""
+
+    def __init__(self, certificate: bytes | None = None, *, peer: str = "ipv4:192.0.2.1:4000") -> None:
+        self._certificate = certificate
+        self._peer = peer
+
+    def peer(self) -> str:
+        return self._peer
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        return {} if self._certificate is None else {"x509_pem_cert": [self._certificate]}
+
+    async def abort(self, code: grpc.StatusCode, details: str = "") -> Never:
+        raise Aborted(f"{code.name}: {details}")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return open_authority(tmp_path / "pki")
+
+
+def issue(authority: Authority, identity: Identity) -> Issued:
+    return authority.issue(identity, ec.generate_private_key(ec.SECP256R1()).public_key(), timedelta(days=7))
+
+
+def record(issued: Issued) -> CertificateRecord:
+    return CertificateRecord(
+        serial=issued.serial, identity=issued.identity, issued=issued.issued, expires=issued.expires
+    )
+
+
+def methods(*files: FileDescriptor) -> set[str]:
+    return {
+        f"{service.full_name}/{method.name}"
+        for file in files
+        for service in file.services_by_name.values()
+        for method in service.methods
+    }
+
+
+def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
+    served = methods(
+        agent_pb2.DESCRIPTOR,
+        blob_pb2.DESCRIPTOR,
+        enrollment_pb2.DESCRIPTOR,
+        fleet_pb2.DESCRIPTOR,
+        run_pb2.DESCRIPTOR,
+        health_pb2.DESCRIPTOR,
+        reflection_pb2.DESCRIPTOR,
+    )
+    assert set(ACCESS) == served
+
+
+def test_no_role_but_agents_and_operators_may_call_anything() -> None:
+    assert {role for roles in ACCESS.values() for role in roles} == {Role.AGENT, Role.OPERATOR, None}
+
+
+@pytest.mark.parametrize("method", sorted(ACCESS))
+@pytest.mark.parametrize("identity", [AGENT, OPERATOR], ids=["agent", "operator"])
+async def test_a_role_may_call_what_its_row_says_and_nothing_else(
+    authority: Authority, identity: Identity, method: str
+) -> None:
+    issued = issue(authority, identity)
+    access = Access(AllowedSerials([record(issued)]))
+    call = Call(issued.pem)
+    if identity.role in ACCESS[method]:
+        caller = await access.require(call, method)
+        assert (caller.identity, caller.serial, caller.address) == (identity, issued.serial, "192.0.2.1:4000")
+    else:
+        with pytest.raises(Aborted, match=f"PERMISSION_DENIED: an {identity.role} certificate may not call"):
+            await access.require(call, method)
+
+
+@pytest.mark.parametrize("method", sorted(ACCESS))
+async def test_a_caller_without_a_certificate_may_call_nothing(method: str) -> None:
+    with pytest.raises(Aborted, match="UNAUTHENTICATED: this call needs a certificate"):
+        await Access(AllowedSerials()).require(Call(), method)
+
+
+async def test_an_rpc_without_a_row_is_denied_to_all(authority: Authority) -> None:
+    issued = issue(authority, OPERATOR)
+    access = Access(AllowedSerials([record(issued)]))
+    with pytest.raises(Aborted, match="PERMISSION_DENIED"):
+        await access.require(Call(issued.pem), "pybible.v1.FleetService/Later")
+
+
+async def test_a_serial_that_is_not_on_the_list_is_refused(authority: Authority) -> None:
+    with pytest.raises(Aborted, match=r"UNAUTHENTICATED: .* is revoked, or was never issued here"):
+        await Access(AllowedSerials()).require(Call(issue(authority, AGENT).pem), "pybible.v1.AgentService/Attach")
+
+
+async def test_a_revoked_identity_is_refused_with_all_its_certificates(authority: Authority) -> None:
+    first, second = issue(authority, AGENT), issue(authority, AGENT)
+    allowed = AllowedSerials([record(first), record(second)])
+    allowed.revoke(AGENT)
+    for issued in (first, second):
+        with pytest.raises(Aborted, match="UNAUTHENTICATED"):
+            await Access(allowed).require(Call(issued.pem), "pybible.v1.AgentService/Attach")
+
+
+async def test_a_certificate_that_expires_while_its_connection_lives_is_refused(authority: Authority) -> None:
+    issued = issue(authority, AGENT)
+    access = Access(AllowedSerials([record(issued)]), now=lambda: issued.expires + 1)
+    with pytest.raises(Aborted, match=r"UNAUTHENTICATED: .* has expired"):
+        await access.require(Call(issued.pem), "pybible.v1.AgentService/Attach")
+
+
+async def test_a_caller_on_the_socket_is_an_operator() -> None:
+    caller = await Access(AllowedSerials()).require(Call(peer="unix:"), "pybible.v1.RunService/Execute")
+    assert caller.identity == Identity(Role.OPERATOR, "local")
+    assert caller.serial is None

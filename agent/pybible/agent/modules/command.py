@@ -173,7 +173,7 @@ def _text(data: bytes, args: Args) -> str:
 
 
 MODULE = Module(
-    name="command",
+    name="ansible.legacy.command",
     args=Args,
     plan=plan,
     mutually_exclusive=(("_raw_params", "cmd", "argv"),),

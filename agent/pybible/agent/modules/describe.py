@@ -11,25 +11,23 @@ from pybible.wire.values import JsonObject
 
 
 def add_path_facts(result: JsonObject) -> None:
-    """Add uid, gid, owner, group, mode, state and size of the result's `path` (or `dest`), or state=absent."""
+    """Add uid, gid, owner, group, mode, state and size of the result's `path` (or `dest`), if it leads to anything."""
     path = result.get("path", result.get("dest"))
-    if not isinstance(path, str):
+    # A link to nothing has none of them, as with the stock modules.
+    if not isinstance(path, str) or not os.path.exists(path):  # noqa: PTH110
         return
-    try:
-        found = os.lstat(path)
-    except (OSError, ValueError):
-        result["state"] = "absent"
-        return
+    found = os.lstat(path)
     result["uid"] = found.st_uid
     result["gid"] = found.st_gid
     result["owner"] = user_name(found.st_uid)
     result["group"] = group_name(found.st_gid)
     result["mode"] = f"0{stat.S_IMODE(found.st_mode):03o}"
-    result["state"] = _state(found)
+    result["state"] = kind_of(found)
     result["size"] = found.st_size
 
 
-def _state(found: os.stat_result) -> str:
+def kind_of(found: os.stat_result) -> str:
+    """Return link, directory, hard (a file with more names than one) or file."""
     if stat.S_ISLNK(found.st_mode):
         return "link"
     if stat.S_ISDIR(found.st_mode):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from pybible.agent.modules.api import Change, Context, Diff, Module, ModuleError, Plan, Unchanged
+from pybible.agent.modules.api import Context, Diff, Module, ModuleError, Plan, Unchanged
 from pybible.agent.modules.describe import add_path_facts
 from pybible.agent.modules.spec import ArgumentError, check_arguments
 from pybible.wire.outcomes import Reason
@@ -51,14 +51,9 @@ def _carry_out(plan: Plan, context: Context) -> JsonObject:
             result["msg"] = plan.msg
         if not context.check:
             result.update(plan.apply() or {})
-    diff = _diff(plan)
-    if diff is not None and (context.diff or not isinstance(plan.diff, Diff)):
-        result["diff"] = diff
+    if context.diff and plan.diff is not None and "diff" not in result:
+        result["diff"] = plan.diff.as_json() if isinstance(plan.diff, Diff) else plan.diff
     return result
-
-
-def _diff(plan: Change | Unchanged) -> JsonValue:
-    return plan.diff.as_json() if isinstance(plan.diff, Diff) else plan.diff
 
 
 def _without(secrets: tuple[str, ...], value: JsonValue) -> JsonValue:

@@ -13,4 +13,4 @@ def plan(args: command.Args, context: Context) -> Plan:
     return command.plan(dataclasses.replace(args, _uses_shell=True), context)
 
 
-MODULE = dataclasses.replace(command.MODULE, name="shell", plan=plan)
+MODULE = dataclasses.replace(command.MODULE, plan=plan)

@@ -1,0 +1,147 @@
+"""files: atomic writes, backups and validation, for every module that makes a file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import shlex
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pybible.agent.modules.api import ModuleError
+from pybible.agent.modules.modes import read_umask
+from pybible.agent.modules.process import run_process
+
+_BLOCK = 1024 * 1024
+
+# What a rename answers where only a write into the file itself can work: a file that is itself a mount, ...
+_NOT_RENAMED = frozenset((errno.EBUSY, errno.EPERM, errno.EACCES, errno.EXDEV, errno.ETXTBSY))
+
+
+def lstat(path: str) -> os.stat_result | None:
+    """Return the state of `path` itself, None when there is nothing."""
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def digests(path: str | Path, *names: str) -> list[str]:
+    """Return the hex digests of a file's content, read once."""
+    found = [hashlib.new(name, usedforsecurity=False) for name in names]
+    with Path(path).open("rb") as file:
+        while block := file.read(_BLOCK):
+            for digest in found:
+                digest.update(block)
+    return [digest.hexdigest() for digest in found]
+
+
+@contextlib.contextmanager
+def beside(path: str) -> Iterator[str]:
+    """Give the name of a new, empty, private file in the same folder, and see that nothing of it is left."""
+    folder, name = os.path.split(path)
+    temporary = str(Path(folder or ".") / f".{name[:100]}.{secrets.token_hex(6)}.pybible")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    try:
+        yield temporary
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+
+
+def write_atomically(path: str, data: bytes, *, unsafe_writes: bool = False, validate: str | None = None) -> None:
+    """Give `path` that content, at once or not at all. See `replace` for what it keeps."""
+    with beside(path) as temporary:
+        Path(temporary).write_bytes(data)
+        if validate is not None:
+            check_valid(validate, temporary)
+        replace(temporary, path, unsafe_writes=unsafe_writes)
+
+
+def replace(temporary: str, path: str, *, unsafe_writes: bool = False, mode: int | None = None) -> None:
+    """Put `temporary` in the place of `path`. Owner, mode and extended attributes of an old file stay.
+
+    A new file gets `mode`, or what the umask leaves. With `mode` an old file's is not kept.
+    """
+    old = lstat(path)
+    if old is not None and stat.S_ISLNK(old.st_mode):
+        old = None
+    if old is not None:
+        _take_over(temporary, path, old)
+    if mode is None:
+        mode = stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~read_umask()
+    Path(temporary).chmod(mode)
+    _sync(temporary)
+    try:
+        Path(temporary).replace(path)
+    except OSError as error:
+        if not unsafe_writes or error.errno not in _NOT_RENAMED or old is None:
+            raise ModuleError(f"Could not replace file: {temporary} to {path}: {error}") from error
+        with Path(temporary).open("rb") as source, Path(path).open("wb") as target:
+            shutil.copyfileobj(source, target)
+
+
+def _sync(path: str) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _take_over(temporary: str, path: str, old: os.stat_result) -> None:
+    own = os.lstat(temporary)
+    if (own.st_uid, own.st_gid) != (old.st_uid, old.st_gid):
+        # Another owner can be kept by root alone; anybody else's replacement is theirs, as with the stock modules.
+        with contextlib.suppress(PermissionError):
+            os.lchown(temporary, old.st_uid, old.st_gid)
+    with contextlib.suppress(OSError):
+        for name in os.listxattr(path):
+            with contextlib.suppress(OSError):
+                os.setxattr(temporary, name, os.getxattr(path, name))
+
+
+def back_up(path: str) -> str:
+    """Copy a file with owner, mode and times to `PATH.PID.DATE@TIME~`; return that name, empty without a file."""
+    if not Path(path).exists():
+        return ""
+    stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime())
+    backup = f"{path}.{os.getpid()}.{stamp}~"
+    try:
+        shutil.copy2(path, backup)
+        found = Path(path).stat()
+        with contextlib.suppress(PermissionError):
+            os.chown(backup, found.st_uid, found.st_gid)
+    except OSError as error:
+        raise ModuleError(f"Could not make backup of {path} to {backup}: {error}") from error
+    return backup
+
+
+def validation(command: str, path: str) -> tuple[int, str, str, str]:
+    """Run `command` with `path` for its %s; return exit status, both outputs, and what was run."""
+    line = command % path
+    words = shlex.split(line)
+    try:
+        done = run_process(words, environment=dict(os.environ))
+    except OSError as error:
+        shown = shlex.join(words)
+        cause = str(error)
+        raise ModuleError(
+            "Error executing command.", cause=cause, rc=error.errno, cmd=shown, stdout="", stderr=""
+        ) from error
+    return done.rc, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"), line
+
+
+def check_valid(command: str, path: str) -> None:
+    """Raise ModuleError unless `command` says that the file is valid."""
+    if "%s" not in command:
+        raise ModuleError(f"validate must contain %s: {command}")
+    rc, stdout, stderr, _ = validation(command, path)
+    if rc:
+        raise ModuleError("failed to validate", exit_status=rc, stdout=stdout, stderr=stderr)

@@ -1,0 +1,58 @@
+"""modules_record: run every module case through the stock module and keep what it did, for `make test` to compare with.
+
+python -m tests.conformance.modules_record [--python PYTHON_WITH_ANSIBLE_CORE] [NAME...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.module_cases import CASES, Case, build, comparable, load, names, tree
+
+_STOCK = {"shell": "command"}
+
+
+def record(case: Case, folder: Path, python: str) -> dict[str, Any]:
+    """Run one case through the stock module."""
+    build(case, folder)
+    arguments = case.arguments(folder) | {"_ansible_check_mode": case.check, "_ansible_diff": case.diff}
+    if case.module == "shell":
+        arguments["_uses_shell"] = True
+    file = folder.with_suffix(".json")
+    file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), encoding="utf-8")
+    module = f"ansible.modules.{_STOCK.get(case.module, case.module)}"
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        [python, "-m", module, file], capture_output=True, text=True, check=False, env=environment, cwd=folder
+    )
+    try:
+        result = json.loads(done.stdout)
+    except ValueError:
+        result = {"failed": True, "crashed": done.stderr.strip().splitlines()[-1]}
+    if "crashed" in result:
+        return {"result": {"failed": True, "crashed": result["crashed"].partition(": ")[2]}, "tree": tree(folder)}
+    return {"result": comparable(result, folder), "tree": tree(folder)}
+
+
+def main() -> None:
+    """Record all cases, or those of the files named."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--python", default="python3")
+    options.add_argument("names", nargs="*", default=names())
+    given = options.parse_args()
+    for name in given.names:
+        with tempfile.TemporaryDirectory() as place:
+            records = {case.name: record(case, Path(place) / "case", given.python) for case in load(name)}
+        text = json.dumps(records, indent=1, sort_keys=True, ensure_ascii=True)
+        (CASES / f"{name}.recorded.json").write_text(text + "\n", encoding="utf-8")
+        print(f"{name}: {len(records)} cases")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""floor: a bare gRPC echo over mTLS, the most that this stack can do: no engine, no worker, no store.
+
+`measure(connections)` starts an echo server and, in another process, that many connections with one stream each; every
+stream sends a message as large as a dispatched ping, and waits for its answer, as large as a ping's result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pybible.wire import channel
+from pybible.wire.identity import CONTROLLER_NAME
+
+REQUEST = b"x" * 140
+RESPONSE = b"y" * 180
+METHOD = "/floor.Echo/Attach"
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What was measured."""
+
+    round_trips_per_second: float
+    server_cpu_per_round_trip: float
+
+
+def measure(connections: int, *, rounds: int) -> Floor:
+    """Run the echo with `rounds` round trips on each connection."""
+    with tempfile.TemporaryDirectory() as folder:
+        _write_certificates(Path(folder))
+        command = [sys.executable, "-m", "tests.load.floor"]
+        server = subprocess.Popen(
+            [*command, "server", folder], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+        )
+        if server.stdout is None:
+            raise RuntimeError("the echo server has no output")
+        try:
+            port = server.stdout.readline().strip()
+            client = [*command, "client", folder, port, str(connections), str(rounds)]
+            seconds = json.loads(subprocess.run(client, check=True, capture_output=True, text=True).stdout)["seconds"]
+            output, _ = server.communicate("stop\n", timeout=30)
+        finally:
+            server.kill()
+            server.wait()
+        trips = connections * rounds
+        return Floor(trips / seconds, json.loads(output)["cpu"] / trips)
+
+
+def _write_certificates(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "floor")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(CONTROLLER_NAME)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    unencrypted = serialization.NoEncryption()
+    (folder / "key").write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, unencrypted))
+    (folder / "certificate").write_bytes(certificate.public_bytes(encoding))
+
+
+async def _echo(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+    async for _ in requests:
+        await context.write(RESPONSE)
+
+
+async def _serve(folder: Path) -> None:
+    key, certificate = (folder / "key").read_bytes(), (folder / "certificate").read_bytes()
+    server = grpc.aio.server(options=channel.server_options())
+    handler = grpc.method_handlers_generic_handler(
+        "floor.Echo", {"Attach": grpc.stream_stream_rpc_method_handler(_echo)}
+    )
+    server.add_generic_rpc_handlers((handler,))
+    credentials = channel.server_credentials(key=key, certificate=certificate, client_authority=certificate)
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    before = time.process_time()
+    print(port, flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    print(json.dumps({"cpu": time.process_time() - before}), flush=True)
+    await server.stop(0)
+
+
+async def _stream(folder: Path, port: str, rounds: int, ready: asyncio.Barrier) -> None:
+    key, certificate = (folder / "key").read_bytes(), (folder / "certificate").read_bytes()
+    credentials = channel.client_credentials(authority=certificate, key=key, certificate=certificate)
+    async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=channel.client_options()) as link:
+        call: grpc.aio.StreamStreamCall[bytes, bytes] = link.stream_stream(METHOD)()
+        await call.write(REQUEST)
+        await call.read()
+        async with ready:
+            pass
+        for _ in range(rounds):
+            await call.write(REQUEST)
+            await call.read()
+        await call.done_writing()
+
+
+async def _drive(folder: Path, port: str, connections: int, rounds: int) -> None:
+    ready = asyncio.Barrier(connections + 1)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(connections):
+            group.create_task(_stream(folder, port, rounds, ready))
+        async with ready:
+            started = time.monotonic()
+    print(json.dumps({"seconds": time.monotonic() - started}))
+
+
+def main(words: list[str]) -> None:
+    """Be the server or the client."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with contextlib.suppress(KeyboardInterrupt):
+        if words[0] == "server":
+            asyncio.run(_serve(Path(words[1])))
+        else:
+            asyncio.run(_drive(Path(words[1]), words[2], int(words[3]), int(words[4])))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,107 @@
+"""peers: other tools on the same workloads, where they are installed: ansible-core over an sshd on loopback."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Wall and CPU seconds of one command."""
+
+    wall: float
+    cpu: float
+
+
+def timed(command: list[str], *, environment: dict[str, str] | None = None, cwd: Path | None = None) -> Timing:
+    """Run a command that must succeed, and time it."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    done = subprocess.run(
+        command, env={**os.environ, **(environment or {})}, cwd=cwd, capture_output=True, text=True, check=False
+    )
+    wall = time.monotonic() - started
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Timing(wall=wall, cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def ansible_playbook() -> str | None:
+    """Return the ansible-playbook to compare with: .venv-ansible's, or the one on PATH."""
+    own = ROOT / ".venv-ansible" / "bin" / "ansible-playbook"
+    return str(own) if own.exists() else shutil.which("ansible-playbook")
+
+
+def sshd() -> str | None:
+    """Return the sshd to run, if there is one."""
+    found = shutil.which("sshd") or "/usr/sbin/sshd"
+    return found if Path(found).exists() and shutil.which("ssh") else None
+
+
+@contextmanager
+def ssh_server(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Run an sshd on loopback that knows one key; yield its port and the private key."""
+    program = sshd()
+    if program is None:
+        raise RuntimeError("no sshd is installed")
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    lines = [
+        f"Port {port}",
+        "ListenAddress 127.0.0.1",
+        f"HostKey {folder}/host",
+        f"AuthorizedKeysFile {folder}/authorized",
+        f"PidFile {folder}/pid",
+        "StrictModes no",
+        "UsePAM no",
+        "PermitRootLogin prohibit-password",
+        "MaxStartups 200",
+        "MaxSessions 200",
+        "Subsystem sftp internal-sftp",
+    ]
+    (folder / "sshd_config").write_text("\n".join(lines) + "\n")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen([program, "-D", "-f", str(folder / "sshd_config")], stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield port, folder / "user"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"sshd does not listen on port {port}")
+
+
+def ansible_environment(key: Path) -> dict[str, str]:
+    """Return the settings with which ansible-core is fastest over ssh."""
+    return {
+        "ANSIBLE_HOST_KEY_CHECKING": "false",
+        "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_PRIVATE_KEY_FILE": str(key),
+        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s -o StrictHostKeyChecking=no",
+        "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
+    }

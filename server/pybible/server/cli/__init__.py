@@ -1,1 +1,1 @@
-"""cli: part of pybible.server."""
+"""cli: pybible-ctl, one command a file, each imported when it is called."""

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 
 from pybible.server.client.identity import OperatorIdentity, load_identity
-from pybible.wire.channel import Options, client_credentials, client_options
+from pybible.wire.channel import Options, client_credentials, client_options, unix_target
 from pybible.wire.errors import UsageError
 
 _UNIX = "unix:"
@@ -45,7 +45,7 @@ def parse_endpoint(text: str, *, identity_folder: Path) -> Endpoint:
         path = Path(text.removeprefix(_UNIX)).expanduser()
         if not path.name:
             raise UsageError(f"'{text}' names no socket", hint="Write unix:PATH.")
-        return Endpoint(target=f"{_UNIX}{path.absolute()}")
+        return Endpoint(target=unix_target(path.absolute()))
     host, colon, port = text.rpartition(":")
     if not host or not colon or not port.isdigit():
         raise UsageError(f"'{text}' is not the address of a controller", hint="Write unix:PATH or HOST:PORT.")

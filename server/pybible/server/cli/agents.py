@@ -1,0 +1,90 @@
+"""agents: `pybible-ctl agents`: the agents that the controller knows."""
+
+from __future__ import annotations
+
+import click
+
+from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option, json_option
+from pybible.server.cli.listing import ago, labels_text, moment, print_fields, print_json, print_table, word
+from pybible.v1 import fleet_pb2, fleet_pb2_grpc
+
+_STATE = "SESSION_STATE_"
+
+
+@click.group("agents", invoke_without_command=True)
+@controller_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, controller: str, as_json: bool) -> None:
+    """List the agents that the controller knows."""
+    ctx.obj = {**(ctx.obj or {}), "controller": controller}
+    if ctx.invoked_subcommand is not None:
+        return
+    with connected(ctx, controller) as channel:
+        stub = fleet_pb2_grpc.FleetServiceStub(channel)
+        agents = stub.ListAgents(fleet_pb2.ListAgentsRequest(), timeout=CALL_SECONDS).agents
+    if as_json:
+        print_json([_fields(agent) for agent in agents])
+        return
+    print_table(
+        ("NAME", "STATE", "SINCE", "VERSION", "LABELS"),
+        [
+            (agent.name, _state(agent), ago(agent.since), agent.version or "-", labels_text(dict(agent.labels)))
+            for agent in sorted(agents, key=lambda agent: agent.name)
+        ],
+    )
+
+
+@command.command("show")
+@click.argument("name")
+@controller_option
+@json_option
+@click.pass_context
+def show(ctx: click.Context, name: str, controller: str, as_json: bool) -> None:
+    """Show all that is known of one agent, by its name or id."""
+    with connected(ctx, controller or ctx.obj["controller"]) as channel:
+        stub = fleet_pb2_grpc.FleetServiceStub(channel)
+        agent = stub.GetAgent(fleet_pb2.GetAgentRequest(agent=name), timeout=CALL_SECONDS).agent
+    found = _fields(agent)
+    if as_json:
+        print_json(found)
+        return
+    print_fields({**found, "labels": labels_text(dict(agent.labels)), "modules": " ".join(agent.modules)})
+
+
+@command.command("remove")
+@click.argument("name")
+@controller_option
+@click.pass_context
+def remove(ctx: click.Context, name: str, controller: str) -> None:
+    """Revoke an agent's certificate, end its session and forget its name."""
+    with connected(ctx, controller or ctx.obj["controller"]) as channel:
+        stub = fleet_pb2_grpc.FleetServiceStub(channel)
+        stub.RemoveAgent(fleet_pb2.RemoveAgentRequest(agent=name), timeout=CALL_SECONDS)
+    click.echo(f"{name} removed")
+
+
+def _state(agent: fleet_pb2.Agent) -> str:
+    return word(fleet_pb2.SessionState.Name(agent.state), _STATE)
+
+
+def _fields(agent: fleet_pb2.Agent) -> dict[str, object]:
+    return {
+        "name": agent.name,
+        "agent_id": agent.agent_id,
+        "state": _state(agent),
+        "since": moment(agent.since),
+        "hostname": agent.hostname,
+        "version": agent.version,
+        "labels": dict(agent.labels),
+        "address": agent.address,
+        "epoch": agent.epoch,
+        "incarnation": agent.incarnation,
+        "boot_id": agent.boot_id,
+        "slots": agent.slots,
+        "running": agent.running,
+        "load": agent.load,
+        "enrolled": moment(agent.enrolled),
+        "certificate_expires": moment(agent.certificate_expires),
+        "modules": list(agent.modules),
+    }

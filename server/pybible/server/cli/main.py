@@ -1,0 +1,66 @@
+"""main: pybible-ctl."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from pybible.server.cli.exits import exit_status_of
+
+# Name: module of this package (each with a `command`), and the line that --help shows. Nothing is imported for it.
+_COMMANDS = {
+    "run": ("run", "Run playbooks on the hosts of an inventory."),
+    "exec": ("exec_", "Run one module on hosts that match a pattern."),
+    "agents": ("agents", "List the agents; show or remove one."),
+    "token": ("token", "Create, list and revoke join tokens."),
+    "runs": ("runs", "List runs; show, watch or cancel one."),
+    "lab": ("lab", "Start and stop a throwaway controller with agents on this machine."),
+    "login": ("login", "Get an operator's identity from a controller."),
+    "version": ("version", "Print the versions of pybible and what it stands on."),
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"pybible.server.cli.{_COMMANDS[cmd_name][0]}")
+        command = module.command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_module, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=lambda *given: _version(*given))
+def ctl() -> None:
+    """Run Ansible playbooks on hosts whose agents dial out to a controller."""
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from pybible.server.cli.version import version_text
+
+        click.echo(version_text())
+        ctx.exit()
+
+
+def main() -> None:
+    """Run the command that the arguments name; the process ends with its exit status."""
+    sys.exit(exit_status_of(lambda: ctl.main(prog_name="pybible-ctl", standalone_mode=False)))
+
+
+if __name__ == "__main__":
+    main()

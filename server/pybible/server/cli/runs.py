@@ -1,0 +1,157 @@
+"""runs: `pybible-ctl runs`: what ran, what runs."""
+
+from __future__ import annotations
+
+import click
+
+from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option, json_option
+from pybible.server.cli.listing import ago, moment, print_fields, print_json, print_table, word
+from pybible.server.results.recap import COUNTS, HostRecap, Recap
+from pybible.v1 import run_pb2, run_pb2_grpc
+
+_STATE = "RUN_STATE_"
+
+
+@click.group("runs", invoke_without_command=True)
+@click.option("--limit", default=20, type=click.IntRange(1, 10_000), help="How many, the newest first.")
+@controller_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, limit: int, controller: str, as_json: bool) -> None:
+    """List runs, the newest first."""
+    ctx.obj = {**(ctx.obj or {}), "controller": controller}
+    if ctx.invoked_subcommand is not None:
+        return
+    with connected(ctx, controller) as channel:
+        stub = run_pb2_grpc.RunServiceStub(channel)
+        runs = stub.ListRuns(run_pb2.ListRunsRequest(limit=limit), timeout=CALL_SECONDS).runs
+    if as_json:
+        print_json([_summary(run) for run in runs])
+        return
+    print_table(
+        ("ID", "STATE", "EXIT", "STARTED", "HOSTS", "OPERATOR", "NAME"),
+        [
+            (run.run_id, _state(run), _exit(run), ago(run.started), len(run.recap), run.operator, run.name)
+            for run in runs
+        ],
+    )
+
+
+@command.command("show")
+@click.argument("run_id")
+@controller_option
+@json_option
+@click.pass_context
+def show(ctx: click.Context, run_id: str, controller: str, as_json: bool) -> None:
+    """Show a run, its recap and its attempts, by the id or a beginning of it."""
+    with connected(ctx, controller or ctx.obj["controller"]) as channel:
+        stub = run_pb2_grpc.RunServiceStub(channel)
+        answer = stub.GetRun(run_pb2.GetRunRequest(run_id=run_id), timeout=CALL_SECONDS)
+    attempts = [_attempt(attempt) for attempt in answer.attempts]
+    if as_json:
+        print_json({**_summary(answer.run), "attempts": attempts})
+        return
+    found = _summary(answer.run)
+    found.pop("recap")
+    print_fields(found)
+    _print_recap(answer.run)
+    if attempts:
+        click.echo()
+        columns = ("host", "agent", "module", "state", "reason", "failed", "dispatched", "ended")
+        print_table([name.upper() for name in columns], [[_cell(each[name]) for name in columns] for each in attempts])
+
+
+@command.command("watch")
+@click.argument("run_id")
+@click.option("--from", "from_seq", default=0, type=click.IntRange(0), help="The first event wanted, by its number.")
+@click.option("-v", "--verbose", count=True, help="As of `run`.")
+@controller_option
+@json_option
+@click.pass_context
+def watch(ctx: click.Context, run_id: str, from_seq: int, verbose: int, controller: str, as_json: bool) -> None:
+    """Show a run as its operator sees it, from its beginning on, and follow it to its end."""
+    from pybible.server.report.json_lines import JsonLines
+    from pybible.server.report.screen import Screen
+    from pybible.server.report.terminal import standard_terminal
+    from pybible.server.results.events import decode_event
+
+    terminal = standard_terminal()
+    screen = JsonLines(terminal) if as_json else Screen(terminal, verbosity=verbose)
+    with connected(ctx, controller or ctx.obj["controller"]) as channel:
+        stub = run_pb2_grpc.RunServiceStub(channel)
+        for answer in stub.WatchRun(run_pb2.WatchRunRequest(run_id=run_id, from_seq=from_seq)):
+            if answer.HasField("event"):
+                screen(decode_event(answer.event.event))
+            elif answer.HasField("finished"):
+                screen.recap(_recap(answer.finished))
+
+
+@command.command("cancel")
+@click.argument("run_id")
+@controller_option
+@click.pass_context
+def cancel(ctx: click.Context, run_id: str, controller: str) -> None:
+    """End a run: nothing more is sent out, what runs is stopped."""
+    with connected(ctx, controller or ctx.obj["controller"]) as channel:
+        stub = run_pb2_grpc.RunServiceStub(channel)
+        run = stub.CancelRun(run_pb2.CancelRunRequest(run_id=run_id), timeout=CALL_SECONDS).run
+    click.echo(f"{run.run_id} {_state(run)}")
+
+
+def _print_recap(run: run_pb2.RunSummary) -> None:
+    from pybible.server.report.screen import Screen
+    from pybible.server.report.terminal import standard_terminal
+
+    if run.recap:
+        Screen(standard_terminal()).recap(_recap(run))
+
+
+def _recap(run: run_pb2.RunSummary) -> Recap:
+    return Recap(hosts={line.host: HostRecap(**{name: getattr(line, name) for name in COUNTS}) for line in run.recap})
+
+
+def _state(run: run_pb2.RunSummary) -> str:
+    return word(run_pb2.RunState.Name(run.state), _STATE)
+
+
+def _exit(run: run_pb2.RunSummary) -> str:
+    return str(run.exit_status) if run.HasField("ended") else "-"
+
+
+def _cell(value: object) -> object:
+    if value is None or value == "":
+        return "-"
+    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
+
+
+def _summary(run: run_pb2.RunSummary) -> dict[str, object]:
+    ended = run.HasField("ended")
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "operator": run.operator,
+        "state": _state(run),
+        "exit_status": run.exit_status if ended else None,
+        "error": run.error,
+        "forks": run.forks,
+        "check": run.check,
+        "started": moment(run.started),
+        "ended": moment(run.ended) if ended else None,
+        "recap": {line.host: {name: getattr(line, name) for name in COUNTS} for line in run.recap},
+    }
+
+
+def _attempt(attempt: run_pb2.AttemptRecord) -> dict[str, object]:
+    return {
+        "attempt_id": attempt.attempt_id,
+        "task_id": attempt.task_id,
+        "host": attempt.host,
+        "agent": attempt.agent,
+        "module": attempt.module,
+        "state": attempt.state,
+        "reason": attempt.reason,
+        "failed": attempt.failed,
+        "late": attempt.late,
+        "dispatched": moment(attempt.dispatched) if attempt.HasField("dispatched") else None,
+        "ended": moment(attempt.ended) if attempt.HasField("ended") else None,
+    }

@@ -52,6 +52,8 @@ class Inventory:
         self.sources: list[str] = []
         # Folders beside which group_vars and host_vars are looked for, in the order of the sources.
         self.source_folders: list[Path] = []
+        # Rises with every change, so that others know when what they kept is old.
+        self.generation = 0
         self._localhost: Host | None = None
         self._limit: tuple[str, ...] | None = None
         self._vars_files = VarsFiles(vault=vault, warn=warn)
@@ -341,6 +343,7 @@ class Inventory:
         return list(names)
 
     def _changed(self) -> None:
+        self.generation += 1
         self._matches.clear()
         self._layers.clear()
 

@@ -1,0 +1,80 @@
+"""precedence: which variables win. The one table; whatever collects variables only says at which level they stand.
+
+Numbers and words are those of Ansible's page "Understanding variable precedence"; its number 1 is the command line's
+own values (-u, ...), which are no variables. The inventory names its levels itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
+
+# (name, Ansible's number), low to high.
+TABLE: Final[tuple[tuple[str, int], ...]] = (
+    ("role_defaults", 2),
+    ("inventory_all", 3),
+    ("inventory_groups", 3),
+    ("inventory_group_vars_all", 4),
+    ("playbook_group_vars_all", 5),
+    ("inventory_group_vars", 6),
+    ("playbook_group_vars", 7),
+    ("inventory_host", 8),
+    ("inventory_host_vars", 9),
+    ("playbook_host_vars", 10),
+    ("facts", 11),
+    ("play", 12),
+    ("vars_prompt", 13),
+    ("vars_files", 14),
+    ("role", 15),
+    ("block", 16),
+    ("task", 17),
+    ("include_vars", 18),
+    ("set_fact", 19),
+    ("role_params", 20),
+    ("include", 21),
+    ("extra", 22),
+    # What the engine itself says: inventory_hostname, groups, ...
+    ("magic", 23),
+)
+LEVELS: Final = tuple(name for name, _ in TABLE)
+_HIGH_TO_LOW: Final = LEVELS[::-1]
+
+Layer: TypeAlias = Mapping[str, object]
+# Level -> its layers; within a level the last one wins.
+Layers: TypeAlias = Mapping[str, Sequence[Layer]]
+
+
+class Layered(Mapping[str, object]):
+    """Variables as one mapping: each name as the highest layer that has it says. Values are not rendered."""
+
+    __slots__ = ("layers",)
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        # Highest first.
+        self.layers = layers
+
+    def __getitem__(self, key: str) -> object:
+        for layer in self.layers:
+            if key in layer:
+                return layer[key]
+        raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return any(key in layer for layer in self.layers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({key: None for layer in reversed(self.layers) for key in layer})
+
+    def __len__(self) -> int:
+        return len({key for layer in self.layers for key in layer})
+
+
+def arranged(*sources: Layers) -> Layered:
+    """Return the variables of all sources by the table; of one level in several sources, the first source wins."""
+    layers: list[Layer] = []
+    for level in _HIGH_TO_LOW:
+        for source in sources:
+            found = source.get(level)
+            if found:
+                layers += found[::-1]
+    return Layered(layers)

@@ -65,8 +65,8 @@ class WorkerProcess(asyncio.Protocol):
         try:
             worker._process = await asyncio.create_subprocess_exec(
                 *identity.command,
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=writing,
                 cwd="/",
                 env={name: value for name, value in os.environ.items() if name not in _PRIVATE},

@@ -72,6 +72,11 @@ class _Attempt:
     stopped: tuple[Reason, str] | None = None
     grace: float = 0.0
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is to end early."""
+        return self.stopped is not None
+
     def stop(self, reason: Reason, msg: str, grace: float) -> None:
         """End it, for the first reason that was given."""
         if self.stopped is None:
@@ -267,12 +272,12 @@ class WorkerPool:
     async def _run(self, worker: WorkerProcess, attempt: _Attempt) -> Finished:
         attempt.worker = worker
         spec = attempt.spec
-        if attempt.stopped is None and spec.attachments:
+        if not attempt.is_stopped and spec.attachments:
             try:
                 spec = await self._provide(worker, spec)
             except ContentError as error:
                 return Finished(content=failure(Reason.CONTENT_MISSING, str(error)), reason=Reason.CONTENT_MISSING)
-        if attempt.stopped is not None:
+        if attempt.is_stopped:
             return _stopped(attempt, 0.0)
         self._sink.started(attempt.id)
         output = OutputBuffer(lambda *part: self._sink.output(attempt.id, *part))
@@ -287,7 +292,7 @@ class WorkerPool:
                 timer.cancel()
             output.flush()
         elapsed = time.monotonic() - began
-        if attempt.stopped is not None:
+        if attempt.is_stopped:
             await self._end(worker, attempt)
             return _stopped(attempt, elapsed)
         if answer is None:

@@ -1,0 +1,169 @@
+"""blobs: contents of tasks from the controller, kept by their sha256; and large results on their way to it.
+
+Both travel on a connection of their own, so that a large file never delays a heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from pybible.agent.dial import Dialer
+from pybible.agent.workers import ContentError
+from pybible.v1 import blob_pb2, blob_pb2_grpc
+from pybible.wire.backoff import Backoff
+from pybible.wire.limits import BLOB_CHUNK_BYTES
+from pybible.wire.logs import fields
+from pybible.wire.tasks import Attachment
+
+_TRIES = 4
+_KEEP_CONNECTION = 30.0
+_SUM = re.compile("[0-9a-f]{64}")
+_log = logging.getLogger(__name__)
+
+
+class BlobCache:
+    """The contents that this host has had, at most `limit` bytes of them, in `folder` (ContentSource)."""
+
+    def __init__(self, folder: Path, *, dialer: Dialer, limit: int) -> None:
+        self._folder = folder
+        self._dialer = dialer
+        self._limit = limit
+        self._fetching: dict[str, asyncio.Lock] = {}
+        self._channel: grpc.aio.Channel | None = None
+        self._users = 0
+        self._closer: asyncio.TimerHandle | None = None
+        self._idle = asyncio.Event()
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for partial in folder.glob("*.part"):
+            partial.unlink(missing_ok=True)
+
+    async def locate(self, attachment: Attachment) -> Attachment:
+        """Return it inline, or with the path of a file that holds it. ContentError when it can't be had."""
+        if attachment.inline is not None:
+            return attachment
+        if not _SUM.fullmatch(attachment.sha256):
+            raise ContentError(f"{attachment.sha256!r} is not the sha256 of content")
+        path = self._folder / attachment.sha256
+        lock = self._fetching.setdefault(attachment.sha256, asyncio.Lock())
+        try:
+            async with lock:
+                if path.exists():
+                    path.touch()
+                else:
+                    await self._fetch(attachment, path)
+        finally:
+            if not lock.locked():
+                self._fetching.pop(attachment.sha256, None)
+        return replace(attachment, path=str(path))
+
+    async def put(self, content: bytes) -> Attachment:
+        """Put a result into the controller's store. AioRpcError when that fails."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        async with self._stub() as stub:
+            call = stub.Put()
+            for at in range(0, max(1, len(content)), BLOB_CHUNK_BYTES):
+                request = blob_pb2.PutRequest(data=content[at : at + BLOB_CHUNK_BYTES])
+                if at == 0:
+                    request.sha256, request.size = sha256, len(content)
+                await call.write(request)
+            await call.done_writing()
+            await call
+        return Attachment(sha256=sha256, size=len(content))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._closer is not None:
+            self._closer.cancel()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    async def _fetch(self, attachment: Attachment, path: Path) -> None:
+        partial = path.with_suffix(".part")
+        backoff = Backoff(first=0.5, limit=4)
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                await self._continue(attachment, partial)
+                break
+            except grpc.aio.AioRpcError as error:
+                text = error.details() or error.code().name.lower()
+                if left == 0 or error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED):
+                    partial.unlink(missing_ok=True)
+                    raise ContentError(f"content {attachment.sha256} can't be fetched: {text}") from error
+                _log.warning("content is fetched again", extra=fields(sha256=attachment.sha256, error=text))
+                await asyncio.sleep(backoff.next())
+            except OSError as error:
+                raise ContentError(f"content {attachment.sha256} can't be kept here: {error.strerror}") from error
+        if await asyncio.to_thread(_sum_of, partial) != attachment.sha256:
+            partial.unlink(missing_ok=True)
+            raise ContentError(f"content {attachment.sha256} arrived damaged")
+        partial.replace(path)
+        await asyncio.to_thread(self._make_room, path)
+
+    async def _continue(self, attachment: Attachment, partial: Path) -> None:
+        """Read the rest of a blob, from where the last try ended."""
+        with partial.open("ab") as file:
+            async with self._stub() as stub:
+                call = stub.Get(blob_pb2.GetRequest(sha256=attachment.sha256, offset=file.tell()))
+                async for response in call:
+                    file.write(response.data)
+
+    @asynccontextmanager
+    async def _stub(self) -> AsyncIterator[blob_pb2_grpc.BlobServiceAsyncStub]:
+        """Lend the connection, opened when needed and closed a while after its last use."""
+        if self._closer is not None:
+            self._closer.cancel()
+            self._closer = None
+        if self._channel is None:
+            self._channel = self._dialer.channel()
+        channel = self._channel
+        self._users += 1
+        failed = True
+        try:
+            yield blob_pb2_grpc.BlobServiceStub(channel)
+            failed = False
+        finally:
+            self._users -= 1
+            if failed and self._channel is channel:
+                # A new one for each try, as for sessions; what else runs on this one is not hurt by its last use.
+                self._channel = None
+            if self._channel is not channel and self._users == 0:
+                await channel.close()
+            elif self._users == 0:
+                self._closer = asyncio.get_running_loop().call_later(_KEEP_CONNECTION, self._idle.set)
+
+    async def close_when_idle(self) -> None:
+        """Close the connection whenever nobody has used it for a while. Runs until cancelled."""
+        while True:
+            await self._idle.wait()
+            self._idle.clear()
+            channel = self._channel
+            if self._users == 0 and channel is not None:
+                self._channel = None
+                await channel.close()
+
+    def _make_room(self, newest: Path) -> None:
+        """Forget what was not used for longest."""
+        found = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.iterdir())
+        total = sum(size for _, size, _ in found)
+        for _, size, path in found:
+            if total <= self._limit:
+                return
+            if path != newest and path.suffix != ".part":
+                path.unlink(missing_ok=True)
+                total -= size
+
+
+def _sum_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

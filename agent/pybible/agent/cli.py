@@ -1,0 +1,77 @@
+"""cli: the command pybible-agent."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from pybible.agent.config import default_state, load_config
+from pybible.wire.errors import ExitStatus, PybibleError, UsageError
+from pybible.wire.protocol import package_version
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pybible-agent", description="Runs tasks on this host for a pybible controller, to which it dials out."
+    )
+    parser.add_argument("--version", action="version", version=f"pybible-agent {package_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    join = commands.add_parser("join", help="enrol this host with a join token")
+    join.add_argument("--controller", default="", metavar="HOST:PORT", help="enrolment port, if not the token's")
+    join.add_argument("--token", required=True, help="what `pybible-ctl token create` printed; - reads standard input")
+    join.add_argument("--name", default="", help="inventory name to ask for (default: the host's name)")
+    run = commands.add_parser("run", help="serve the controller")
+    run.add_argument("--config", type=Path, metavar="FILE", help="settings, TOML")
+    for command in (join, run):
+        command.add_argument(
+            "--state", type=Path, default=default_state(), metavar="DIR", help="state folder (default: %(default)s)"
+        )
+    return parser
+
+
+def _join(options: argparse.Namespace) -> None:
+    from pybible.agent.enroll import join
+
+    token = sys.stdin.readline() if options.token == "-" else options.token  # noqa: S105
+    identity = join(options.state, token=token, controller=options.controller, name=options.name)
+    sys.stdout.write(f"enrolled as {identity.name} ({identity.id}) with {identity.controller}\n")
+
+
+def _run(options: argparse.Namespace) -> None:
+    config = load_config(options.config)
+    from pybible.wire import logs
+
+    logs.configure(level=config.log_level, style=config.log_format)
+    import asyncio
+
+    from pybible.agent.daemon import Exit, run_agent
+
+    if asyncio.run(run_agent(options.state, config)) is Exit.RESTART:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  itself, anew
+
+
+def main() -> int:
+    """Run the command line."""
+    options = _parser().parse_args()
+    try:
+        (_join if options.command == "join" else _run)(options)
+    except UsageError as error:
+        sys.stderr.write(f"pybible-agent: {error}\n")
+        return ExitStatus.ERROR
+    except PybibleError as error:
+        sys.stderr.write(f"pybible-agent: {error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        return ExitStatus.ERROR
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.write("pybible-agent: this is a bug in pybible\n")
+        return ExitStatus.BUG
+    return ExitStatus.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""daemon: connect, serve, back off, repeat; SIGTERM drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from pybible.agent import state, systemd
+from pybible.agent.attempts import Attempts, Lease
+from pybible.agent.blobs import BlobCache
+from pybible.agent.config import Config, default_slots
+from pybible.agent.dial import Dialer
+from pybible.agent.journal import Journal
+from pybible.agent.policy import AllowAll
+from pybible.agent.renew import renew
+from pybible.agent.stream import Ended, Session, Stream
+from pybible.agent.workers import WorkerPool
+from pybible.wire import logs
+from pybible.wire.backoff import Backoff
+from pybible.wire.errors import ConfigError
+from pybible.wire.logs import fields
+from pybible.wire.outcomes import Reason
+
+_STABLE_SECONDS = 60.0
+_ACK_SECONDS = 3.0
+_KILL_SECONDS = 5.0
+# How long to wait at least when trying again soon can't help.
+_REFUSED_PAUSES = {"SUPERSEDED": 10.0, "QUARANTINED": 60.0, "REVOKED": 60.0, "UNKNOWN_AGENT": 60.0, "PROTOCOL": 60.0}
+_log = logging.getLogger(__name__)
+
+
+class Exit(Enum):
+    """Why the agent's process is to end."""
+
+    STOPPED = "stopped"
+    RESTART = "restart"
+
+
+@dataclass(slots=True, kw_only=True)
+class Agent:
+    """A running agent. Made by `start`."""
+
+    folder: Path
+    config: Config
+    dialer: Dialer
+    session: Session
+    blobs: BlobCache
+    stopping: asyncio.Event
+    backoff: Backoff
+
+    @staticmethod
+    @asynccontextmanager
+    async def start(folder: Path, config: Config) -> AsyncIterator[Agent]:
+        """Open the state folder and get ready to dial. ConfigError when the folder can't be used."""
+        identity = state.load_identity(folder)
+        logs.agent_id.set(identity.id)
+        dialer = Dialer(identity, controller=config.controller, proxy=config.proxy)
+        slots = config.slots or default_slots()
+        lease = Lease()
+        try:
+            blobs = BlobCache(folder / "blobs", dialer=dialer, limit=config.blob_cache_bytes)
+        except OSError as error:
+            raise ConfigError(f"can't use {folder / 'blobs'}: {error.strerror}") from error
+        attempts = Attempts(journal=Journal(folder), policy=AllowAll(), lease=lease, queue=config.queue)
+        try:
+            async with WorkerPool(
+                attempts,
+                slots=slots,
+                contents=blobs,
+                idle_seconds=config.worker_idle,
+                may_start=lambda: lease.valid,
+            ) as pool:
+                attempts.pool = pool
+                session = Session(
+                    attempts=attempts,
+                    blobs=blobs,
+                    incarnation=str(uuid.uuid4()),
+                    last_epoch=state.load_epoch(folder),
+                    slots=slots,
+                    on_ready=lambda name, epoch: _ready(folder, name, epoch),
+                )
+                backoff = Backoff(limit=max(1.0, config.reconnect_limit))
+                yield Agent(
+                    folder=folder,
+                    config=config,
+                    dialer=dialer,
+                    session=session,
+                    blobs=blobs,
+                    stopping=asyncio.Event(),
+                    backoff=backoff,
+                )
+        finally:
+            await blobs.close()
+            attempts.close()
+
+    async def run(self) -> Exit:
+        """Serve until `stopping` is set, or until a new process is to try its luck."""
+        async with asyncio.TaskGroup() as group:
+            helpers = [
+                group.create_task(systemd.keep_alive()),
+                group.create_task(self.blobs.close_when_idle()),
+            ]
+            connecting = group.create_task(self._connect())
+            stopped = group.create_task(self.stopping.wait())
+            await asyncio.wait((connecting, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if stopped.done():
+                systemd.notify("STOPPING=1")
+                await self._drain()
+            for task in (*helpers, connecting, stopped):
+                task.cancel()
+        return Exit.STOPPED if self.stopping.is_set() else Exit.RESTART
+
+    async def _connect(self) -> None:
+        """Hold a session, for ever. Returns when this process has not had one for too long."""
+        last_ready = time.monotonic()
+        while True:
+            self.session.ready_at = 0.0
+            # A new channel for each try: a kept one leaks against a dead server, and remembers its address.
+            channel = self.dialer.channel()
+            try:
+                ended = await Stream(self.session).serve(channel)
+            finally:
+                await channel.close()
+            now = time.monotonic()
+            if self.session.ready_at:
+                last_ready = now
+                if now - self.session.ready_at >= _STABLE_SECONDS or ended.after is not None:
+                    self.backoff.reset()
+            elif self._is_hopeless(now - last_ready):
+                return
+            self.dialer.redirect(ended.target)
+            if ended.renew:
+                await renew(self.folder, self.dialer, proxy=self.config.proxy)
+            pause = self._pause(ended)
+            extra = fields(why=ended.why, controller=self.dialer.target, retry=f"{pause:.1f}s")
+            _log.warning("not attached", extra=extra)
+            systemd.notify(f"STATUS=not attached: {ended.why[:200]}")
+            await asyncio.sleep(pause)
+
+    def _is_hopeless(self, since: float) -> bool:
+        """Tell whether to start anew: not while a task runs, which would not survive it."""
+        limit = self.config.restart_after
+        pool = self.session.attempts.pool
+        return 0 < limit <= since and pool.running == 0 and pool.waiting == 0
+
+    def _pause(self, ended: Ended) -> float:
+        if ended.deny in _REFUSED_PAUSES:
+            least = max(_REFUSED_PAUSES[ended.deny], ended.after or 0.0)
+            _log.error("the controller refuses this agent", extra=fields(code=ended.deny.lower(), why=ended.why))
+            return least + self.backoff.next()
+        if ended.after is not None:
+            # Spread: the whole fleet was told the same.
+            return ended.after + (self.backoff.next() if ended.after or ended.deny else 0.0)
+        return self.backoff.next()
+
+    async def _drain(self) -> None:
+        """Let what runs come to its end, or bring it there, and hand the results over."""
+        attempts = self.session.attempts
+        pool = attempts.pool
+        attempts.draining = self.session.stopping = True
+        if self.session.stream is not None:
+            self.session.stream.draining()
+        _log.info("draining", extra=fields(running=pool.running, waiting=pool.waiting))
+        try:
+            async with asyncio.timeout(self.config.drain_timeout):
+                await pool.idle()
+        except TimeoutError:
+            pool.cancel_all(Reason.CANCELLED, "the agent was stopped", grace=_KILL_SECONDS)
+            await pool.idle()
+        stream = self.session.stream
+        if stream is None:
+            return
+        try:
+            async with asyncio.timeout(_ACK_SECONDS):
+                await attempts.settled()
+                stream.goodbye("the agent was stopped")
+                await stream.closed.wait()
+        except TimeoutError:
+            _log.info("results were not acknowledged; they are kept")
+
+
+def _ready(folder: Path, name: str, epoch: int) -> None:
+    try:
+        state.save_epoch(folder, epoch)
+    except OSError as error:
+        _log.warning("can't write the epoch", extra=fields(error=error.strerror))
+    _log.info("attached", extra=fields(name=name, epoch=epoch))
+    systemd.notify(f"STATUS=attached as {name}")
+
+
+async def run_agent(folder: Path, config: Config) -> Exit:
+    """Run an agent until SIGTERM or SIGINT; a second one ends what still runs at once."""
+    loop = asyncio.get_running_loop()
+    state.load_identity(folder)
+    with state.locked(folder):
+        async with Agent.start(folder, config) as agent:
+
+            def stop() -> None:
+                if agent.stopping.is_set():
+                    agent.session.attempts.pool.cancel_all(Reason.CANCELLED, "the agent was stopped", grace=0)
+                agent.stopping.set()
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(signal.SIGHUP, lambda: _log.info("reloaded"))
+            systemd.notify("READY=1")
+            return await agent.run()

@@ -1,0 +1,42 @@
+"""keys: an agent's key and its certificate request. Imported only to enrol and to renew: cryptography is large."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pybible.wire.errors import ProtocolError
+from pybible.wire.identity import Identity, Role, certificate_identity
+
+
+class NewKey:
+    """A fresh P-256 key. It never leaves this host."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+
+    @property
+    def pem(self) -> bytes:
+        """The private key, PKCS 8."""
+        return self._key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    def request(self) -> bytes:
+        """Return a certificate request over it, PEM. It names nobody: the controller says who this is."""
+        builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def check(self, certificate: bytes, authority: x509.Certificate) -> Identity:
+        """Return the agent's identity in a certificate for this key. ProtocolError when it is not one."""
+        try:
+            found = x509.load_pem_x509_certificate(certificate)
+            found.verify_directly_issued_by(authority)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise ProtocolError("the controller's answer is not a certificate of its authority") from error
+        identity = certificate_identity(found)
+        if found.public_key() != self._key.public_key() or identity is None or identity.role is not Role.AGENT:
+            raise ProtocolError("the controller's answer is not a certificate for this agent's key")
+        return identity

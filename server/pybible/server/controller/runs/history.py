@@ -1,0 +1,183 @@
+"""history: what runs leave behind, collected and written in batches, and who waits until it is durable.
+
+An attempt that begins and ends between two writes is one row. Nothing a host waits for waits for a write: only the Ack
+to its agent does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from pybible.server.controller.sessions.attempts import Attempt, AttemptState
+from pybible.server.controller.store import runs as store
+from pybible.server.controller.store.database import Database
+from pybible.server.controller.store.runs import RunRecord, StoredBatch
+from pybible.server.results.recap import HostRecap
+from pybible.wire.logs import fields
+from pybible.wire.values import loads
+
+log = logging.getLogger(__name__)
+
+# How long news is collected before it is written, in seconds.
+WRITE_INTERVAL = 0.2
+_RETRY_SECONDS = 1.0
+_FAILED_MARKS = (b'"failed":true', b'"failed": true')
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What one write takes."""
+
+    runs: dict[str, RunRecord] = field(default_factory=dict)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    events: list[StoredBatch] = field(default_factory=list)
+    recaps: dict[str, Mapping[str, HostRecap]] = field(default_factory=dict)
+    late: list[str] = field(default_factory=list)
+    settled: list[tuple[Callable[[str], None], str]] = field(default_factory=list)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def work(self) -> Callable[[Connection], None]:
+        """Return the write. It shares nothing with the loop: it runs in the writer's thread."""
+        runs, events, late, recaps = list(self.runs.values()), self.events, self.late, self.recaps
+        rows = [_row(attempt) for attempt in self.attempts.values()]
+
+        def write(connection: Connection) -> None:
+            store.save_runs(connection, runs)
+            store.save_attempts(connection, rows)
+            store.add_events(connection, events)
+            for run_id, recap in recaps.items():
+                store.save_recap(connection, run_id, recap)
+            store.mark_late(connection, late)
+
+        return write
+
+    def done(self) -> None:
+        """Tell everyone who waited."""
+        for durable, attempt_id in self.settled:
+            durable(attempt_id)
+        for future in self.waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+class History:
+    """Collects and writes. `serve` does the writing, for as long as the controller runs."""
+
+    def __init__(self, database: Database, *, interval: float = WRITE_INTERVAL) -> None:
+        self._database = database
+        self._interval = interval
+        self._pending = _Pending()
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._closing = False
+
+    def run(self, record: RunRecord) -> None:
+        """Store a run as it is now."""
+        self._pending.runs[record.run_id] = record
+        self._wake.set()
+
+    def attempt(self, attempt: Attempt) -> None:
+        """Store an attempt as it is at the next write."""
+        self._pending.attempts[attempt.id] = attempt
+        self._wake.set()
+
+    def events(self, batch: StoredBatch) -> None:
+        """Store events."""
+        self._pending.events.append(batch)
+        self._wake.set()
+
+    def recap(self, run_id: str, counts: Mapping[str, HostRecap]) -> None:
+        """Store the recap of a run as it is now."""
+        self._pending.recaps[run_id] = {host: replace(recap) for host, recap in counts.items()}
+        self._wake.set()
+
+    def settle(self, attempt_id: str, *, late: bool, durable: Callable[[str], None]) -> None:
+        """Call `durable` once all that is known of an attempt is stored; `late`: that its result came too late."""
+        if late:
+            self._pending.late.append(attempt_id)
+        self._pending.settled.append((durable, attempt_id))
+        self._wake.set()
+
+    async def flush(self) -> None:
+        """Wait until everything so far is durable."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.waiting.append(future)
+        self._wake.set()
+        self._urgent.set()
+        await future
+
+    def close(self) -> None:
+        """Write what is left; then `serve` returns."""
+        self._closing = True
+        self._wake.set()
+        self._urgent.set()
+
+    async def serve(self) -> None:
+        """Write until closed."""
+        while not self._closing or self._pending != _Pending():
+            await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._urgent.wait()
+            if not self._closing:
+                self._wake.clear()
+                self._urgent.clear()
+            pending, self._pending = self._pending, _Pending()
+            await self._write(pending)
+
+    async def _write(self, pending: _Pending) -> None:
+        work = pending.work()
+        while True:
+            try:
+                await self._database.write(work)
+            except SQLAlchemyError:
+                # Nothing is acknowledged until it is written: agents keep their results.
+                log.exception("the history can't be written, trying again", extra=fields(events=len(pending.events)))
+                if self._closing:
+                    return
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                pending.done()
+                return
+
+
+def _row(attempt: Attempt) -> dict[str, object]:
+    verdict = attempt.verdict
+    return {
+        "attempt_id": attempt.id,
+        "run_id": attempt.run_id,
+        "position": attempt.position,
+        "task_id": attempt.task_id,
+        "host": attempt.host,
+        "agent": attempt.agent,
+        "module": attempt.module,
+        "state": attempt.state.value,
+        "reason": verdict.reason if verdict is not None else "",
+        "failed": attempt.state is AttemptState.DONE and _has_failed(attempt),
+        "verdict": verdict is not None and verdict.given,
+        "late": False,
+        "dispatched": attempt.granted_at,
+        "ended": attempt.ended_at,
+    }
+
+
+def _has_failed(attempt: Attempt) -> bool:
+    """Say whether the attempt itself failed. What the play makes of that (failed_when, ...) is in the events."""
+    verdict = attempt.verdict
+    if verdict is None or verdict.reason:
+        return True
+    content = verdict.content
+    if not isinstance(content, bytes) or not any(mark in content for mark in _FAILED_MARKS):
+        return False
+    try:
+        result = loads(content)
+    except ValueError:
+        return True
+    return isinstance(result, dict) and result.get("failed") is True

@@ -1,0 +1,226 @@
+"""registry: the runs of one controller: those that are open in memory, the others in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pybible.server.controller.dispatch.router import Router
+from pybible.server.controller.runs.events import EventLog, SeenBatch, Watcher, count_events
+from pybible.server.controller.runs.history import History
+from pybible.server.controller.runs.ids import new_run_id
+from pybible.server.controller.runs.run import NAME_LENGTH, Run, RunSettings, RunTerms
+from pybible.server.controller.store import runs as store
+from pybible.server.controller.store.database import Database
+from pybible.server.controller.store.runs import AttemptRecord, RunRecord, RunState, StoredBatch
+from pybible.server.results.recap import HostRecap, Recap
+from pybible.v1 import run_pb2
+from pybible.wire.errors import PybibleError
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
+
+_BATCHES_AT_ONCE = 100
+
+
+class NoSuchRun(PybibleError):
+    """No run, or more than one, has that id."""
+
+
+class TooManyWatchers(PybibleError):
+    """The run has as many watchers as it may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """What a ctl asks for. `disconnect_grace` in seconds, None for the controller's own."""
+
+    name: str
+    operator: str = ""
+    forks: int = 0
+    check: bool = False
+    disconnect_grace: float | None = None
+    lost_is_unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with its recap."""
+
+    record: RunRecord
+    recap: Mapping[str, HostRecap]
+
+
+class RunRegistry:
+    """Opens runs, finds them, ends them with the controller."""
+
+    def __init__(self, *, database: Database, history: History, router: Router, settings: RunSettings) -> None:
+        self.settings = settings
+        self.router = router
+        self._database = database
+        self._history = history
+        self._open: dict[str, Run] = {}
+        self._none_open = asyncio.Event()
+        self._none_open.set()
+        self._closing = False
+
+    # --- the controller's life
+
+    async def recover(self) -> None:
+        """End what an earlier controller left `running`. Before anything is served."""
+        ended = await self._database.write(_recover)
+        for record in ended:
+            log.warning("run was interrupted by the end of the controller", extra=fields(run_id=record.run_id))
+
+    async def shutdown(self, *, seconds: float) -> None:
+        """Tell every run that it ends, and wait so long for them to do so."""
+        self._closing = True
+        for run in list(self._open.values()):
+            run.cancel("controller shuts down", state=RunState.INTERRUPTED)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._none_open.wait()
+        except TimeoutError:
+            log.warning("runs did not end in time", extra=fields(runs=len(self._open)))
+
+    # --- one run
+
+    def open(self, request: StartRequest) -> Run:
+        """Begin a run. PybibleError when the controller takes none."""
+        if self._closing:
+            raise PybibleError("the controller shuts down")
+        settings = self.settings
+        grace = settings.disconnect_grace if request.disconnect_grace is None else request.disconnect_grace
+        record = RunRecord(
+            run_id=new_run_id(),
+            name=request.name[:4096],
+            operator=request.operator[:NAME_LENGTH],
+            forks=max(1, min(request.forks or settings.forks, settings.max_forks)),
+            check_mode=request.check,
+            state=RunState.RUNNING,
+            started=time.time(),
+        )
+        run = Run(
+            record,
+            RunTerms(disconnect_grace=max(0.0, grace), lost_is_unreachable=request.lost_is_unreachable),
+            settings=settings,
+            router=self.router,
+            history=self._history,
+            ended=self._ended,
+        )
+        self._open[run.run_id] = run
+        self._none_open.clear()
+        log.info("run started", extra=fields(run_id=run.run_id, forks=record.forks, operator=record.operator))
+        return run
+
+    async def cancel(self, beginning: str, *, operator: str) -> RunView:
+        """Cancel a run, by its id or a unique beginning of it. One that is over stays as it is."""
+        record = await self._record(beginning)
+        run = self._open.get(record.run_id)
+        if run is not None:
+            run.cancel(f"cancelled by {operator}")
+            await self._history.flush()
+        return (await self.find(record.run_id))[0]
+
+    def present(self, agents: Iterable[str]) -> list[str]:
+        """Return those agents that have a live session."""
+        return [name for name in agents if self.router.is_present(name)]
+
+    # --- asking
+
+    async def newest(self, *, limit: int, before: str = "") -> list[RunView]:
+        """Return runs, the newest first."""
+        await self._history.flush()
+
+        def read(connection: Connection) -> list[RunView]:
+            records = store.newest(connection, limit=limit, before=before)
+            recaps = store.recaps_of(connection, [record.run_id for record in records])
+            return [RunView(record, recaps.get(record.run_id, {})) for record in records]
+
+        return [self._current(view) for view in await self._database.read(read)]
+
+    async def find(self, beginning: str) -> tuple[RunView, list[AttemptRecord]]:
+        """Return a run with its attempts. NoSuchRun when the beginning is not that of exactly one."""
+        record = await self._record(beginning)
+
+        def read(connection: Connection) -> tuple[RunView, list[AttemptRecord]]:
+            recap = store.recaps_of(connection, [record.run_id]).get(record.run_id, {})
+            return RunView(record, recap), store.attempts_of(connection, record.run_id)
+
+        view, attempts = await self._database.read(read)
+        return self._current(view), attempts
+
+    @asynccontextmanager
+    async def watch(self, beginning: str, *, from_seq: int = 0) -> AsyncIterator[AsyncIterator[SeenBatch]]:
+        """Follow the events of a run, from a number on, until it ends. TooSlow is raised by the iterator."""
+        run = self._open.get((await self._record(beginning)).run_id)
+        log_of_run: EventLog | None = run.events if run is not None else None
+        watcher = log_of_run.watch() if log_of_run is not None else None
+        if log_of_run is not None and watcher is None:
+            raise TooManyWatchers("this run has too many watchers")
+        try:
+            # What came before the watcher was there is in the store by now.
+            await self._history.flush()
+            record = await self._record(beginning)
+            yield self._follow(record.run_id, watcher, from_seq)
+        finally:
+            if log_of_run is not None and watcher is not None:
+                log_of_run.unwatch(watcher)
+
+    async def _follow(self, run_id: str, watcher: Watcher | None, from_seq: int) -> AsyncIterator[SeenBatch]:
+        wanted = max(1, from_seq)
+        while batches := await self._database.read(_reader(run_id, wanted)):
+            for batch in batches:
+                events = run_pb2.EventBatch.FromString(batch.batch).events
+                yield SeenBatch(wanted, batch.time, events[wanted - batch.first_seq :])
+                wanted = batch.first_seq + batch.count
+        while watcher is not None and (seen := await watcher.next()) is not None:
+            end = seen.first_seq + len(seen.events)
+            if end > wanted:
+                first = max(wanted, seen.first_seq)
+                yield SeenBatch(first, seen.time, seen.events[first - seen.first_seq :])
+                wanted = end
+
+    async def _record(self, beginning: str) -> RunRecord:
+        if not beginning:
+            raise NoSuchRun("give the id of a run")
+        await self._history.flush()
+        found = await self._database.read(lambda connection: store.matching(connection, beginning))
+        if not found:
+            raise NoSuchRun(f"there is no run {beginning!r}")
+        if len(found) > 1:
+            raise NoSuchRun(f"more than one run begins with {beginning!r}")
+        return found[0]
+
+    def _current(self, view: RunView) -> RunView:
+        run = self._open.get(view.record.run_id)
+        return RunView(run.record, run.events.recap.hosts) if run is not None else view
+
+    def _ended(self, run: Run) -> None:
+        self._open.pop(run.run_id, None)
+        if not self._open:
+            self._none_open.set()
+
+
+def _reader(run_id: str, from_seq: int) -> Callable[[Connection], list[StoredBatch]]:
+    return lambda connection: store.batches_of(connection, run_id, from_seq=from_seq, limit=_BATCHES_AT_ONCE)
+
+
+def _recover(connection: Connection) -> list[RunRecord]:
+    """End runs that are still `running`, with the recap of what their events say."""
+    ended = store.interrupt(connection, moment=time.time(), error="the controller ended in the middle of the run")
+    for record in ended:
+        recap = Recap()
+        next_seq = 0
+        while batches := store.batches_of(connection, record.run_id, from_seq=next_seq):
+            for batch in batches:
+                count_events(recap, run_pb2.EventBatch.FromString(batch.batch).events)
+                next_seq = batch.first_seq + batch.count
+        store.save_recap(connection, record.run_id, recap.hosts)
+    return ended

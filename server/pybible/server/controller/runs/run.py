@@ -1,0 +1,345 @@
+"""run: the life of one run: its window, its attempts and their verdicts. Nothing here ever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from pybible.server.controller.dispatch.router import Router
+from pybible.server.controller.dispatch.window import Window
+from pybible.server.controller.runs.events import EventLog
+from pybible.server.controller.runs.history import History
+from pybible.server.controller.runs.ids import wire_id
+from pybible.server.controller.runs.outgoing import Outgoing
+from pybible.server.controller.sessions import attempts as verdicts
+from pybible.server.controller.sessions.attempts import Attempt, AttemptState, Verdict
+from pybible.server.controller.store.runs import RunRecord, RunState
+from pybible.server.results.recap import COUNTS
+from pybible.v1 import agent_pb2, run_pb2
+from pybible.wire.errors import ProtocolError
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
+
+NAME_LENGTH = 253
+
+STATES = {
+    RunState.RUNNING: run_pb2.RUN_STATE_RUNNING,
+    RunState.FINISHED: run_pb2.RUN_STATE_FINISHED,
+    RunState.CANCELLED: run_pb2.RUN_STATE_CANCELLED,
+    RunState.INTERRUPTED: run_pb2.RUN_STATE_INTERRUPTED,
+    RunState.FAILED: run_pb2.RUN_STATE_FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """The bounds of runs. Times in seconds."""
+
+    forks: int = 5
+    max_forks: int = 10_000
+    disconnect_grace: float = 15.0
+    # How long after its own timeout the controller ends a task by itself.
+    deadline_slack: float = 15.0
+    # How long an agent may take to end what was cancelled.
+    cancel_seconds: float = 15.0
+    # How long a ctl may take to end a run that was cancelled.
+    farewell_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTerms:
+    """What was agreed for one run."""
+
+    disconnect_grace: float
+    lost_is_unreachable: bool = False
+
+
+class Run:
+    """One run, from its start until nothing of it is out any more. It owns its attempts (AttemptOwner)."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        terms: RunTerms,
+        *,
+        settings: RunSettings,
+        router: Router,
+        history: History,
+        ended: Callable[[Run], None],
+    ) -> None:
+        self.record = record
+        self.terms = terms
+        self.outgoing = Outgoing()
+        self.events = EventLog(record.run_id, history)
+        self.window = Window(forks=record.forks)
+        self._settings = settings
+        self._router = router
+        self._history = history
+        self._tell = ended
+        self._attempts: dict[str, Attempt] = {}
+        self._position = 0
+        # Set once nothing more goes out: the state in which the run will end.
+        self._ending: RunState | None = None
+        # Set by an operator's cancel, or by a controller that stops: how the run will end, whatever ctl says.
+        self._cancelled: RunState | None = None
+        self._over = False
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._farewell: asyncio.TimerHandle | None = None
+        # Wall time that never goes back, so that the history's order is the true one.
+        self._wall = time.time() - time.monotonic()
+        history.run(record)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self.record.run_id
+
+    @property
+    def out(self) -> int:
+        """How many attempts have a slot."""
+        return self.window.out
+
+    # --- what ctl says
+
+    def submit(self, batch: run_pb2.AttemptBatch) -> None:
+        """Put attempts into the window. ProtocolError for what is no attempt."""
+        for message in batch.attempts:
+            attempt = self._attempt(message, batch)
+            if self._ending is not None or self._cancelled is not None:
+                self.outgoing.ended(attempt.name, verdicts.cancelled())
+                continue
+            self._attempts[attempt.name] = attempt
+            self.window.submit(attempt.name, task_id=attempt.task_id, throttle=message.throttle)
+        self._pump()
+
+    def local_results(self, results: Iterable[run_pb2.LocalResult]) -> None:
+        """Attempts on the control node ended. What came of them is known there."""
+        for result in results:
+            attempt = self._attempts.get(result.attempt_id)
+            if attempt is not None and not attempt.agent and self.window.is_out(attempt.name):
+                failed = b'{"failed":true}' if result.failed else b"{}"
+                self._close(attempt, Verdict(content=failed, reason=result.reason[:64]))
+        self._pump()
+
+    def cancel_attempts(self, names: Iterable[str]) -> None:
+        """End some attempts; all of them when none is named."""
+        chosen = list(names) or list(self._attempts)
+        for name in self.window.cancel(chosen):
+            self.ended(self._attempts[name], verdicts.cancelled())
+        deadline = time.monotonic() + self._settings.cancel_seconds
+        for name in chosen:
+            attempt = self._attempts.get(name)
+            if attempt is None or attempt.cancelling:
+                continue
+            if not attempt.agent:
+                # ctl ends what runs beside it; whether it says so must not matter.
+                self.ended(attempt, verdicts.cancelled())
+                continue
+            self.window.set_deadline(name, deadline)
+            self._router.cancel(attempt)
+        self._arm()
+        self._pump()
+
+    def publish(self, batch: run_pb2.EventBatch) -> None:
+        """Take the engine's events."""
+        self.events.append(batch, moment=self._now())
+
+    def finish(self, *, exit_status: int, error: str) -> None:
+        """The engine has come to its end."""
+        state = RunState.FAILED if error else RunState.FINISHED
+        self.record = replace(self.record, exit_status=exit_status, error=error[:4096] or self.record.error)
+        self._end(state)
+
+    def interrupt(self, reason: str) -> None:
+        """Nobody leads the run any more. Nothing happens to one that is at its end."""
+        if self._ending is None and self._cancelled is None:
+            self.record = replace(self.record, error=reason)
+        self._end(RunState.INTERRUPTED)
+
+    def ctl_gone(self) -> None:
+        """The call ended. A run that was not finished is interrupted."""
+        self.outgoing.close()
+        self.interrupt("pybible-ctl went away")
+
+    # --- what others say
+
+    def cancel(self, reason: str, *, state: RunState = RunState.CANCELLED) -> None:
+        """End the run: nothing more goes out, what runs is stopped. ctl is told, and has a little time to finish."""
+        if self._cancelled is not None or self._over:
+            return
+        self._cancelled = state
+        self.record = replace(self.record, error=reason)
+        log.info("run is cancelled", extra=fields(run_id=self.run_id, reason=reason))
+        self.outgoing.say(run_pb2.ExecuteResponse(cancelled=run_pb2.RunCancelled(reason=reason)))
+        self.cancel_attempts(())
+        loop = asyncio.get_running_loop()
+        self._farewell = loop.call_later(self._settings.farewell_seconds, self._end, state)
+
+    # --- what sessions say (AttemptOwner)
+
+    def dispatched(self, attempt: Attempt) -> None:
+        """It was sent to its agent."""
+        self._history.attempt(attempt)
+        if attempt.timeout is not None:
+            when = time.monotonic() + attempt.timeout + self._settings.deadline_slack
+            self.window.set_deadline(attempt.name, when)
+            self._arm()
+
+    def progressed(self, attempt: Attempt) -> None:
+        """Its state changed on the agent."""
+        self._history.attempt(attempt)
+
+    def output(self, attempt: Attempt, output: agent_pb2.Output) -> None:
+        """The task printed something."""
+        self.outgoing.output(attempt.name, output)
+
+    def ended(self, attempt: Attempt, verdict: Verdict) -> None:
+        """It has its verdict: the first one counts."""
+        if attempt.verdict is not None:
+            return
+        self._close(attempt, verdict)
+        self.outgoing.ended(attempt.name, verdict)
+        self._pump()
+
+    # --- inside
+
+    def _attempt(self, message: run_pb2.Attempt, batch: run_pb2.AttemptBatch) -> Attempt:
+        name = message.attempt_id
+        if not name or max(len(name), len(message.host), len(message.agent), len(message.task_id)) > NAME_LENGTH:
+            raise ProtocolError("an attempt has no name, or one that is too long")
+        if name in self._attempts:
+            raise ProtocolError(f"attempt {name!r} was submitted twice")
+        spec = _spec(message, batch) if message.agent else None
+        self._position += 1
+        return Attempt(
+            id=wire_id(self.run_id, name),
+            name=name,
+            run_id=self.run_id,
+            task_id=message.task_id,
+            host=message.host,
+            agent=message.agent,
+            position=self._position,
+            owner=self,
+            spec=spec,
+            timeout=_timeout(spec),
+            grace=self.terms.disconnect_grace,
+            lost_is_unreachable=self.terms.lost_is_unreachable,
+        )
+
+    def resume(self) -> None:
+        """ctl has read something: go on if that was what the window waited for."""
+        if self.window.waiting:
+            self._pump()
+
+    def _pump(self) -> None:
+        """Send out what the window grants. Attempts that end at once make room for more in the same turn."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._ending is None and not self.outgoing.is_full:
+                granted = self.window.grant()
+                if not granted:
+                    break
+                for name in granted:
+                    self._go(self._attempts[name])
+        finally:
+            self._pumping = False
+        self._settle()
+
+    def _go(self, attempt: Attempt) -> None:
+        attempt.granted_at = self._now()
+        self.outgoing.started(attempt.name)
+        if not attempt.agent:
+            attempt.state = AttemptState.RUNNING
+            self._history.attempt(attempt)
+            return
+        try:
+            self._router.dispatch(attempt)
+        except Exception as error:
+            log.exception("an attempt could not be dispatched", extra=fields(attempt_id=attempt.id))
+            self.ended(attempt, verdicts.internal_error(error))
+
+    def _close(self, attempt: Attempt, verdict: Verdict) -> None:
+        attempt.verdict = verdict
+        attempt.state = AttemptState.DONE
+        attempt.ended_at = self._now()
+        self._attempts.pop(attempt.name, None)
+        self.window.release(attempt.name)
+        self._history.attempt(attempt)
+
+    def _end(self, state: RunState) -> None:
+        if self._ending is None:
+            self._ending = self._cancelled or state
+            self.cancel_attempts(())
+        self._settle()
+
+    def _settle(self) -> None:
+        """The run is over once it is to end and nothing is out."""
+        if self._ending is None or self._attempts or self._over:
+            return
+        self._over = True
+        for timer in (self._timer, self._farewell):
+            if timer is not None:
+                timer.cancel()
+        self.record = replace(self.record, state=self._ending, ended=self._now())
+        self._history.run(self.record)
+        self._history.recap(self.run_id, self.events.recap.hosts)
+        finished = run_pb2.RunFinished(state=STATES[self._ending], recap=recap_lines(self))
+        self.outgoing.say(run_pb2.ExecuteResponse(finished=finished))
+        self.outgoing.close()
+        self.events.end()
+        log.info("run is over", extra=fields(run_id=self.run_id, state=str(self._ending)))
+        self._tell(self)
+
+    def _arm(self) -> None:
+        """See to it that deadlines are looked at when the first one passes."""
+        when = self.window.next_deadline()
+        if when is None or when >= self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, when - time.monotonic()), self._overdue)
+
+    def _overdue(self) -> None:
+        self._timer, self._timer_at = None, float("inf")
+        for name in self.window.overdue(time.monotonic()):
+            attempt = self._attempts[name]
+            self._router.abandon(attempt)
+            cancelling = attempt.cancelling or attempt.timeout is None
+            self.ended(attempt, verdicts.cancelled() if cancelling else verdicts.timed_out(attempt.timeout or 0.0))
+        self._arm()
+
+    def _now(self) -> float:
+        return self._wall + time.monotonic()
+
+
+def recap_lines(run: Run) -> list[run_pb2.HostRecap]:
+    """Return the recap of a run for the wire."""
+    return [
+        run_pb2.HostRecap(host=host, **{name: getattr(recap, name) for name in COUNTS})
+        for host, recap in run.events.recap.hosts.items()
+    ]
+
+
+def _spec(message: run_pb2.Attempt, batch: run_pb2.AttemptBatch) -> agent_pb2.TaskSpec:
+    if message.has_same_as:
+        if message.same_as >= len(batch.attempts) or not batch.attempts[message.same_as].HasField("task"):
+            raise ProtocolError("an attempt repeats the task of one that has none")
+        return batch.attempts[message.same_as].task
+    if not message.HasField("task"):
+        raise ProtocolError(f"attempt {message.attempt_id!r} has no task")
+    return message.task
+
+
+def _timeout(spec: agent_pb2.TaskSpec | None) -> float | None:
+    if spec is None or not spec.HasField("timeout"):
+        return None
+    return spec.timeout.seconds + spec.timeout.nanos / 1e9 or None

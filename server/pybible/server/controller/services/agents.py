@@ -1,0 +1,47 @@
+"""agents: AgentService: the session of an agent, and the renewal of its certificate."""
+
+from __future__ import annotations
+
+import grpc
+import grpc.aio
+
+from pybible.server.controller.pki.authority import Authority
+from pybible.server.controller.pki.enrolment import Enrolment
+from pybible.server.controller.services.access import Access
+from pybible.server.controller.sessions.registry import SessionRegistry
+from pybible.v1 import agent_pb2, agent_pb2_grpc
+from pybible.wire.errors import PybibleError
+
+
+class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
+    """Lets agents in, and hands their streams to the sessions."""
+
+    def __init__(
+        self, *, access: Access, sessions: SessionRegistry, enrolment: Enrolment, authority: Authority
+    ) -> None:
+        self._access = access
+        self._sessions = sessions
+        self._enrolment = enrolment
+        self._authority = authority
+
+    async def Attach(  # type: ignore[override]  # read and written through the context: one reader, one writer
+        self,
+        request_iterator: object,
+        context: grpc.aio.ServicerContext[agent_pb2.AgentMessage, agent_pb2.ControllerMessage],
+    ) -> None:
+        """Serve one agent's stream until it ends."""
+        caller = await self._access.require(context, "pybible.v1.AgentService/Attach")
+        await self._sessions.serve(context, agent_id=caller.identity.id, address=caller.address)
+
+    async def RenewCertificate(
+        self,
+        request: agent_pb2.RenewCertificateRequest,
+        context: grpc.aio.ServicerContext[agent_pb2.RenewCertificateRequest, agent_pb2.RenewCertificateResponse],
+    ) -> agent_pb2.RenewCertificateResponse:
+        """Exchange a certificate that is still valid for a new one."""
+        caller = await self._access.require(context, "pybible.v1.AgentService/RenewCertificate")
+        try:
+            certificate = await self._enrolment.renew(caller.identity, request.csr)
+        except PybibleError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return agent_pb2.RenewCertificateResponse(certificate=certificate, authority=self._authority.certificate_pem)

@@ -1,0 +1,181 @@
+"""runs: the rows of runs, attempts, events and recaps. Every function takes a connection of Database.read or write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from sqlalchemy import Connection, RowMapping, Table, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pybible.server.controller.store.run_tables import attempts, events, host_recaps, runs
+from pybible.server.results.recap import COUNTS, HostRecap
+
+
+class RunState(StrEnum):
+    """How a run is, or how it ended."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as it is stored. Moments in seconds since the epoch."""
+
+    run_id: str
+    name: str
+    operator: str
+    forks: int
+    check_mode: bool
+    state: RunState
+    started: float
+    ended: float | None = None
+    exit_status: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """An attempt as it is stored. `verdict`: its end is the controller's own word, so that a result would be late."""
+
+    attempt_id: str
+    run_id: str
+    position: int
+    task_id: str
+    host: str
+    agent: str
+    module: str
+    state: str
+    reason: str = ""
+    failed: bool = False
+    verdict: bool = False
+    late: bool = False
+    dispatched: float | None = None
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBatch:
+    """Events that came together. `batch` is an EventBatch in bytes."""
+
+    run_id: str
+    first_seq: int
+    count: int
+    time: float
+    batch: bytes
+
+
+def _upsert(connection: Connection, table: Table, key: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Insert rows, or replace what is there but for the key and what a later event alone may set."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = list(rows)
+    if not values:
+        return
+    statement = dialect.insert(table)
+    changing = {name: statement.excluded[name] for name in values[0] if name not in key and name != "late"}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changing), values)
+
+
+def save_runs(connection: Connection, records: Iterable[RunRecord]) -> None:
+    """Store runs as they are now."""
+    _upsert(connection, runs, ("run_id",), ({**asdict(item), "state": str(item.state)} for item in records))
+
+
+def save_attempts(connection: Connection, rows: Iterable[Mapping[str, object]]) -> None:
+    """Store attempts as they are now: mappings with the columns of the table. `late` is left as it is."""
+    _upsert(connection, attempts, ("attempt_id",), rows)
+
+
+def add_events(connection: Connection, batches: Iterable[StoredBatch]) -> None:
+    """Store events."""
+    values = [
+        {
+            "run_id": item.run_id,
+            "first_seq": item.first_seq,
+            "count": item.count,
+            "time": item.time,
+            "batch": item.batch,
+        }
+        for item in batches
+    ]
+    if values:
+        connection.execute(events.insert(), values)
+
+
+def save_recap(connection: Connection, run_id: str, counts: Mapping[str, HostRecap]) -> None:
+    """Store the recap of a run."""
+    rows = ({"run_id": run_id, "host": host, **asdict(recap)} for host, recap in counts.items())
+    _upsert(connection, host_recaps, ("run_id", "host"), rows)
+
+
+def mark_late(connection: Connection, attempt_ids: Iterable[str]) -> None:
+    """Note that a result came for attempts that had their verdict. Nothing for those whose result is known."""
+    values = [{"id": attempt_id} for attempt_id in attempt_ids]
+    if values:
+        marked = update(attempts).where(attempts.c.attempt_id == bindparam("id"), attempts.c.verdict)
+        connection.execute(marked.values(late=True), values)
+
+
+def interrupt(connection: Connection, *, moment: float, error: str) -> list[RunRecord]:
+    """End every run that is still `running`, and give its open attempts their verdict. Return those runs."""
+    query = select(runs).where(runs.c.state == str(RunState.RUNNING)).order_by(runs.c.run_id)
+    found = [_run(row) for row in connection.execute(query).mappings()]
+    ids = [item.run_id for item in found]
+    if not ids:
+        return []
+    ended = {"state": str(RunState.INTERRUPTED), "ended": moment, "error": error}
+    connection.execute(update(runs).where(runs.c.run_id.in_(ids)).values(**ended))
+    open_attempts = update(attempts).where(attempts.c.run_id.in_(ids), attempts.c.state != "done")
+    connection.execute(
+        open_attempts.values(state="done", reason="interrupted", failed=True, verdict=True, ended=moment)
+    )
+    return [replace(item, state=RunState.INTERRUPTED, ended=moment, error=error) for item in found]
+
+
+def newest(connection: Connection, *, limit: int, before: str = "") -> list[RunRecord]:
+    """Return runs, the newest first, those older than `before` only."""
+    query = select(runs).order_by(runs.c.run_id.desc()).limit(limit)
+    if before:
+        query = query.where(runs.c.run_id < before)
+    return [_run(row) for row in connection.execute(query).mappings()]
+
+
+def matching(connection: Connection, beginning: str, *, limit: int = 2) -> list[RunRecord]:
+    """Return the runs whose id begins so."""
+    query = select(runs).where(runs.c.run_id.startswith(beginning, autoescape=True)).order_by(runs.c.run_id)
+    return [_run(row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def attempts_of(connection: Connection, run_id: str) -> list[AttemptRecord]:
+    """Return the attempts of a run, in the order in which it submitted them."""
+    query = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.position)
+    return [AttemptRecord(**row) for row in connection.execute(query).mappings()]
+
+
+def recaps_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, dict[str, HostRecap]]:
+    """Return the stored recaps of runs, by run and host."""
+    query = select(host_recaps).where(host_recaps.c.run_id.in_(run_ids)).order_by(host_recaps.c.host)
+    found: dict[str, dict[str, HostRecap]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["run_id"], {})[row["host"]] = HostRecap(**{name: row[name] for name in COUNTS})
+    return found
+
+
+def batches_of(connection: Connection, run_id: str, *, from_seq: int = 0, limit: int = 100) -> list[StoredBatch]:
+    """Return event batches in order, beginning with the one that holds `from_seq`."""
+    query = (
+        select(events)
+        .where(events.c.run_id == run_id, events.c.first_seq + events.c["count"] > from_seq)
+        .order_by(events.c.first_seq)
+        .limit(limit)
+    )
+    return [StoredBatch(**row) for row in connection.execute(query).mappings()]
+
+
+def _run(row: RowMapping) -> RunRecord:
+    return RunRecord(**{**row, "state": RunState(row["state"])})

@@ -1,16 +1,11 @@
-"""channel: the gRPC options and TLS settings of both ends. Each value was measured; docs/explanation/wire.md says how."""
+"""channel: the gRPC options and TLS settings of both ends, each measured: docs/explanation/wire.md says how."""
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
-
-# grpcio and fork do not mix. pybible starts processes by exec only, so the handlers are switched off for good.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 

@@ -26,13 +26,14 @@ def current(engine: Engine) -> str:
 
 def upgrade(engine: Engine) -> None:
     """Run the migrations that a store lacks. ConfigError for one that a newer pybible has written."""
-    if current(engine) == HEAD:
+    found = current(engine)
+    if found == HEAD:
         return
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     with engine.execution_options(writes=True).begin() as connection:
@@ -44,4 +45,5 @@ def upgrade(engine: Engine) -> None:
                 f"the store {engine.url!r} was written by another version of pybible: {error}",
                 hint="Start the version that wrote it, or give this one a state folder of its own.",
             ) from error
-    log.info("store migrated", extra=fields(revision=HEAD))
+    if found:
+        log.info("store migrated", extra=fields(before=found, revision=HEAD))

@@ -11,6 +11,27 @@ down_revision = None
 
 def upgrade() -> None:
     """Create every table."""
+    _create_agents()
+    _create_attempts()
+    _create_certificates()
+    _create_events()
+    _create_host_recaps()
+    _create_runs()
+    _create_tokens()
+
+
+def downgrade() -> None:
+    """Drop every table."""
+    op.drop_table("tokens")
+    op.drop_table("runs")
+    op.drop_table("host_recaps")
+    op.drop_table("events")
+    op.drop_table("certificates")
+    op.drop_table("attempts")
+    op.drop_table("agents")
+
+
+def _create_agents() -> None:
     op.create_table(
         "agents",
         sa.Column("agent_id", sa.String(length=36), nullable=False),
@@ -25,6 +46,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("agent_id", name=op.f("pk_agents")),
         sa.UniqueConstraint("name", name=op.f("uq_agents_name")),
     )
+
+
+def _create_attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("attempt_id", sa.String(length=320), nullable=False),
@@ -44,6 +68,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("attempt_id", name=op.f("pk_attempts")),
     )
     op.create_index(op.f("ix_attempts_run_id_position"), "attempts", ["run_id", "position"], unique=False)
+
+
+def _create_certificates() -> None:
     op.create_table(
         "certificates",
         sa.Column("serial", sa.String(length=50), nullable=False),
@@ -55,6 +82,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("serial", name=op.f("pk_certificates")),
     )
     op.create_index(op.f("ix_certificates_role_subject"), "certificates", ["role", "subject"], unique=False)
+
+
+def _create_events() -> None:
     op.create_table(
         "events",
         sa.Column("run_id", sa.String(length=36), nullable=False),
@@ -64,6 +94,9 @@ def upgrade() -> None:
         sa.Column("batch", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("run_id", "first_seq", name=op.f("pk_events")),
     )
+
+
+def _create_host_recaps() -> None:
     op.create_table(
         "host_recaps",
         sa.Column("run_id", sa.String(length=36), nullable=False),
@@ -77,6 +110,9 @@ def upgrade() -> None:
         sa.Column("ignored", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("run_id", "host", name=op.f("pk_host_recaps")),
     )
+
+
+def _create_runs() -> None:
     op.create_table(
         "runs",
         sa.Column("run_id", sa.String(length=36), nullable=False),
@@ -92,6 +128,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_runs")),
     )
     op.create_index(op.f("ix_runs_state"), "runs", ["state"], unique=False)
+
+
+def _create_tokens() -> None:
     op.create_table(
         "tokens",
         sa.Column("token_id", sa.String(length=36), nullable=False),
@@ -106,14 +145,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token_id", name=op.f("pk_tokens")),
         sa.UniqueConstraint("secret_sha256", name=op.f("uq_tokens_secret_sha256")),
     )
-
-
-def downgrade() -> None:
-    """Drop every table."""
-    op.drop_table("tokens")
-    op.drop_table("runs")
-    op.drop_table("host_recaps")
-    op.drop_table("events")
-    op.drop_table("certificates")
-    op.drop_table("attempts")
-    op.drop_table("agents")

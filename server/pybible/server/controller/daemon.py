@@ -19,20 +19,27 @@ import grpc.aio
 from pybible.server.controller import ports, sdnotify
 from pybible.server.controller.blobs.content import BlobStore
 from pybible.server.controller.config import Address, ControllerConfig
+from pybible.server.controller.dispatch.router import Router
 from pybible.server.controller.pki.allowed import AllowedSerials
 from pybible.server.controller.pki.authority import Authority, open_authority, write_private
 from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes, TokenRequest
+from pybible.server.controller.runs.history import History
+from pybible.server.controller.runs.registry import RunRegistry
+from pybible.server.controller.runs.run import RunSettings
 from pybible.server.controller.services.access import Access
+from pybible.server.controller.services.agents import AgentServicer
 from pybible.server.controller.services.blobs import BlobServicer
 from pybible.server.controller.services.enrollment import EnrollmentServicer, RateLimit
 from pybible.server.controller.services.fleet import ControllerFacts, FleetServicer
 from pybible.server.controller.services.health import GuardedHealth, GuardedReflection
-from pybible.server.controller.sessions.presence import AgentStatus
+from pybible.server.controller.services.runs import RunServicer
+from pybible.server.controller.sessions.registry import SessionRegistry
+from pybible.server.controller.sessions.settings import SessionSettings
 from pybible.server.controller.state import locked_state
 from pybible.server.controller.store import certificates, tokens
 from pybible.server.controller.store.database import Database, open_database
 from pybible.server.controller.store.engine import sqlite_url
-from pybible.v1 import blob_pb2_grpc, enrollment_pb2_grpc, fleet_pb2_grpc
+from pybible.v1 import agent_pb2_grpc, blob_pb2_grpc, enrollment_pb2_grpc, fleet_pb2_grpc, run_pb2_grpc
 from pybible.wire.channel import server_credentials
 from pybible.wire.identity import JoinToken, Role
 from pybible.wire.logs import fields
@@ -41,20 +48,14 @@ from pybible.wire.values import dumps
 log = logging.getLogger(__name__)
 
 ADDRESSES_FILE = "addresses.json"
-_SERVICES = ("pybible.v1.BlobService", "pybible.v1.FleetService")
+_SERVICES = (
+    "pybible.v1.AgentService",
+    "pybible.v1.BlobService",
+    "pybible.v1.FleetService",
+    "pybible.v1.RunService",
+)
 # What expired is kept so long for listings.
 _EXPIRED_KEPT = 30 * 86400.0
-
-
-class Nobody:
-    """Presence of a controller to which no agent can attach."""
-
-    def status(self, agent_id: str) -> AgentStatus | None:
-        """Nobody is there."""
-        return None
-
-    def remove(self, agent_id: str) -> None:
-        """Nobody is to be sent away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,8 @@ class Parts:
     access: Access
     blobs: BlobStore
     health: GuardedHealth
-    presence: Nobody
+    sessions: SessionRegistry
+    runs: RunRegistry
 
 
 class Controller:
@@ -162,6 +164,12 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         ),
     )
     access = Access(allowed)
+    history = History(database)
+    await stack.enter_async_context(history.writing())
+    sessions = SessionRegistry(database=database, ledger=history, settings=_session_settings(config))
+    stack.callback(sessions.close)
+    runs = RunRegistry(database=database, history=history, router=Router(sessions), settings=_run_settings(config))
+    await runs.recover()
     return Parts(
         config=config,
         database=database,
@@ -171,8 +179,21 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         access=access,
         blobs=blobs,
         health=GuardedHealth(access),
-        presence=Nobody(),
+        sessions=sessions,
+        runs=runs,
     )
+
+
+def _session_settings(config: ControllerConfig) -> SessionSettings:
+    return SessionSettings(
+        heartbeat_interval=config.heartbeat_interval,
+        disconnect_grace=config.disconnect_grace,
+        accept_timeout=config.accept_timeout,
+    )
+
+
+def _run_settings(config: ControllerConfig) -> RunSettings:
+    return RunSettings(forks=config.forks, max_forks=config.max_forks, disconnect_grace=config.disconnect_grace)
 
 
 async def _forget(config: ControllerConfig, database: Database, blobs: BlobStore) -> None:
@@ -204,6 +225,10 @@ async def _serve(parts: Parts, stack: AsyncExitStack) -> ControllerFacts:
     )
     for server in (agents, operators):
         _add_operators_services(server, parts, facts)
+    agent_pb2_grpc.add_AgentServiceServicer_to_server(
+        AgentServicer(access=parts.access, sessions=parts.sessions, enrolment=parts.enrolment, authority=authority),
+        agents,
+    )
     GuardedReflection(parts.access, (*_SERVICES, "grpc.health.v1.Health")).add_to(operators)
     enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(
         EnrollmentServicer(
@@ -225,13 +250,14 @@ def _add_operators_services(server: grpc.aio.Server, parts: Parts, facts: Contro
     """Add what operators may call, on their socket and with a certificate on the agents' port."""
     parts.health.add_to(server)
     blob_pb2_grpc.add_BlobServiceServicer_to_server(BlobServicer(access=parts.access, blobs=parts.blobs), server)
+    run_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(access=parts.access, runs=parts.runs), server)
     fleet_pb2_grpc.add_FleetServiceServicer_to_server(
         FleetServicer(
             access=parts.access,
             database=parts.database,
             enrolment=parts.enrolment,
             allowed=parts.allowed,
-            presence=parts.presence,
+            presence=parts.sessions,
             facts=facts,
         ),
         server,
@@ -254,6 +280,9 @@ async def _stop(parts: Parts, servers: tuple[grpc.aio.Server, ...]) -> None:
     log.info("controller stopping")
     (parts.config.state / ADDRESSES_FILE).unlink(missing_ok=True)
     await parts.health.stopping()
+    # Runs first: what they cancel still has to reach the agents.
+    await parts.runs.shutdown(seconds=parts.config.drain_timeout)
+    parts.sessions.shutdown()
     async with asyncio.TaskGroup() as group:
         for server in servers:
             group.create_task(server.stop(parts.config.drain_timeout))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -68,7 +68,7 @@ class _Pending:
 
 
 class History:
-    """Collects and writes. `serve` does the writing, for as long as the controller runs."""
+    """Collects; `writing` writes, for as long as the controller runs."""
 
     def __init__(self, database: Database, *, interval: float = WRITE_INTERVAL) -> None:
         self._database = database
@@ -113,14 +113,25 @@ class History:
         self._urgent.set()
         await future
 
-    def close(self) -> None:
-        """Write what is left; then `serve` returns."""
-        self._closing = True
-        self._wake.set()
-        self._urgent.set()
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Write as long as the block lasts, and at its end what is left."""
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._serve(), name="history")
+            try:
+                yield
+            except Exception as error:
+                # Out of the group as it is: the group would wrap it.
+                failure = error
+            finally:
+                self._closing = True
+                self._wake.set()
+                self._urgent.set()
+        if failure is not None:
+            raise failure
 
-    async def serve(self) -> None:
-        """Write until closed."""
+    async def _serve(self) -> None:
         while not self._closing or self._pending != _Pending():
             await self._wake.wait()
             with suppress(TimeoutError):

@@ -36,7 +36,8 @@ class Role:
     """One use of a role in a play. Two uses with equal `key` are the same role, run once unless it allows duplicates.
 
     `name` as banners show it; `path` the role's folder; `defaults` and `vars` the merged files; `params` what the
-    play (or a dependency, or an include) passes; `parents` the chain of roles that brought it in, outermost first;
+    play (or a dependency, or an include) passes as keys of its own, `entry_vars` what the entry's `vars:` gives: as
+    `vars`, above them, but never seen by the rest of the play; `parents` the chain of roles that brought it in, outermost first;
     `dependencies` run before it.
     """
 
@@ -49,6 +50,7 @@ class Role:
     defaults: Mapping[str, object] = field(default_factory=dict)
     vars: Mapping[str, object] = field(default_factory=dict)
     params: Mapping[str, object] = field(default_factory=dict)
+    entry_vars: Mapping[str, object] = field(default_factory=dict)
     metadata: RoleMetadata = NO_METADATA
     parents: tuple[Role, ...] = ()
     dependencies: tuple[Role, ...] = ()
@@ -91,6 +93,8 @@ class Task:
     args: Mapping[str, object] = field(default_factory=dict)
     args_template: object = None
     keywords: Keywords = NO_KEYWORDS
+    # Of include_tasks and include_role: what surrounds them. Their own keywords do not reach what they include.
+    enclosing: Keywords = NO_KEYWORDS
     role: Role | None = None
     loop: object = None
     loop_with: str = ""

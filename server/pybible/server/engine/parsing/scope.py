@@ -1,0 +1,189 @@
+"""scope: where in a play a reader is, and the files and static names that it needs there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from pybible.server.engine.model.keywords import INHERITED, NO_KEYWORDS, Keywords, VarsLayer
+from pybible.server.engine.model.play import Node, Role
+from pybible.server.engine.model.text import Trusted, is_template, origin_of
+from pybible.server.engine.parsing import keywords
+from pybible.server.engine.parsing.yaml_source import Decrypter, Warn, load_file
+from pybible.wire.errors import Origin, ParseError, SourceError
+
+# Files that import each other deeper than this import themselves.
+MAX_IMPORTS: Final = 64
+
+
+class MissingFile(SourceError):
+    """A file that a playbook names is not there. For a dynamic include this is the task's failure."""
+
+
+class StaticRender(Protocol):
+    """Renders a name that must be known before the run: with play variables and extra variables, no host's."""
+
+    def __call__(self, value: object, variables: Mapping[str, object]) -> object:
+        """Return `value` rendered with `variables`. Raises TemplateError."""
+
+
+@dataclass(slots=True, kw_only=True)
+class PlayScope:
+    """What a play's readers share. `variables` are those known before the run, without the extra ones.
+
+    `imported_roles` and `imported_handlers` collect what import_role brings, in order.
+    """
+
+    directory: Path
+    variables: Mapping[str, object] = field(default_factory=dict)
+    imported_roles: list[Role] = field(default_factory=list)
+    imported_handlers: list[Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """One place in a play: what applies there and whose file it is."""
+
+    play: PlayScope
+    keywords: Keywords = NO_KEYWORDS
+    role: Role | None = None
+    handlers: bool = False
+    imports: int = 0
+
+    def within(self, inner: Keywords) -> Scope:
+        """Return the scope one level further in."""
+        return replace(self, keywords=inner)
+
+    def importing(self, inner: Keywords, origin: Origin | None) -> Scope:
+        """Return the scope of an imported file. Raises ParseError when imports go round in a circle."""
+        if self.imports >= MAX_IMPORTS:
+            raise ParseError(f"imports are nested more than {MAX_IMPORTS} deep: a file imports itself", origin=origin)
+        return replace(self, keywords=inner, imports=self.imports + 1)
+
+    def search_path(self, file: str) -> tuple[Path, ...]:
+        """Return where a task of `file` looks for relative files, innermost first."""
+        folders: list[Path] = []
+        if self.role is not None:
+            folders += [self.role.path, *(parent.path for parent in reversed(self.role.parents))]
+        folders += [Path(file).parent, self.play.directory]
+        return tuple(dict.fromkeys(folders))
+
+
+class Sources:
+    """The operator's files, and names in them that must be known before the run."""
+
+    def __init__(
+        self, *, vault: Decrypter | None, warn: Warn, render: StaticRender, extra_vars: Mapping[str, object]
+    ) -> None:
+        self.vault = vault
+        self.warn = warn
+        self._render = render
+        self._extra_vars = extra_vars
+
+    def load(self, path: Path, origin: Origin | None = None) -> object:
+        """Read a YAML file that `origin` names. Raises MissingFile, ParseError, VaultError."""
+        if not path.exists():
+            raise missing(path, origin)
+        return load_file(path, self.vault, warn=self.warn)
+
+    def variables(self, scope: Scope) -> dict[str, object]:
+        """Return the variables that are known at a place before the run."""
+        known: dict[str, object] = {"playbook_dir": str(scope.play.directory)}
+        roles = () if scope.role is None else (*scope.role.parents, scope.role)
+        for role in roles:
+            known.update(role.defaults)
+        known.update(scope.play.variables)
+        for role in roles:
+            known.update(role.vars)
+            known.update(role.entry_vars)
+        for layer in scope.keywords.vars:
+            known.update(layer.values)
+        for role in roles:
+            known.update(role.params)
+        if scope.role is not None:
+            known.update(role_name=scope.role.name, role_path=str(scope.role.path))
+        known.update(self._extra_vars)
+        return known
+
+    def render(self, value: object, scope: Scope) -> object:
+        """Return a static value rendered, when it is a template at all. Raises TemplateError."""
+        return self._render(value, self.variables(scope)) if is_template(value) else value
+
+    def render_text(self, value: object, scope: Scope) -> str:
+        """Return a static name rendered; text with its place is Trusted no longer."""
+        return str(self.render(value, scope))
+
+
+def missing(path: Path, origin: Origin | None) -> MissingFile:
+    """Return the error for a file that is not there."""
+    return MissingFile(
+        "Unable to retrieve file contents.\n"
+        f"Could not find or access '{path}' on the Ansible Controller.\n"
+        "If you are using a module and expect the file to exist on the remote, see the remote_src option.",
+        origin=origin,
+    )
+
+
+def read_tags(value: object, origin: Origin | None, sources: Sources, scope: Scope) -> tuple[str, ...]:
+    """Return the tags of a keyword, rendered, lists and comma-separated texts made flat. Raises SourceError."""
+    if value is None:
+        return ()
+    if not isinstance(value, list | str):
+        raise SourceError("tags must be specified as a list", origin=origin_of(value) or origin)
+    found: list[str] = []
+    for item in [value] if isinstance(value, str) else value:
+        rendered = sources.render(item, scope)
+        for tag in rendered if isinstance(rendered, list) else [rendered]:
+            if not isinstance(tag, str | int):
+                raise SourceError("tags must be specified as a list", origin=origin_of(item) or origin)
+            found += [piece.strip() for piece in str(tag).split(",")]
+    return tuple(dict.fromkeys(tag for tag in found if tag))
+
+
+def own_keywords(
+    mapping: Mapping[str, object],
+    scope: Scope,
+    sources: Sources,
+    *,
+    what: str,
+    level: str,
+    values: Mapping[str, object] | None = None,
+) -> Keywords:
+    """Return what applies inside `mapping`: what surrounds it and what it says itself. Raises ParseError.
+
+    `level` names its variables' place in the order of precedence; empty when they are not the tasks'.
+    """
+    if "debugger" in mapping and mapping["debugger"] not in (None, "never"):
+        raise keywords.unsupported(mapping, "debugger")
+    own = {key: value for key, value in mapping.items() if key in INHERITED and value is not None}
+    own.pop("debugger", None)
+    own.update(values or {})
+    own_vars = keywords.variables(mapping, what)
+    return scope.keywords.child(
+        when=keywords.conditions(mapping.get("when")),
+        tags=read_tags(mapping.get("tags"), keywords.key_origin(mapping, "tags"), sources, scope),
+        vars=VarsLayer(level=level, values=own_vars) if level else None,
+        environment=mapping.get("environment"),
+        module_defaults=_module_defaults(mapping),
+        notify=tuple(keywords.as_list(mapping.get("notify"))),
+        values=own,
+    )
+
+
+def _module_defaults(mapping: Mapping[str, object]) -> object:
+    value = mapping.get("module_defaults")
+    for part in keywords.as_list(value):
+        if not isinstance(part, dict):
+            raise ParseError(
+                "The field 'module_defaults' is supposed to be a dictionary or list of dictionaries",
+                origin=origin_of(value) or keywords.key_origin(mapping, "module_defaults"),
+            )
+        for module in part:
+            if str(module).startswith("group/"):
+                raise ParseError(
+                    f"module_defaults for the action group '{module}' are not supported yet",
+                    origin=module.origin if isinstance(module, Trusted) else origin_of(part),
+                )
+    return value

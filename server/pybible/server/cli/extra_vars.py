@@ -1,0 +1,49 @@
+"""extra_vars: -e in all its forms: k=v, YAML, JSON, @file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pybible.server.engine.model.text import Trusted
+from pybible.server.engine.parsing.free_form import parse_args
+from pybible.server.engine.parsing.yaml_source import load_file, load_yaml
+from pybible.server.engine.vault import VaultSecrets
+from pybible.wire.errors import Origin, UsageError
+
+_ORIGIN = "<CLI option '-e'>"
+
+
+def extra_vars(
+    options: Sequence[str], *, vault: VaultSecrets | None = None, warn: Callable[[str], None] = lambda text: None
+) -> dict[str, object]:
+    """Return the variables of all -e options, later ones win. UsageError for what is none."""
+    variables: dict[str, object] = {}
+    for option in options:
+        text = option.strip()
+        if text:
+            variables.update(_variables(text, vault, warn))
+    return variables
+
+
+def _variables(text: str, vault: VaultSecrets | None, warn: Callable[[str], None]) -> Mapping[str, object]:
+    if text.startswith("@"):
+        path = Path(text[1:]).expanduser()
+        if not path.is_file():
+            raise UsageError(f"Unable to retrieve file contents: {path} could not be found")
+        return _mapping(load_file(path, vault, warn=warn), text)
+    if text[0] in "/.":
+        raise UsageError(
+            f"Please prepend extra_vars filename '{text}' with '@'", hint="A path alone is no variable: write -e @FILE."
+        )
+    if text[0] in "[{":
+        return _mapping(load_yaml(text, _ORIGIN), text)
+    return parse_args(Trusted(text, Origin(_ORIGIN)), command=False)
+
+
+def _mapping(value: object, text: str) -> Mapping[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise UsageError(f"Invalid extra vars data supplied. '{text}' could not be made into a dictionary")
+    return value

@@ -169,7 +169,7 @@ async def test_reflection_on_the_socket_names_the_services(tmp_path: Path) -> No
 async def test_health_names_each_service_and_no_other(tmp_path: Path) -> None:
     async with controller(tmp_path) as running, running.operator_channel() as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        for service in await services(running) - {
+        for service in (await services(running)) - {
             "grpc.health.v1.Health",
             "grpc.reflection.v1alpha.ServerReflection",
         }:

@@ -39,8 +39,9 @@ def started(state: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[by
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 assert notifications.recv(100) == b"STOPPING=1"
+                process.wait(60)
         finally:
-            process.terminate()
+            process.kill()
             process.wait(60)
 
 
@@ -64,6 +65,24 @@ def test_it_says_where_its_ports_are_and_ends_cleanly_on_sigterm(tmp_path: Path)
     assert process.returncode == 0
     assert not (state / "addresses.json").exists()
     assert not (state / "controller.sock").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_either_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    with started(tmp_path / "state") as process:
+        process.send_signal(number)
+        assert process.wait(60) == 0
+
+
+def test_a_supervisor_that_wants_signs_of_life_gets_them(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
+        notifications.bind(str(tmp_path / "notify"))
+        notifications.settimeout(60)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+        with subprocess.Popen([*COMMAND, "--state", tmp_path / "state", *LOOPBACK], env=environment) as process:
+            heard = [notifications.recv(100) for _ in range(3)]
+            process.terminate()
+    assert heard == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
 
 
 def test_after_a_kill_it_starts_again_on_the_same_state(tmp_path: Path) -> None:

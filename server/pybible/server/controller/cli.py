@@ -42,9 +42,8 @@ async def _serve(config: ControllerConfig) -> None:
     def stopping() -> None:
         sdnotify.notify(sdnotify.STOPPING)
         stop.set()
-        # Whoever asks twice does not want to wait for the drain.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+        # Whoever presses ^C again does not want to wait for the drain.
+        loop.remove_signal_handler(signal.SIGINT)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping)

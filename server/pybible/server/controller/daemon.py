@@ -1,5 +1,7 @@
-"""daemon: puts a controller together from its parts, and takes it apart again. Used by pybible-controller and, for the
-embedded default, inside pybible-ctl."""
+"""daemon: puts a controller together from its parts, and takes it apart again.
+
+Used by pybible-controller and, for the embedded default, inside pybible-ctl.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +50,8 @@ from pybible.wire.values import dumps
 log = logging.getLogger(__name__)
 
 ADDRESSES_FILE = "addresses.json"
-_SERVICES = (
-    "pybible.v1.AgentService",
-    "pybible.v1.BlobService",
-    "pybible.v1.FleetService",
-    "pybible.v1.RunService",
-)
+_OPERATORS_SERVICES = ("pybible.v1.RunService", "pybible.v1.FleetService", "pybible.v1.BlobService")
+_SERVICES = ("pybible.v1.AgentService", *_OPERATORS_SERVICES)
 # What expired is kept so long for listings.
 _EXPIRED_KEPT = 30 * 86400.0
 
@@ -229,7 +227,7 @@ async def _serve(parts: Parts, stack: AsyncExitStack) -> ControllerFacts:
         AgentServicer(access=parts.access, sessions=parts.sessions, enrolment=parts.enrolment, authority=authority),
         agents,
     )
-    GuardedReflection(parts.access, (*_SERVICES, "grpc.health.v1.Health")).add_to(operators)
+    GuardedReflection(parts.access, (*_OPERATORS_SERVICES, "grpc.health.v1.Health")).add_to(operators)
     enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(
         EnrollmentServicer(
             enrolment=parts.enrolment,
@@ -276,7 +274,7 @@ def _announce(config: ControllerConfig, facts: ControllerFacts) -> None:
 
 
 async def _stop(parts: Parts, servers: tuple[grpc.aio.Server, ...]) -> None:
-    """Take no new calls, let the others end within the drain timeout, then cancel them."""
+    """End the runs, then the streams of agents, then every other call, each within the drain timeout."""
     log.info("controller stopping")
     (parts.config.state / ADDRESSES_FILE).unlink(missing_ok=True)
     await parts.health.stopping()

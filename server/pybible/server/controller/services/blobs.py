@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import grpc
 import grpc.aio
@@ -14,6 +15,7 @@ from pybible.v1 import blob_pb2, blob_pb2_grpc
 from pybible.wire.channel import BLOB_CHUNK_BYTES
 
 _SUMS_AT_ONCE = 10_000
+_REFUSAL_SECONDS = 5.0
 
 
 class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
@@ -48,8 +50,10 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
         try:
             await self._receive(request_iterator)
         except BlobRefused as error:
+            await _read_out(request_iterator)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except OSError as error:
+            await _read_out(request_iterator)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the blob can't be stored: {error.strerror}")
         return blob_pb2.PutResponse()
 
@@ -80,6 +84,14 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
             async for request in requests:
                 await asyncio.to_thread(blob.write, request.data)
             await asyncio.to_thread(blob.commit)
+
+
+async def _read_out(requests: AsyncIterator[blob_pb2.PutRequest]) -> None:
+    """Read what still comes, for a while: a caller whose writing fails never learns the reason of the refusal."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_REFUSAL_SECONDS):
+            async for _ in requests:
+                pass
 
 
 async def _send(blob: BlobRead, context: grpc.aio.ServicerContext[blob_pb2.GetRequest, blob_pb2.GetResponse]) -> None:

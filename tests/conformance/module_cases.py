@@ -35,7 +35,7 @@ _VOLATILE = frozenset(
         "src_tmp",
     )
 )
-_REWRITTEN = frozenset(("path", "state"))
+_REWRITTEN = frozenset(("mode", "path", "state"))
 _BACKUP = re.compile(r"\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~")
 
 
@@ -58,7 +58,7 @@ class Case:
 
 
 def load(name: str) -> list[Case]:
-    """Return the cases of one file under `modules/`. A case with `modes` is several: plain, with diff, in check mode."""
+    """Return the cases of one file under `modules/`. One with `modes` is several: plain, with diff, in check mode."""
     document = yaml.safe_load((CASES / f"{name}.yml").read_text(encoding="utf-8"))
     return [case for entry in document["cases"] for case in _cases(document, entry)]
 
@@ -120,7 +120,7 @@ def _shown(path: Path) -> str:
     touched = "" if found.st_mtime == 1_000_000_000 else " touched"
     if stat.S_ISDIR(found.st_mode):
         return f"directory {mode}"
-    return f"file {mode}{touched} {path.read_text(encoding='utf-8', errors='surrogateescape')!r}"
+    return f"file {mode}{touched} {path.read_bytes().decode('utf-8', 'surrogateescape')!r}"
 
 
 def normalised(value: Any, folder: Path) -> Any:

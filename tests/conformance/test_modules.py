@@ -32,7 +32,9 @@ def _no_content(sha256: str) -> Path:
 
 
 @pytest.mark.parametrize(("name", "case"), _all())
-def test_a_module_does_what_the_stock_module_did(name: str, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_does_what_the_stock_module_did(
+    name: str, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if os.getuid() != 0:
         pytest.skip("the records were made by root, and show owners")
     folder = tmp_path / "case"

@@ -80,10 +80,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
-    """Nothing is to do: the result's keys. None from a plan is the same without any."""
+    """Nothing is to do: the result's keys. None from a plan is the same without any.
+
+    described: owner, mode, ... of the `path` or `dest` among the values are added.
+    """
 
     values: JsonObject = field(default_factory=dict)
     diff: JsonValue | Diff | None = None
+    described: bool = True
 
 
 Plan: TypeAlias = Change | Unchanged | None

@@ -43,12 +43,15 @@ class AttributeChange:
             step()
 
 
-def plan_attributes(path: str, wanted: FileAttributes, found: os.stat_result | None = None) -> AttributeChange:
-    """Compare `path` itself (no link is followed) with what is wanted. ModuleError when a name or a mode is none."""
+def plan_attributes(path: str, wanted: FileAttributes, *, flags: bool = True) -> AttributeChange:
+    """Compare `path` itself (no link is followed) with what is wanted. ModuleError when a name or a mode is none.
+
+    flags: with those of chattr.
+    """
     change = AttributeChange()
     if wanted.owner is None and wanted.group is None and wanted.mode in (None, "") and not wanted.attributes:
         return change
-    current = found or os.lstat(path)
+    current = os.lstat(path)
     # Owner before mode: a change of owner takes setuid away.
     if wanted.owner is not None:
         uid = user_id(wanted.owner, path)
@@ -60,7 +63,7 @@ def plan_attributes(path: str, wanted: FileAttributes, found: os.stat_result | N
             _add(change, "group", current.st_gid, gid, partial(_chown, path, -1, gid, "chgrp failed"))
     if wanted.mode not in (None, ""):
         _plan_mode(change, path, wanted.mode, current)
-    if wanted.attributes:
+    if flags and wanted.attributes:
         _plan_flags(change, path, wanted.attributes)
     return change
 

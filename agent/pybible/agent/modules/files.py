@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pybible.agent.modules.api import ModuleError
+from pybible.agent.modules.api import FileAttributes, ModuleError
+from pybible.agent.modules.attributes import AttributeChange, plan_attributes
 from pybible.agent.modules.modes import read_umask
 from pybible.agent.modules.process import run_process
 
@@ -55,19 +56,11 @@ def beside(path: str) -> Iterator[str]:
             Path(temporary).unlink()
 
 
-def write_atomically(path: str, data: bytes, *, unsafe_writes: bool = False, validate: str | None = None) -> None:
-    """Give `path` that content, at once or not at all. See `replace` for what it keeps."""
-    with beside(path) as temporary:
-        Path(temporary).write_bytes(data)
-        if validate is not None:
-            check_valid(validate, temporary)
-        replace(temporary, path, unsafe_writes=unsafe_writes)
-
-
-def replace(temporary: str, path: str, *, unsafe_writes: bool = False, mode: int | None = None) -> None:
+def replace(temporary: str, path: str, wanted: FileAttributes, *, mode: int | None = None) -> AttributeChange:
     """Put `temporary` in the place of `path`. Owner, mode and extended attributes of an old file stay.
 
-    A new file gets `mode`, or what the umask leaves. With `mode` an old file's is not kept.
+    `mode` is used in the place of the old file's; a new file has what the umask leaves. What is wanted is there from
+    the first moment: a private file was never readable by others. Returns what of the wanted was a change.
     """
     old = lstat(path)
     if old is not None and stat.S_ISLNK(old.st_mode):
@@ -77,14 +70,27 @@ def replace(temporary: str, path: str, *, unsafe_writes: bool = False, mode: int
     if mode is None:
         mode = stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~read_umask()
     Path(temporary).chmod(mode)
+    try:
+        change = plan_attributes(temporary, wanted, flags=False)
+        change.apply()
+    except ModuleError as error:
+        error.values["path"] = path
+        raise
     _sync(temporary)
     try:
         Path(temporary).replace(path)
     except OSError as error:
-        if not unsafe_writes or error.errno not in _NOT_RENAMED or old is None:
+        if not wanted.unsafe_writes or error.errno not in _NOT_RENAMED or old is None:
             raise ModuleError(f"Could not replace file: {temporary} to {path}: {error}") from error
         with Path(temporary).open("rb") as source, Path(path).open("wb") as target:
             shutil.copyfileobj(source, target)
+    if wanted.attributes:
+        flags = plan_attributes(path, wanted)
+        flags.apply()
+        change.before |= flags.before
+        change.after |= flags.after
+        change.steps += flags.steps
+    return change
 
 
 def _sync(path: str) -> None:

@@ -17,10 +17,13 @@ def run(module: Module[Any], args: JsonObject, context: Context) -> JsonObject:
     shown: JsonObject = args
     warnings: list[str] = []
     secrets: tuple[str, ...] = ()
+    described = True
     try:
         checked = check_arguments(module, args)
         shown, warnings, secrets = checked.shown, checked.warnings, checked.secrets
-        result = _carry_out(module.plan(module.args(**checked.values), context), context)
+        plan = module.plan(module.args(**checked.values), context)
+        result = _carry_out(plan, context)
+        described = not isinstance(plan, Unchanged) or plan.described
     except ArgumentError as error:
         shown = error.shown
         result = {"failed": True, "changed": False, "msg": error.msg}
@@ -32,7 +35,7 @@ def run(module: Module[Any], args: JsonObject, context: Context) -> JsonObject:
         text = str(error) or type(error).__name__
         result = {"failed": True, "changed": False, "msg": text, "exception": traceback.format_exc()}
         result["reason"] = Reason.INTERNAL_ERROR.value
-    if "path" in result or "dest" in result:
+    if described and ("path" in result or "dest" in result):
         add_path_facts(result)
     result["invocation"] = {"module_args": shown}
     if warnings:
@@ -51,7 +54,7 @@ def _carry_out(plan: Plan, context: Context) -> JsonObject:
             result["msg"] = plan.msg
         if not context.check:
             result.update(plan.apply() or {})
-    if context.diff and plan.diff is not None and "diff" not in result:
+    if context.diff and plan.diff is not None:
         result["diff"] = plan.diff.as_json() if isinstance(plan.diff, Diff) else plan.diff
     return result
 

@@ -170,6 +170,7 @@ def _check(module: Module[Any], values: JsonObject, shown: JsonObject) -> None:
             raise ArgumentError(f"parameters are mutually exclusive: {'|'.join(group)}", shown)
     missing = [name for name in spec.required if name not in values]
     if missing:
+        shown.update(dict.fromkeys(missing))
         raise ArgumentError(f"missing required arguments: {', '.join(sorted(missing))}", shown)
     given = [spec.arguments[name] for name in values if name in spec.arguments]
     for argument in given:

@@ -1,0 +1,150 @@
+"""progress: how far a task is on many hosts, live, on a terminal only. It makes room for every line that comes."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from pybible.server.report.terminal import Terminal
+from pybible.server.report.visible import visible
+from pybible.server.results.events import HostResult, HostStarted, RunEvent, TaskStarted
+
+# So many hosts are many.
+MANY_HOSTS = 10
+# Silence after which it appears, and how often it is drawn while it is there.
+_SILENCE = 0.4
+_REDRAW = 0.5
+# Late: running for this long, and for so many times what the others took.
+_LATE_SECONDS = 5.0
+_LATE_TIMES = 3.0
+_NAMED = 3
+
+
+class Display(Protocol):
+    """Something at the bottom of the screen."""
+
+    def draw(self, text: str, *, done: int, total: int) -> None:
+        """Show it, or show it anew."""
+
+    def clear(self) -> None:
+        """Take it away."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskProgress:
+    """One task: who runs it since when (seconds of a clock), how long the others took."""
+
+    name: str
+    total: int
+    running: dict[str, float] = field(default_factory=dict)
+    took: list[float] = field(default_factory=list)
+
+    def text(self, now: float) -> str:
+        """Return how many are done, running and waiting, and who is late."""
+        done, running = len(self.took), len(self.running)
+        waiting = max(0, self.total - done - running)
+        parts = f"{done} done, {running} running, {waiting} waiting"
+        late = self.late(now)
+        if not late:
+            return parts
+        named = ", ".join(visible(host) for host in late[:_NAMED])
+        more = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
+        return f"{parts}, late: {named}{more} ({now - self.running[late[0]]:.0f} s)"
+
+    def late(self, now: float) -> list[str]:
+        """Return the hosts that take much longer than the others, the latest first."""
+        usual = statistics.median(self.took) if self.took else 0.0
+        bound = max(_LATE_SECONDS, _LATE_TIMES * usual)
+        return sorted(
+            (host for host, since in self.running.items() if now - since > bound), key=self.running.__getitem__
+        )
+
+
+class Progress:
+    """Follows the events of a run. `terminal` is what everything else must be written through."""
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        display: Display,
+        *,
+        many: int = MANY_HOSTS,
+        silence: float = _SILENCE,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._display = display
+        self._many = many
+        self._silence = silence
+        self._clock = clock
+        self._task_id = ""
+        self._task: TaskProgress | None = None
+        self._shown = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.terminal = replace(terminal, out=self._making_room(terminal.out), err=self._making_room(terminal.err))
+
+    def __call__(self, event: RunEvent) -> None:
+        """Take one event."""
+        if isinstance(event, TaskStarted):
+            self._task_id = event.task_id
+            self._task = TaskProgress(name=event.name, total=event.hosts) if event.hosts >= self._many else None
+            self._later(self._silence)
+        elif self._task is None or not isinstance(event, HostStarted | HostResult) or event.task_id != self._task_id:
+            return
+        elif isinstance(event, HostStarted):
+            self._task.running[event.host] = self._now()
+        else:
+            since = self._task.running.pop(event.host, None)
+            self._task.took.append(0.0 if since is None else self._now() - since)
+
+    def close(self) -> None:
+        """Take it away for good."""
+        self._task = None
+        self._hide()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _now(self) -> float:
+        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
+
+    def _making_room(self, write: Callable[[str], None]) -> Callable[[str], None]:
+        def written(text: str) -> None:
+            self._hide()
+            write(text)
+            if self._task is not None:
+                self._later(self._silence)
+
+        return written
+
+    def _later(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if self._task is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._draw)
+
+    def _draw(self) -> None:
+        task = self._task
+        if task is None:
+            return
+        if len(task.took) < task.total:
+            self._shown = True
+            self._display.draw(task.text(self._now()), done=len(task.took), total=task.total)
+            self._later(_REDRAW)
+        else:
+            self._hide()
+
+    def _hide(self) -> None:
+        if self._shown:
+            self._shown = False
+            self._display.clear()
+
+
+def rich_display() -> Display:
+    """Return a bar with its text at the bottom of standard output."""
+    from pybible.server.report.rich_bar import RichBar
+
+    return RichBar()

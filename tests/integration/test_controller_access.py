@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -16,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from pybible.server.controller.services.access import ACCESS
-from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc, fleet_pb2, fleet_pb2_grpc
+from pybible.v1 import agent_pb2, agent_pb2_grpc, enrollment_pb2, enrollment_pb2_grpc, fleet_pb2, fleet_pb2_grpc
 from pybible.wire.identity import JoinToken, Role
 from tests.support.controller import Holder, RunningController, controller, key_and_request
 
@@ -87,6 +88,30 @@ async def test_an_agents_certificate_is_denied_every_rpc_of_operators(tmp_path: 
                     grpc.StatusCode.PERMISSION_DENIED,
                     grpc.StatusCode.UNIMPLEMENTED,
                 }, method
+
+
+async def test_an_operators_certificate_is_denied_every_rpc_of_agents(tmp_path: Path) -> None:
+    async with controller(tmp_path) as running:
+        operator = await running.enrol("alice", role=Role.OPERATOR)
+        async with running.channel(operator) as channel:
+            for method in ("pybible.v1.AgentService/Attach", "pybible.v1.AgentService/RenewCertificate"):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await raw_call(channel, method)
+                assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED, method
+
+
+async def test_an_agent_renews_its_certificate_and_uses_both(tmp_path: Path) -> None:
+    async with controller(tmp_path) as running:
+        agent = await running.enrol("web01")
+        key, csr = key_and_request()
+        async with running.channel(agent) as channel:
+            stub = agent_pb2_grpc.AgentServiceStub(channel)
+            renewed = await stub.RenewCertificate(agent_pb2.RenewCertificateRequest(csr=csr))
+        new = replace(agent, key=key, certificate=renewed.certificate)
+        assert new.identity == agent.identity
+        for holder in (agent, new):
+            async with running.channel(holder) as channel:
+                await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
 
 
 async def test_a_revoked_agent_is_refused_on_a_connection_that_it_has_already(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ _path = click.Path(path_type=Path)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="From which level on.")
 def command(state: Path, file: Path | None, **flags: str | None) -> None:
     """Serve agents and operators until SIGTERM."""
+    # The store and the blobs are nobody else's business, whatever the folder's mode becomes.
+    os.umask(0o077)
     config = load_config(state, file=file, flags=flags)
     logs.configure(level=config.log_level, style=config.log_format)
     asyncio.run(_serve(config))

@@ -18,9 +18,13 @@ class AllowedSerials:
             self.allow(record)
 
     def allow(self, record: CertificateRecord) -> None:
-        """Let a certificate in, once its row is durable."""
+        """Let a certificate in, once its row is durable. Those of the same identity that expired before it go."""
+        serials = self._serials.setdefault(record.identity, set())
+        for serial in [serial for serial in serials if self._records[serial].expires < record.issued]:
+            serials.discard(serial)
+            del self._records[serial]
         self._records[record.serial] = record
-        self._serials.setdefault(record.identity, set()).add(record.serial)
+        serials.add(record.serial)
 
     def revoke(self, identity: Identity) -> None:
         """Let no certificate of `identity` in any more."""

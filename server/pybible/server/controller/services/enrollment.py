@@ -22,7 +22,9 @@ _ADDRESSES = 4096
 class RateLimit:
     """A bucket for each address: `burst` at once, then `rate` a second. A refused caller costs more than one."""
 
-    def __init__(self, *, rate: float = 20.0, burst: float = 200.0, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, rate: float = 100.0, burst: float = 1000.0, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._rate = rate
         self._burst = burst
         self._now = now

@@ -11,6 +11,7 @@ import grpc.aio
 
 from pybible.server.controller.runs.registry import RunRegistry, StartRequest
 from pybible.server.controller.runs.run import Run
+from pybible.server.controller.sessions.session import CALL_ENDED
 from pybible.v1 import run_pb2
 from pybible.wire import logs
 from pybible.wire.channel import INLINE_ATTACHMENT_BYTES
@@ -75,8 +76,8 @@ class _RunStream:
                 self._take(request)
         except ProtocolError as error:
             self.error = error
-        except grpc.aio.UsageError:
-            pass  # the call ended while nobody read
+        except CALL_ENDED:
+            pass
         # The writer still says how the run ends.
         self._run.interrupt(str(self.error) if self.error is not None else "pybible-ctl went away")
 
@@ -85,7 +86,7 @@ class _RunStream:
         while (message := await run.outgoing.take()) is not None:
             try:
                 await self._call.write(message)
-            except (grpc.aio.UsageError, grpc.aio.AbortError, grpc.RpcError, asyncio.InvalidStateError):
+            except CALL_ENDED:
                 return
             run.resume()
 

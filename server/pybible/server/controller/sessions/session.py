@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol, TypeAlias
 
+import grpc
 import grpc.aio
 
 from pybible.server.controller.sessions.attempts import Attempt, Verdict, internal_error
@@ -23,6 +24,9 @@ from pybible.wire.logs import fields
 log = logging.getLogger(__name__)
 
 AgentCall: TypeAlias = "grpc.aio.ServicerContext[agent_pb2.AgentMessage, agent_pb2.ControllerMessage]"
+
+# What reading and writing raise once the other end is gone.
+CALL_ENDED = (grpc.aio.BaseError, grpc.RpcError, asyncio.InvalidStateError)
 
 # How long a stream may take to carry the last messages once it is to end.
 _LAST_WORDS = 2.0
@@ -168,8 +172,8 @@ class AgentSession:
         while True:
             try:
                 message = received(await call.read())
-            except grpc.aio.UsageError:
-                return  # the call ended while nobody read
+            except CALL_ENDED:
+                return
             if message is None:
                 return
             if machine.stream != self.number:
@@ -191,8 +195,8 @@ class AgentSession:
         while (message := await outbox.take()) is not None:
             try:
                 await call.write(message)
-            except (grpc.aio.UsageError, grpc.aio.AbortError, grpc.RpcError, asyncio.InvalidStateError):
-                return  # the call is over; the reader learns it too
+            except CALL_ENDED:
+                return
 
     def _put(self, message: agent_pb2.ControllerMessage) -> None:
         try:

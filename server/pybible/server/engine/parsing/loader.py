@@ -9,12 +9,12 @@ from pathlib import Path
 from pybible.server.engine.model.keywords import Keywords, VarsLayer
 from pybible.server.engine.model.play import Block, Node, Play, Playbook, Role, Task
 from pybible.server.engine.parsing.plays import PlayReader
-from pybible.server.engine.parsing.roles import RoleReader
-from pybible.server.engine.parsing.scope import MissingFile, PlayScope, Scope, Sources, StaticRender
+from pybible.server.engine.parsing.roles import RoleReader, own_vars
+from pybible.server.engine.parsing.scope import IncludeError, PlayScope, Scope, Sources, StaticRender
 from pybible.server.engine.parsing.tasks import TaskReader
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn
 
-__all__ = ["Included", "Loader", "MissingFile", "StaticRender"]
+__all__ = ["IncludeError", "Included", "Loader", "StaticRender"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,8 @@ class Included:
     handlers: tuple[Node, ...] = ()
     roles: tuple[Role, ...] = ()
     role: Role | None = None
+    # The file or the role's folder.
+    path: Path
 
 
 class Loader:
@@ -49,24 +51,25 @@ class Loader:
         self._plays = PlayReader(sources, self._tasks, self._roles)
 
     def load_playbook(self, path: Path) -> Playbook:
-        """Read a playbook file. Raises SourceError: ParseError, MissingFile, TemplateError, VaultError."""
+        """Read a playbook file. Raises SourceError: ParseError, IncludeError, TemplateError, VaultError."""
         absolute = path.expanduser().absolute()
         return Playbook(path=absolute, plays=tuple(self._plays.read_file(absolute)))
 
-    def include_tasks(
-        self, file: str, *, include: Task, play: Play, variables: Mapping[str, object] | None = None
-    ) -> Included:
+    def include_tasks(self, file: str, *, include: Task, play: Play) -> Included:
         """Read the file of an include_tasks task for execution. `file` is its rendered name.
 
-        The blocks inherit what surrounds the include, its vars and its `apply`; `variables` are a loop's, on top of
-        its vars. In handlers the blocks hold handlers. Raises MissingFile, which is the task's failure; any other
-        SourceError ends the run.
+        The blocks inherit what surrounds the include, its vars (a loop's item among them) and its `apply`. In
+        handlers the one block holds handlers. Raises IncludeError, which is the task's failure; any other SourceError
+        ends the run.
         """
         scope = self._scope(include, play)
-        inside = self._tasks.apply(include, _included_keywords(include, variables), scope)
+        inside = self._tasks.apply(include, _included_keywords(include), scope)
         inner = scope.within(inside)
-        path = self._tasks.find_file(file, scope, include.origin)
-        items = self._tasks.read_file(path, inner, include.origin)
+        try:
+            path = self._tasks.find_file(file, scope, include.origin)
+            items = self._tasks.read_file(path, inner, include.origin)
+        except IncludeError as error:
+            raise _dynamic(error) from error
         blocks: tuple[Block, ...]
         if include.is_handler:
             handlers = self._tasks.read_handlers(items, inner)
@@ -74,31 +77,25 @@ class Loader:
         else:
             blocks = self._tasks.read_blocks(items, inner)
         return Included(
-            blocks=blocks, handlers=tuple(scope.play.imported_handlers), roles=tuple(scope.play.imported_roles)
+            blocks=blocks,
+            handlers=tuple(scope.play.imported_handlers),
+            roles=tuple(scope.play.imported_roles),
+            path=path,
         )
 
-    def find_tasks(self, file: str, *, include: Task, play: Play) -> Path:
-        """Return the path of the file that an include_tasks task names. Raises MissingFile."""
-        return self._tasks.find_file(file, self._scope(include, play), include.origin)
-
-    def include_role(
-        self,
-        args: Mapping[str, object],
-        *,
-        include: Task,
-        play: Play,
-        variables: Mapping[str, object] | None = None,
-    ) -> Included:
+    def include_role(self, args: Mapping[str, object], *, include: Task, play: Play) -> Included:
         """Read the role of an include_role task. `args` are its rendered arguments. Errors as include_tasks'."""
         scope = self._scope(include, play)
-        inside = self._tasks.apply(include, _included_keywords(include, variables), scope)
-        own = {**_own_vars(include), **(variables or {})}
-        compiled = self._roles.read_include(args, include, scope.within(inside), public=False, entry_vars=own)
+        inside = self._tasks.apply(include, _included_keywords(include), scope)
+        compiled = self._roles.read_include(
+            args, include, scope.within(inside), public=False, entry_vars=own_vars(include)
+        )
         return Included(
             blocks=compiled.blocks,
             handlers=(*compiled.handlers, *scope.play.imported_handlers),
             roles=(compiled.role, *scope.play.imported_roles),
             role=compiled.role,
+            path=compiled.role.path,
         )
 
     def _scope(self, include: Task, play: Play) -> Scope:
@@ -118,12 +115,13 @@ class Loader:
         )
 
 
-def _own_vars(include: Task) -> Mapping[str, object]:
-    own = include.keywords.vars[len(include.enclosing.vars) :]
-    return own[0].values if own else {}
-
-
-def _included_keywords(include: Task, variables: Mapping[str, object] | None) -> Keywords:
+def _included_keywords(include: Task) -> Keywords:
     """Return what applies to what an include brings: what surrounds it, and its variables."""
-    values = {**_own_vars(include), **(variables or {})}
-    return include.enclosing.child(vars=VarsLayer(level="include", values=values))
+    return include.enclosing.child(vars=VarsLayer(level="include", values=own_vars(include)))
+
+
+def _dynamic(error: IncludeError) -> IncludeError:
+    """Return the error of a missing file in the words of a task's failure."""
+    first, _, place = error.message.partition("\n")
+    subject = place.partition(" on the Ansible Controller")[0]
+    return IncludeError(f"{subject} on the Ansible Controller: {first}\n{place}" if place else first)

@@ -11,7 +11,7 @@ from pybible.server.engine.model.keywords import Keywords
 from pybible.server.engine.model.play import Block, Node, Role, RoleMetadata, Task, new_id
 from pybible.server.engine.model.text import SourceDict, SourceList, Trusted, origin_of
 from pybible.server.engine.parsing import keywords
-from pybible.server.engine.parsing.scope import Scope, Sources, own_keywords, read_tags
+from pybible.server.engine.parsing.scope import IncludeError, Scope, Sources, own_keywords, read_tags
 from pybible.server.engine.parsing.tasks import TaskReader
 from pybible.server.engine.parsing.vars_files import EXTENSIONS, find_vars_files
 from pybible.wire.errors import Origin, ParseError, SourceError
@@ -85,7 +85,7 @@ class RoleReader:
             raise SourceError("role definitions must contain a role name", origin=origin)
         own = {key: value for key, value in mapping.items() if key in keywords.ROLE and key != "name"}
         keywords.check(own, keywords.ROLE, "RoleInclude")
-        name, path = self._find(self._sources.render_text(written, scope), scope, origin)
+        name, path = self._find(self._sources.render_text(written, scope), scope, origin_of(written) or origin)
         inside = own_keywords(SourceDict(own, origin), scope, self._sources, what="RoleInclude", level="")
         request = Request(
             name=name,
@@ -102,7 +102,7 @@ class RoleReader:
     def import_role(self, task: Task, scope: Scope) -> tuple[Block, ...]:
         """Expand an import_role task; the play learns of the role and of its handlers."""
         args = {key: self._sources.render(value, scope) for key, value in task.args.items()}
-        compiled = self.read_include(args, task, scope, public=True, entry_vars=_own_vars(task))
+        compiled = self.read_include(args, task, scope, public=True, entry_vars=own_vars(task))
         scope.play.imported_roles.append(compiled.role)
         scope.play.imported_handlers += compiled.handlers
         return compiled.blocks
@@ -117,7 +117,7 @@ class RoleReader:
         entry_vars: Mapping[str, object],
     ) -> CompiledRole:
         """Read the role of an import_role or include_role. `args` are rendered, `public` the default of public."""
-        name, path = self._find(str(args["name"]), scope, task.origin)
+        name, path = self._find(str(args["name"]), scope, origin_of(task.args["name"]) or task.origin)
         files = {part: str(args[f"{part}_from"]) for part in _PARTS if args.get(f"{part}_from")}
         request = Request(
             name=name,
@@ -136,7 +136,7 @@ class RoleReader:
     # -- finding --------------------------------------------------------------------------------------------------
 
     def _find(self, name: str, scope: Scope, origin: Origin) -> tuple[str, Path]:
-        """Return a role's name as it is shown, and its folder. Raises SourceError."""
+        """Return a role's name as it is shown, and its folder. Raises IncludeError."""
         searched = [scope.play.directory / "roles", *self._roles_path]
         if scope.role is not None:
             searched.append(scope.role.path.parent)
@@ -149,7 +149,7 @@ class RoleReader:
         if path.exists():
             return path.name, _tidy(path)
         places = ":".join(dict.fromkeys(str(folder) for folder in searched))
-        raise SourceError(f"the role '{name}' was not found in {places}", origin=origin)
+        raise IncludeError(f"the role '{name}' was not found in {places}", origin=origin)
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -297,9 +297,12 @@ def _tidy(path: Path) -> Path:
     return Path(*parts)
 
 
-def _own_vars(task: Task) -> Mapping[str, object]:
-    """Return what `vars:` of an import_role or include_role says."""
-    return task.keywords.vars[-1].values if len(task.keywords.vars) > len(task.enclosing.vars) else {}
+def own_vars(task: Task) -> dict[str, object]:
+    """Return what `vars:` of an import or include says, and a loop's item on top of it."""
+    merged: dict[str, object] = {}
+    for layer in task.keywords.vars[len(task.enclosing.vars) :]:
+        merged.update(layer.values)
+    return merged
 
 
 def _boolean(mapping: Mapping[str, object], key: str, origin: Origin, *, default: bool) -> bool:

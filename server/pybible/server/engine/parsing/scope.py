@@ -18,8 +18,8 @@ from pybible.wire.errors import Origin, ParseError, SourceError
 MAX_IMPORTS: Final = 64
 
 
-class MissingFile(SourceError):
-    """A file that a playbook names is not there. For a dynamic include this is the task's failure."""
+class IncludeError(SourceError):
+    """A file or a role that a playbook names is not there. For a dynamic include this is the task's failure."""
 
 
 class StaticRender(Protocol):
@@ -83,7 +83,7 @@ class Sources:
         self._extra_vars = extra_vars
 
     def load(self, path: Path, origin: Origin | None = None) -> object:
-        """Read a YAML file that `origin` names. Raises MissingFile, ParseError, VaultError."""
+        """Read a YAML file that `origin` names. Raises IncludeError, ParseError, VaultError."""
         if not path.exists():
             raise missing(path, origin)
         return load_file(path, self.vault, warn=self.warn)
@@ -116,12 +116,13 @@ class Sources:
         return str(self.render(value, scope))
 
 
-def missing(path: Path, origin: Origin | None) -> MissingFile:
+def missing(path: Path, origin: Origin | None) -> IncludeError:
     """Return the error for a file that is not there."""
-    return MissingFile(
+    return IncludeError(
         "Unable to retrieve file contents.\n"
         f"Could not find or access '{path}' on the Ansible Controller.\n"
-        "If you are using a module and expect the file to exist on the remote, see the remote_src option.",
+        "If you are using a module and expect the file to exist on the remote, see the remote_src option:"
+        f" [Errno 2] No such file or directory: '{path}'",
         origin=origin,
     )
 

@@ -61,17 +61,25 @@ class TaskReader:
         nodes: list[Node] = []
         for item in self._mappings(items, what):
             if "block" in item:
+                if scope.handlers:
+                    raise ParseError("Using a block as a handler is not supported.", origin=origin_of(item))
                 nodes.append(self._read_block(item, scope))
             else:
                 nodes += self._read_task(item, scope)
         return tuple(nodes)
 
     def read_handlers(self, items: object, scope: Scope) -> tuple[Node, ...]:
-        """Return a list of handlers. `scope` says that they are."""
-        return self.read_nodes([] if items is None else items, scope, what="handlers")
+        """Return a list of handlers, those of blocks among them in their places. `scope` says that they are."""
+        handlers: list[Node] = []
+        for item in self._mappings(items, "handlers"):
+            if any(part in item for part in ("block", "rescue", "always")):
+                handlers += self._read_block(item, scope).block
+            else:
+                handlers += self._read_task(item, scope)
+        return tuple(handlers)
 
     def read_file(self, path: Path, scope: Scope, origin: Origin | None) -> Sequence[object]:
-        """Return the list of tasks in an included or imported file, unread. Raises MissingFile, ParseError."""
+        """Return the list of tasks in an included or imported file, unread. Raises IncludeError, ParseError."""
         data = self._sources.load(path, origin)
         if not data:
             self._sources.warn(f"file {path} is empty and had no tasks to include")
@@ -81,7 +89,7 @@ class TaskReader:
         return data
 
     def find_file(self, name: str, scope: Scope, origin: Origin) -> Path:
-        """Return the path of an included or imported file. Raises MissingFile."""
+        """Return the path of an included or imported file. Raises IncludeError."""
         wanted = Path(name).expanduser()
         if wanted.is_absolute():
             return wanted
@@ -123,8 +131,6 @@ class TaskReader:
 
     def _read_block(self, item: Mapping[str, object], scope: Scope) -> Block:
         origin = origin_of(item) or Origin("")
-        if scope.handlers:
-            raise ParseError("Using a block as a handler is not supported.", origin=origin)
         keywords.check(item, keywords.BLOCK, "Block")
         inside = own_keywords(item, scope, self._sources, what="Block", level="block")
         inner = scope.within(inside)

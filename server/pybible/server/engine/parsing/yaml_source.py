@@ -35,7 +35,7 @@ Warn: TypeAlias = Callable[[str], None]
 class Decrypter(Protocol):
     """What opens vaulted text: engine.vault's VaultSecrets."""
 
-    def decrypt(self, text: str) -> bytes:
+    def decrypt(self, text: str, *, origin: Origin | None = None) -> bytes:
         """Return the plain content. Raises VaultError."""
 
 
@@ -82,7 +82,7 @@ def read_text(path: Path, vault: Decrypter | None = None) -> str:
             return text
         if vault is None:
             raise ParseError("Attempting to decrypt but no vault secrets found.", origin=Origin(str(path)))
-        return vault.decrypt(text).decode("utf-8")
+        return vault.decrypt(text, origin=Origin(str(path))).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ParseError(f"the file {path} is not UTF-8 text (byte {error.start})", origin=Origin(str(path))) from error
 

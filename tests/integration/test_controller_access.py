@@ -37,7 +37,7 @@ async def refusal(channel: grpc.aio.Channel, ask: Ask = list_agents) -> grpc.aio
 
 def raw_call(channel: grpc.aio.Channel, method: str) -> Awaitable[bytes]:
     """Call any rpc with an empty message: access is decided before anything is read."""
-    return channel.unary_unary(f"/{method}")(b"", timeout=10)
+    return channel.unary_unary(f"/{method}", request_serializer=bytes, response_deserializer=bytes)(b"", timeout=10)
 
 
 def forged(holder: Holder, *, days: int = 1) -> Holder:

@@ -15,6 +15,7 @@ from pybible.server.controller.services.enrollment import RateLimit
         ("", "ip-10-0-0-1", "", "ip-10-0-0-1"),
         ("", "ip-10-0-0-1", "web01", "web01"),
         ("web01", "ip-10-0-0-1", "web01", "web01"),
+        ("ip-10-0-0-1", "ip-10-0-0-1", "web01", "web01"),
         ("", "web07.example.com", "web*", "web07.example.com"),
         ("WEB01", "", "WEB[0-9]*", "WEB01"),
     ],

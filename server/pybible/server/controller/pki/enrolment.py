@@ -245,10 +245,12 @@ def check_name(name: str) -> str:
 def bound_name(*, asked: str, hostname: str, pattern: str) -> str:
     """Return the name to bind: the one asked for, else the token's own, else what the host calls itself.
 
+    An agent that is given no name asks for its hostname: that is no wish against a token for one name.
     Raises EnrolmentRefused for one that the token's pattern does not allow.
     """
     fixed = pattern if pattern and not _is_pattern(pattern) else ""
-    name = check_name(asked or fixed or hostname)
+    wished = "" if fixed and asked == hostname else asked
+    name = check_name(wished or fixed or hostname)
     if pattern and not fnmatchcase(name, pattern):
         raise EnrolmentRefused(f"the join token is not for the name {name}, but for {pattern}")
     return name

@@ -44,11 +44,11 @@ def main(names: list[str]) -> int:
         return 1
     cases = [case for case in all_cases() if not names or case.name in names]
     differing = []
-    with lab(agents=1, prefix="local") as controller:
+    with lab(agents=1, prefix="local") as running:
         for case in cases:
             expected = ansible_transcript(case, venv)
             case.record.write_text(expected)
-            found = pybible_transcript(case, controller)
+            found = pybible_transcript(case, running.controller)
             same = found == expected
             print(f"{'same   ' if same else 'DIFFERS'} {case.name}", flush=True)
             if not same:

@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def controller() -> Iterator[str]:
-    with lab(agents=1, prefix="local") as address:
-        yield address
+    with lab(agents=1, prefix="local") as running:
+        yield running.controller
 
 
 @pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.name)

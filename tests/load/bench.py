@@ -7,7 +7,6 @@ A rate is host-tasks a second of the whole command; `net` leaves out what an emp
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 from dataclasses import dataclass
@@ -41,11 +40,11 @@ def measure_pybible(hosts: int, *, rounds: int) -> list[Row]:
     """Run every workload on so many agents."""
     with tempfile.TemporaryDirectory(prefix="bench") as scratch:
         folder = Path(scratch)
-        with lab(agents=hosts, prefix="bench", state=folder / "lab") as controller:
-            processes = json.loads((folder / "lab" / "lab.json").read_text())
+        with lab(agents=hosts, prefix="bench", state=folder / "lab") as running:
+            processes = running.pids
             names = [f"bench{number:02}" for number in range(1, hosts + 1)]
             inventory = workloads.inventory(folder, names)
-            command = ["pybible-ctl", "run", "--controller", controller, "-i", str(inventory), "-f", str(hosts)]
+            command = ["pybible-ctl", "run", "--controller", running.controller, "-i", str(inventory), "-f", str(hosts)]
             start = _median([timed([*command, str(workloads.empty().write(folder))]) for _ in range(rounds)])
             rows = [
                 _row(workload, hosts, command, folder, processes, start, rounds) for workload in _all_workloads(folder)
@@ -72,7 +71,7 @@ def _row(
     hosts: int,
     command: list[str],
     folder: Path,
-    processes: dict[str, object],
+    processes: dict[str, int],
     start: Timing,
     rounds: int,
 ) -> Row:
@@ -95,12 +94,9 @@ def _row(
     )
 
 
-def _pids(processes: dict[str, object]) -> tuple[int, list[int]]:
-    """Return the controller's process id and the agents', from lab.json."""
-    controller, agents = processes["controller"], processes["agents"]
-    if not isinstance(controller, dict) or not isinstance(agents, list):
-        raise TypeError("lab.json has another form")
-    return int(controller["pid"]), [int(agent["pid"]) for agent in agents]
+def _pids(processes: dict[str, int]) -> tuple[int, list[int]]:
+    """Return the controller's process id and the agents'."""
+    return processes["controller"], [pid for name, pid in processes.items() if name != "controller"]
 
 
 def _median(timings: list[Timing]) -> Timing:
@@ -110,7 +106,7 @@ def _median(timings: list[Timing]) -> Timing:
     )
 
 
-def _print_memory(processes: dict[str, object], hosts: int, start: Timing) -> None:
+def _print_memory(processes: dict[str, int], hosts: int, start: Timing) -> None:
     controller, agents = _pids(processes)
     mib = 1024 * 1024
     print(

@@ -14,16 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from pybible.agent.modules.api import FileAttributes, ModuleError
+from pybible.agent.modules.flags import read_flags
 from pybible.agent.modules.modes import ModeError, read_umask, resolve
 from pybible.wire.values import JsonObject, JsonValue
-
-# The order of the letters that lsattr prints is the kernel's; words as the stat module gives them.
-FLAG_WORDS = {
-    "A": "noatime", "a": "append", "c": "compressed", "C": "nocow", "d": "nodump", "D": "dirsync", "e": "extents",
-    "E": "encrypted", "h": "blocksize", "i": "immutable", "I": "indexed", "j": "journalled", "N": "inline",
-    "s": "zero", "S": "synchronous", "t": "notail", "T": "blockroot", "u": "undelete", "X": "compressedraw",
-    "Z": "compresseddirty",
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -136,18 +129,6 @@ def _chmod(path: str, bits: int) -> None:
         Path(path).chmod(bits)
     except OSError as error:
         raise ModuleError("chmod failed", cause=str(error), path=path, details=str(error)) from error
-
-
-def read_flags(path: str) -> tuple[str, str] | None:
-    """Return (version, flags) as lsattr gives them, None where the file system or the host has none."""
-    program = shutil.which("lsattr")
-    if program is None:
-        return None
-    done = subprocess.run([program, "-vd", path], capture_output=True, check=False, stdin=subprocess.DEVNULL)
-    words = done.stdout.decode("utf-8", "surrogateescape").split()
-    if done.returncode or len(words) < 2:
-        return None
-    return words[0], words[1].replace("-", "").strip()
 
 
 def _plan_flags(change: AttributeChange, path: str, wanted: str) -> None:

@@ -94,7 +94,8 @@ def _invocation(args: Args, context: Context, warnings: list[str]) -> Invocation
     if args.uses_shell:
         command = text if text is not None else shlex.join(args.argv or ())
         words = [args.executable or _SHELL, "-c", command]
-        return Invocation(shown=command, words=words, args=args, context=context)
+        shown_command = command if args.argv is None else args.argv
+        return Invocation(shown=shown_command, words=words, args=args, context=context)
     if args.executable is not None:
         warnings.append(
             "As of Ansible 2.4, the parameter 'executable' is no longer supported with the 'command' module. "

@@ -54,7 +54,8 @@ def run_process(
 ) -> Finished:
     """Run an argument list to its end. OSError when it can't be started.
 
-    The process stays in this process's group: whoever kills the worker's group kills the command with all its children.
+    The process leads a group of its own in the worker's session: what ends the task signals all of the command, and
+    nothing that an earlier one left running.
     """
     process = subprocess.Popen(
         [os.fsencode(word) for word in command],
@@ -63,6 +64,7 @@ def run_process(
         stderr=subprocess.PIPE,
         cwd=directory,
         env=environment,
+        process_group=0,
     )
     with process:
         try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 from pybible.agent.modules import command
-from pybible.agent.modules.api import Context, Plan
+from pybible.agent.modules.api import arg
 
 
-def plan(args: command.Args, context: Context) -> Plan:
-    """Decide as command does."""
-    return command.plan(dataclasses.replace(args, _uses_shell=True), context)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args(command.Args):
+    """Arguments of shell: those of command."""
+
+    _uses_shell: bool = arg(default=True)
 
 
-MODULE = dataclasses.replace(command.MODULE, plan=plan)
+MODULE = dataclasses.replace(command.MODULE, args=Args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import time
@@ -29,6 +30,9 @@ from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.tokens import TokenRecord
 from pybible.wire.errors import AccessDenied, UsageError
 from pybible.wire.identity import Identity, Role
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
 
 DEFAULT_TTL = 3600.0
 # A year. A token that is good for longer is a password.
@@ -128,6 +132,10 @@ class Enrolment:
             labels=dict(request.labels),
         )
         await self._database.write(lambda connection: tokens.add(connection, record))
+        log.info(
+            "join token created",
+            extra=fields(token_id=record.token_id, role=str(record.role), uses=record.uses_left, ttl=ttl),
+        )
         return secret, record
 
     async def enrol(self, request: EnrolmentRequest) -> Enrolled:
@@ -139,6 +147,10 @@ class Enrolment:
         key = _requested_key(request.csr)
         enrolled, record = await self._database.write(lambda connection: self._enrol(connection, request, key))
         self._allowed.allow(record)
+        log.info(
+            "certificate issued",
+            extra=fields(identity=enrolled.identity.uri, name=enrolled.name, hostname=request.hostname[:253]),
+        )
         return enrolled
 
     async def renew(self, identity: Identity, csr: bytes) -> bytes:
@@ -156,6 +168,7 @@ class Enrolment:
 
         await self._database.write(work)
         self._allowed.allow(record)
+        log.info("certificate renewed", extra=fields(identity=identity.uri))
         return issued.pem
 
     async def remove_agent(self, name_or_id: str) -> AgentRecord | None:
@@ -171,6 +184,7 @@ class Enrolment:
         agent = await self._database.write(work)
         if agent is not None:
             self._allowed.revoke(Identity(Role.AGENT, agent.agent_id))
+            log.info("agent removed", extra=fields(agent_id=agent.agent_id, name=agent.name))
         return agent
 
     def _enrol(

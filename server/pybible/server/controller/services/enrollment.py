@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from pybible.server.controller.pki.authority import Authority
 from pybible.server.controller.pki.enrolment import Enrolment, EnrolmentRefused, EnrolmentRequest
 from pybible.server.controller.services.access import Context
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
 
 _SECRET_CHARACTERS = 512
 _ADDRESSES = 4096
@@ -88,6 +92,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
             )
         except EnrolmentRefused as error:
             self._limit.take(address, self.REFUSED_COST)
+            log.warning("enrolment refused", extra=fields(address=address, reason=error.message))
             return enrollment_pb2.EnrollResponse(state=enrollment_pb2.EnrollResponse.STATE_DENIED, message=str(error))
         return enrollment_pb2.EnrollResponse(
             state=enrollment_pb2.EnrollResponse.STATE_ISSUED,

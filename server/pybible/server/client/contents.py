@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -101,7 +101,25 @@ class Contents:
         stub = self._stub()
         missing = await stub.FindMissing(blob_pb2.FindMissingRequest(sha256=[attachment.sha256]))
         if missing.sha256:
-            await stub.Put(_chunks(attachment))
+            await self._put(stub, attachment)
+
+    async def _put(self, stub: blob_pb2_grpc.BlobServiceAsyncStub, attachment: Attachment) -> None:
+        with Path(attachment.path).open("rb") as file:  # noqa: ASYNC230  a local file, part by part
+            call = stub.Put()
+            request = blob_pb2.PutRequest(sha256=attachment.sha256, size=attachment.size)
+            try:
+                while part := file.read(BLOB_CHUNK_BYTES):
+                    request.data = part
+                    await call.write(request)
+                    request = blob_pb2.PutRequest()
+                await call.done_writing()
+            except asyncio.InvalidStateError:
+                # The controller ended the call; its status says why.
+                pass
+            except OSError:
+                call.cancel()
+                raise
+            await call
 
     async def _read(self, attachment: Attachment, content: bytearray) -> None:
         request = blob_pb2.GetRequest(sha256=attachment.sha256, offset=len(content))
@@ -127,14 +145,3 @@ def _hash(path: Path, inline_bytes: int) -> Attachment:
             digest.update(part)
             size += len(part)
     return Attachment(sha256=digest.hexdigest(), size=size, path=os.fspath(path))
-
-
-async def _chunks(attachment: Attachment) -> AsyncIterator[blob_pb2.PutRequest]:
-    with Path(attachment.path).open("rb") as file:  # noqa: ASYNC230  chunks of a local file
-        first = True
-        while (part := file.read(BLOB_CHUNK_BYTES)) or first:
-            if first:
-                yield blob_pb2.PutRequest(sha256=attachment.sha256, size=attachment.size, data=part)
-            else:
-                yield blob_pb2.PutRequest(data=part)
-            first = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,6 +63,30 @@ async def test_a_one_use_token_is_refused_the_second_time(tmp_path: Path) -> Non
         assert (second.state, second.message) == (DENIED, "the join token has been used up")
         assert not second.certificate
         assert [agent.name for agent in await agents(running)] == ["web01"]
+
+
+async def test_of_many_that_use_a_one_use_token_at_once_one_gets_in(tmp_path: Path) -> None:
+    async with controller(tmp_path) as running:
+        token = await running.controller.create_token()
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(running.ask_to_enrol(token, csr=key_and_request()[1], name=f"web{number}"))
+                for number in range(8)
+            ]
+        states = [task.result().state for task in asked]
+        assert (states.count(ISSUED), states.count(DENIED)) == (1, 7)
+        assert len(await agents(running)) == 1
+
+
+async def test_of_many_that_want_a_name_at_once_one_gets_it(tmp_path: Path) -> None:
+    async with controller(tmp_path) as running:
+        token = await running.controller.create_token(uses=8)
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(running.ask_to_enrol(token, csr=key_and_request()[1], name="web01")) for _ in range(8)
+            ]
+        states = [task.result().state for task in asked]
+        assert (states.count(ISSUED), states.count(DENIED)) == (1, 7)
 
 
 async def test_a_token_that_has_expired_is_refused(tmp_path: Path) -> None:

@@ -21,11 +21,8 @@ async def run(call: ActionCall) -> ActionResult:
             "Supported parameters include: fail_msg, quiet, success_msg, that (msg)."
         )
     quiet = as_bool(args.get("quiet"), name="quiet")
-    # What the file says, not what came out of rendering it: only the operator's own text is an expression.
-    written = call.task.args.get("that")
-    if written is None:
-        written = args["that"]
-    expressions = written if isinstance(written, list) else [written]
+    that = args["that"]
+    expressions = that if isinstance(that, list) else [that]
     holds, failing = call.templar.condition(expressions)
     if not holds:
         return ActionResult(

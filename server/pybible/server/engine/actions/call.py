@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -29,11 +29,15 @@ class FactsLevel(Enum):
 
 
 class ActionFailed(Exception):
-    """The action's own failure: `msg` and `values` become the result."""
+    """The action's own failure: `msg` and `values` become the result.
 
-    def __init__(self, msg: JsonValue, **values: JsonValue) -> None:
+    `returned`: Ansible's own action gives it back as a result instead of raising it; the screen words that otherwise.
+    """
+
+    def __init__(self, msg: JsonValue, *, returned: bool = False, **values: JsonValue) -> None:
         super().__init__(msg)
         self.msg = msg
+        self.returned = returned
         self.values = values
 
 
@@ -42,7 +46,7 @@ class ActionResult:
     """A result as Ansible has it, and what only the engine knows of it.
 
     `error` is the text behind "Task failed: " when it is not "Action failed: MSG"; `module_failed`: a module on a host
-    said so. `outcome`: the attempt's verdict, when it has no result of the module's own.
+    said so. `reported`: `error` is the whole of what is shown, with its places.
     """
 
     result: JsonObject
@@ -51,7 +55,7 @@ class ActionResult:
     verbose_always: bool = False
     error: str = ""
     module_failed: bool = False
-    notices: tuple[str, ...] = field(default=())
+    reported: bool = False
 
 
 class Services(Protocol):

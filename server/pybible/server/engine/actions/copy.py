@@ -37,13 +37,13 @@ async def run(call: ActionCall) -> ActionResult:
     source, dest, content = args.get("src"), args.get("dest"), args.get("content")
     remote = as_bool(args.get("remote_src"), name="remote_src")
     if not source and content is None:
-        raise ActionFailed("src (or content) is required")
+        raise ActionFailed("src (or content) is required", returned=True)
     if not dest:
-        raise ActionFailed("dest is required")
+        raise ActionFailed("dest is required", returned=True)
     if source and content is not None:
-        raise ActionFailed("src and content are mutually exclusive")
+        raise ActionFailed("src and content are mutually exclusive", returned=True)
     if content is not None and as_text(dest).endswith("/"):
-        raise ActionFailed("can not use content with a dir as dest")
+        raise ActionFailed("can not use content with a dir as dest", returned=True)
     if remote:
         outcome = await call.services.run_module("copy", args)
         return from_outcome(outcome)

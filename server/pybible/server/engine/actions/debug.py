@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pybible.server.engine.actions.arguments import as_int
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult
-from pybible.server.engine.model.text import Trusted
+from pybible.server.engine.model.text import is_template, origin_of
 from pybible.server.engine.parsing.yaml_source import located
+from pybible.wire.errors import TemplateError
 from pybible.wire.values import JsonObject
 
 _ALLOWED = ("msg", "var", "verbosity")
+_UNTRUSTED = (
+    "Templates and expressions must be defined by trusted sources such as playbooks or roles, not untrusted sources "
+    "such as module results."
+)
 
 
 async def run(call: ActionCall) -> ActionResult:
@@ -37,14 +42,17 @@ async def run(call: ActionCall) -> ActionResult:
 
 def _show_variable(call: ActionCall, result: JsonObject) -> None:
     var = call.args["var"]
+    if is_template(var):
+        untrusted = TemplateError(
+            "Encountered untrusted template or expression.", origin=origin_of(var), hint=_UNTRUSTED
+        )
+        raise TemplateError("Error while resolving `var` expression", origin=origin_of(var)) from untrusted
     if not isinstance(var, str):
         # A list or mapping: it is its own value.
         result[type(var).__name__] = var
         return
-    # The expression is the operator's own: it keeps the place where the task's file has it.
-    written = call.task.args.get("var")
-    origin = written.origin if isinstance(written, Trusted) else None
-    value, noted = call.templar.evaluate_noting(Trusted(var, origin))
+    origin = origin_of(var)
+    value, noted = call.templar.evaluate_noting(var)
     if noted:
         count = len(noted)
         errors = "\n".join(f"error {number} - {text}" for number, text in enumerate(noted, 1))

@@ -9,7 +9,7 @@ from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionR
 async def run(call: ActionCall) -> ActionResult:
     """Add the host to the group."""
     if "key" not in call.args:
-        raise ActionFailed("the 'key' param is required when using group_by")
+        raise ActionFailed("the 'key' param is required when using group_by", returned=True)
     group = str(call.args["key"]).replace(" ", "-")
     parents = call.args.get("parents", ["all"])
     names = [str(parent).replace(" ", "-") for parent in (as_list(parents) if isinstance(parents, list) else [parents])]

@@ -14,7 +14,7 @@ async def run(call: ActionCall) -> ActionResult:
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise ActionFailed("The 'data' option needs to be a dictionary/hash")
+        raise ActionFailed("The 'data' option needs to be a dictionary/hash", returned=True)
     for name in data:
         if not is_name(str(name)):
             raise ActionFailed(

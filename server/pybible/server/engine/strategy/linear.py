@@ -25,10 +25,15 @@ class Linear:
         *,
         handlers: Handlers,
         max_fail_percentage: float | None = None,
+        batch_size: int = 0,
+        already_failed: int = 0,
     ) -> None:
         self.batch = Batch(nodes, hosts, handlers)
         self.stop: Stop | None = None
         self._limit = max_fail_percentage
+        # Hosts that failed in earlier plays count too, on both sides.
+        self._size = batch_size or len(self.batch.hosts)
+        self._already = already_failed
         self._order: list[str] = [task.id for task in tasks_of(nodes)]
         self._position = 0
         self._waiting: dict[str, None] = {}
@@ -119,11 +124,11 @@ class Linear:
             self._order[self._position : self._position] = [task.id for task in self.batch.handlers.tasks]
         if self._fatal:
             self._fail_others()
-        if self._limit is not None and self.batch.hosts:
-            failed = len(self.batch.failed)
-            if failed and failed / len(self.batch.hosts) * 100.0 > self._limit:
+        if self._limit is not None and self._size:
+            failed = len(self.batch.failed) + self._already
+            if failed / self._size * 100.0 > self._limit:
                 self._fail_others()
-                self.stop = Stop(failed=failed, hosts=len(self.batch.hosts))
+                self.stop = Stop(failed=failed, hosts=self._size)
         self._step = None
         self._fatal = self._flushed = False
         self._broke.clear()

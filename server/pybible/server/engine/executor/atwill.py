@@ -1,0 +1,69 @@
+"""atwill: a batch under the free strategy."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pybible.server.engine.actions.registry import ONCE_FOR_ALL
+from pybible.server.engine.executor import step as steps
+from pybible.server.engine.executor.compiled import CompiledTask
+from pybible.server.engine.executor.context import BatchContext
+from pybible.server.engine.executor.lockstep import RunCancelled, is_due
+from pybible.server.engine.strategy.events import ENDED_WELL, Step
+from pybible.server.engine.strategy.free import Free
+from pybible.wire.errors import SourceError
+
+_NOT_ONCE = (
+    "Using run_once with the free strategy is not currently supported. This task will still be executed for every host "
+    "in the inventory list."
+)
+
+
+class FreeRun:
+    """Lets every host go on as soon as it can."""
+
+    def __init__(self, context: BatchContext, strategy: Free) -> None:
+        self._context = context
+        self._strategy = strategy
+        context.announce = self._announce
+        self._steps: dict[str, Step] = {}
+
+    async def run(self) -> None:
+        """Run the batch to its end."""
+        while hosts := self._strategy.ready():
+            # Hosts that clear_host_errors brings back are taken up by the next round.
+            async with asyncio.TaskGroup() as group:
+                for host in hosts:
+                    group.create_task(self._host(host))
+
+    async def _host(self, host: str) -> None:
+        breather = steps.Breather()
+        while (step := self._strategy.next(host)) is not None:
+            if self._context.run.dispatcher.cancelled:
+                raise RunCancelled(self._context.run.dispatcher.cancelled)
+            self._steps[step.task.id] = step
+            if is_due(self._context, step, host):
+                await self._step(host, step)
+            else:
+                self._strategy.feed(host, ENDED_WELL)
+            await breather.breathe()
+
+    async def _step(self, host: str, step: Step) -> None:
+        context = self._context
+        compiled = context.play_context.compiled(step.task)
+        if compiled.meta:
+            steps.meta(context, step, self._strategy.feed, banner=False)
+            return
+        if step.task.action in ONCE_FOR_ALL:
+            raise SourceError(
+                f"The '{step.task.action}' module bypasses the host loop, which is currently not supported in the free "
+                "strategy and would instead execute for every host in the inventory list.",
+                origin=step.task.origin,
+            )
+        if steps.runs_once(context, step.task, host):
+            context.run.warn(_NOT_ONCE)
+        await steps.StepRun(context, step, self._strategy.feed).everywhere()
+
+    def _announce(self, compiled: CompiledTask, host: str) -> None:
+        """Print the banner of the task whose result comes now: those of several tasks mix."""
+        steps.start(self._context, self._steps[compiled.task.id], self._context.templar(host, compiled.task))

@@ -1,0 +1,119 @@
+"""compiled: what can be known of a task once for all hosts, so that a host-task only does what differs.
+
+A keyword without a template has its value here; one with a template is rendered for each host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pybible.server.engine.actions.call import Action
+from pybible.server.engine.actions.registry import ACTIONS, EXPRESSIONS, INCLUDES, META, ONCE_FOR_ALL, TAKES_NO_TEXT
+from pybible.server.engine.model.play import Task
+from pybible.server.engine.model.text import Trusted, Vaulted, is_template
+from pybible.server.engine.templating.engine import TemplateEngine
+from pybible.server.engine.templating.templar import Templar
+from pybible.wire.errors import TemplateError
+from pybible.wire.values import dumps
+
+# Keywords that only matter where they are set.
+_BECOME = frozenset({"become", "become_user", "become_method", "become_flags", "become_exe"})
+
+
+class CompiledTask:
+    """A task with everything that does not depend on a host."""
+
+    __slots__ = (
+        "action",
+        "always_once",
+        "args_json",
+        "become_keywords",
+        "delegate_to",
+        "environment",
+        "expressions",
+        "has_conditions",
+        "has_defaults",
+        "implementation",
+        "include",
+        "meta",
+        "module_defaults",
+        "name_is_plain",
+        "notify",
+        "static_args",
+        "task",
+        "timeout",
+        "written_name",
+    )
+
+    def __init__(self, task: Task, engine: TemplateEngine) -> None:
+        keywords = task.keywords
+        self.task = task
+        self.action = task.action
+        self.implementation: Action | None = ACTIONS.get(task.action)
+        self.include = task.action in INCLUDES
+        self.meta = task.action == META
+        self.always_once = task.action in ONCE_FOR_ALL
+        self.expressions = EXPRESSIONS.get(task.action, frozenset())
+        self.written_name = task.name or _default_name(task)
+        self.name_is_plain = not is_template(self.written_name)
+        self.delegate_to = keywords.get("delegate_to")
+        self.environment = tuple(level for level in keywords.environment if level)
+        self.become_keywords = {name: keywords.get(name) for name in _BECOME if keywords.get(name) is not None}
+        self.module_defaults = defaults_for(task)
+        self.has_defaults = bool(self.module_defaults)
+        self.has_conditions = bool(task.changed_when or task.failed_when or task.has_until or task.retries is not None)
+        self.notify = keywords.notify
+        self.timeout = keywords.get("timeout")
+        self.static_args: dict[str, object] | None = None
+        self.args_json = b""
+        if task.args_template is None and not self.has_defaults and is_static(task.args):
+            rendered = Templar(engine).render_args(task.args)
+            # Expressions stay as written: they are evaluated, not rendered.
+            self.static_args = {**rendered, **{name: task.args[name] for name in self.expressions if name in task.args}}
+            if self.implementation is None and not self.include and not self.meta:
+                self.args_json = dumps(self.static_args)
+
+    def keyword(self, name: str) -> object:
+        """Return an inherited keyword as written."""
+        return self.task.keywords.get(name)
+
+    def check_text(self) -> None:
+        """Fail for free text that the action can't take. Raises TemplateError."""
+        if self.action in TAKES_NO_TEXT and "_raw_params" in self.task.args:
+            raise TemplateError(f"Action '{qualified(self.action)}' does not support raw params.")
+
+
+def is_static(value: object) -> bool:
+    """Whether rendering a value can't depend on anything."""
+    if isinstance(value, Trusted):
+        return not is_template(value)
+    if isinstance(value, Vaulted):
+        return False
+    if isinstance(value, Mapping):
+        return all(is_static(key) and is_static(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(is_static(item) for item in value)
+    return True
+
+
+def qualified(action: str) -> str:
+    """Return an action's full name."""
+    return action if "." in action else f"ansible.builtin.{action}"
+
+
+def defaults_for(task: Task) -> tuple[Mapping[str, object], ...]:
+    """Return the module_defaults that are meant for the task's action, outer levels first, as written."""
+    names = {task.action, qualified(task.action), f"ansible.legacy.{task.action}"}
+    found: list[Mapping[str, object]] = []
+    for level in task.keywords.module_defaults:
+        for entry in level if isinstance(level, list | tuple) else [level]:
+            if isinstance(entry, Mapping):
+                found += [value for name, value in entry.items() if name in names and isinstance(value, Mapping)]
+    return tuple(found)
+
+
+def _default_name(task: Task) -> str:
+    if task.action == "include_role":
+        role = task.args.get("name", task.args.get("role"))
+        return type(task.action_written)(f"{task.action_written} : {role}") if role else task.action_written
+    return task.action_written

@@ -1,0 +1,160 @@
+"""conclude: what follows from a task's outcome on a host: events, notifications, and what the strategy is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pybible.server.engine.executor import hygiene
+from pybible.server.engine.executor.compiled import CompiledTask, qualified
+from pybible.server.engine.executor.context import BatchContext
+from pybible.server.engine.executor.outcome import HostOutcome
+from pybible.server.engine.model.play import Node, Task
+from pybible.server.engine.strategy.events import TaskEnd, Verdict
+from pybible.server.results.events import CustomStats, HostResult, Status
+from pybible.wire.errors import PybibleError
+from pybible.wire.values import JsonObject, JsonValue
+
+
+class MissingHandler(PybibleError):
+    """A task notifies a handler that the play does not have."""
+
+
+def end_of(
+    context: BatchContext,
+    outcome: HostOutcome,
+    *,
+    fatal: bool = False,
+    run_once: bool = False,
+    include: Sequence[Node] = (),
+) -> TaskEnd:
+    """Return what the strategy is to know. Raises MissingHandler."""
+    verdict = Verdict.OK
+    if not outcome.ignored:
+        if outcome.final.status is Status.FAILED:
+            verdict = Verdict.FAILED
+        elif outcome.final.status is Status.UNREACHABLE:
+            verdict = Verdict.UNREACHABLE
+    return TaskEnd(
+        verdict=verdict,
+        notify=handlers_for(context, outcome),
+        include=include,
+        fatal=fatal,
+        run_once=run_once,
+    )
+
+
+def handlers_for(context: BatchContext, outcome: HostOutcome) -> tuple[Task, ...]:
+    """Return the handlers that the outcome notifies. Raises MissingHandler."""
+    names = outcome.final.notify
+    if not names:
+        return ()
+    found: list[Task] = []
+    for name in names:
+        handlers = context.play_context.handlers.find(name)
+        if not handlers:
+            text = (
+                f"The requested handler '{name}' was not found in either the main handlers list nor in the listening "
+                "handlers list"
+            )
+            if context.run.options.error_on_missing_handler:
+                raise MissingHandler(text)
+            context.run.warn(text)
+        found += handlers
+    return tuple(found)
+
+
+def tell(context: BatchContext, compiled: CompiledTask, outcome: HostOutcome, *, rescued: bool) -> None:
+    """Emit the task's one final result on the host, and what it adds to the custom statistics."""
+    final = outcome.final
+    status = final.status
+    context.tell(
+        compiled,
+        HostResult(
+            task_id=compiled.task.id,
+            host=outcome.host,
+            status=status,
+            result=hygiene.shown(final.result, no_log=final.no_log),
+            action=compiled.action,
+            label=final.label,
+            ignored=outcome.ignored,
+            rescued=rescued,
+            counted=not (compiled.include and status is Status.OK),
+            loop=outcome.loop,
+            verbose_always=final.verbose_always and not final.no_log,
+            diff=final.diff,
+            error="" if outcome.loop else final.error,
+        ),
+    )
+    role = compiled.task.role
+    if role is not None and status is Status.OK:
+        context.note_role(role, outcome.host)
+    if compiled.action == "set_stats":
+        for item in outcome.items:
+            _collect_stats(context, outcome.host, item.result)
+
+
+def note_failure(context: BatchContext, compiled: CompiledTask, outcome: HostOutcome) -> None:
+    """Give the rescue that follows its ansible_failed_task and ansible_failed_result."""
+    context.run.variables.set_fact(
+        outcome.host,
+        {
+            "ansible_failed_task": describe(compiled.task),
+            "ansible_failed_result": hygiene.registered(outcome.final.result),
+        },
+    )
+
+
+def describe(task: Task) -> JsonObject:
+    """Return a task as ansible_failed_task shows it: the parts that playbooks look at."""
+    keywords = task.keywords
+    return {
+        "_resolved_action": qualified(task.action),
+        "action": task.action_written,
+        "args": _plain(task.args),
+        "name": str(task.name),
+        "tags": [str(tag) for tag in keywords.tags],
+        "when": [_plain(condition) for condition in keywords.when],
+        "register": str(task.register) or None,
+        "delegate_to": _plain(keywords.get("delegate_to")),
+        "ignore_errors": _plain(keywords.get("ignore_errors")),
+        "become": bool(keywords.get("become") is True),
+        "loop": _plain(task.loop),
+        "loop_with": task.loop_with or None,
+        "notify": [_plain(name) for name in keywords.notify] or None,
+        "until": [_plain(condition) for condition in task.until],
+        "retries": _plain(task.retries),
+        "delay": _plain(task.delay),
+        "uuid": task.id,
+    }
+
+
+def _plain(value: object) -> JsonValue:
+    """Return a value as data: what is trusted text in the file is plain text here, and is never rendered."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, dict):
+        return {str.__str__(key) if isinstance(key, str) else key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _collect_stats(context: BatchContext, host: str, result: JsonObject) -> None:
+    stats = result.get("ansible_stats")
+    if not isinstance(stats, dict) or not isinstance(stats.get("data"), dict):
+        return
+    key = host if stats.get("per_host") else "_run"
+    collected = context.run.stats.setdefault(key, {})
+    for name, value in stats["data"].items():
+        collected[name] = _added(collected.get(name), value) if stats.get("aggregate") else value
+    context.run.emit(CustomStats(host=key, data=dict(collected)))
+
+
+def _added(known: JsonValue, value: JsonValue) -> JsonValue:
+    """Add a figure to what was collected, as far as the two go together."""
+    if known is None:
+        return value
+    if isinstance(known, dict) and isinstance(value, dict):
+        return {**known, **value}
+    same = type(known) is type(value) and isinstance(known, int | float | str | list)
+    return known + value if same else value

@@ -1,0 +1,444 @@
+"""item: one run of a task's action on a host: when, arguments, the action, retries, changed_when, failed_when."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, from_outcome
+from pybible.server.engine.dispatcher import Outcome, OutputSink, Target
+from pybible.server.engine.executor import hygiene
+from pybible.server.engine.executor.compiled import CompiledTask
+from pybible.server.engine.executor.context import BatchContext
+from pybible.server.engine.executor.outcome import IncludeRequest, ItemOutcome
+from pybible.server.engine.executor.targets import become_for, environment_for, flag, number, target_for
+from pybible.server.engine.templating.templar import Templar
+from pybible.server.results.events import Message, MessageLevel, Output, Retry
+from pybible.wire.errors import PybibleError, SourceError, TemplateError
+from pybible.wire.outcomes import Reason
+from pybible.wire.tasks import Attachment, Become, TaskSpec
+from pybible.wire.values import JsonObject, dumps
+
+logger = logging.getLogger(__name__)
+
+# Actions that wait on the control node itself: the agent's limit does not reach them.
+_WAITS_HERE = frozenset({"pause", "wait_for_connection"})
+
+
+class ItemRun:
+    """Runs a task once on a host. It is the Services of its action."""
+
+    __slots__ = (
+        "_become",
+        "_check",
+        "_compiled",
+        "_context",
+        "_delegate",
+        "_diff",
+        "_environment",
+        "_host",
+        "_item_vars",
+        "_label",
+        "_no_log",
+        "_target",
+        "_templar",
+        "_throttle",
+        "_timeout",
+    )
+
+    def __init__(
+        self,
+        context: BatchContext,
+        compiled: CompiledTask,
+        host: str,
+        templar: Templar,
+        *,
+        item_vars: Mapping[str, object] | None = None,
+        throttle: int = 0,
+    ) -> None:
+        self._context = context
+        self._compiled = compiled
+        self._host = host
+        self._templar = templar
+        self._item_vars = item_vars or {}
+        self._throttle = throttle
+        self._no_log = False
+        self._check = self._diff = False
+        self._delegate = ""
+        self._label = host
+        self._target: Target | None = None
+        self._become: Become | None = None
+        self._environment: Mapping[str, str] = {}
+        self._timeout: float | None = None
+
+    async def run(self) -> ItemOutcome:
+        """Run it. Nothing that goes wrong on the way is raised: it is the outcome."""
+        compiled = self._compiled
+        task = compiled.task
+        try:
+            # First, so that whatever fails later is hidden when it should be.
+            self._no_log = flag(compiled.keyword("no_log"), self._templar, "no_log")
+            if task.keywords.when:
+                holds, failing = self._templar.condition(task.keywords.when)
+                if not holds:
+                    return self._outcome(
+                        ActionResult(
+                            result={
+                                "changed": False,
+                                "skipped": True,
+                                "skip_reason": "Conditional result was False",
+                                "false_condition": failing,
+                            }
+                        )
+                    )
+            self._render_keywords()
+            args = self._arguments()
+            if compiled.include:
+                return self._included(args)
+            return await self._attempts(args)
+        except asyncio.CancelledError:
+            raise
+        except SourceError as error:
+            return self._source_failure(error)
+        except PybibleError as error:
+            return self._failed({"msg": f"Task failed: {error}"}, hygiene.failure(task, str(error)))
+        except Exception as error:
+            # A bug of ours is that host's failure, never a missing line.
+            logger.exception("host-task failed in the engine", extra={"host": self._host, "task": task.name})
+            text = f"this is a bug in pybible: {type(error).__name__}: {error}"
+            trace = "".join(traceback.format_exception(error))
+            result: JsonObject = {"msg": text, "exception": trace, "reason": Reason.INTERNAL_ERROR.value}
+            return self._failed(result, hygiene.failure(task, text))
+
+    # -- before the action ----------------------------------------------------------------------------------------
+
+    def _render_keywords(self) -> None:
+        compiled, templar = self._compiled, self._templar
+        run = self._context.run
+        options = run.options
+        self._check = flag(compiled.keyword("check_mode"), templar, "check_mode", default=options.check)
+        self._diff = flag(compiled.keyword("diff"), templar, "diff", default=options.diff)
+        connection = templar
+        runs_on = self._host
+        if compiled.delegate_to is not None:
+            self._label = f"{self._host} -> {compiled.delegate_to}"
+            runs_on = templar.render_text(compiled.delegate_to) or self._host
+            self._delegate = runs_on
+            connection = self._context.delegate_templar(runs_on)
+            self._label = _delegated_label(self._host, runs_on, connection)
+        self._target = target_for(compiled, connection, options, host=self._host, runs_on=runs_on)
+        self._become = become_for(compiled, connection if self._delegate else templar, options)
+        if compiled.environment:
+            self._environment = environment_for(compiled, templar)
+        timeout = number(compiled.timeout, templar, "timeout", default=options.task_timeout)
+        self._timeout = timeout if timeout > 0 else None
+
+    def _arguments(self) -> dict[str, object]:
+        compiled, templar = self._compiled, self._templar
+        if compiled.static_args is not None:
+            compiled.check_text()
+            return dict(compiled.static_args)
+        task = compiled.task
+        written: dict[str, object] = {}
+        for defaults in compiled.module_defaults:
+            written.update(defaults)
+        if task.args_template is not None:
+            extra = templar.render(task.args_template)
+            if not isinstance(extra, Mapping):
+                raise TemplateError(
+                    f"the args of a task must be a dictionary, not {type(extra).__name__}", origin=task.origin
+                )
+            written.update(extra)
+        written.update(task.args)
+        expressions = {name: written.pop(name) for name in compiled.expressions if name in written}
+        args = templar.render_args(written, action=compiled.action)
+        args.update(expressions)
+        compiled.check_text()
+        return args
+
+    def _included(self, args: dict[str, object]) -> ItemOutcome:
+        result: JsonObject = {"include_args": args, "changed": False}
+        if "_raw_params" in args or "file" in args:
+            result = {"include": args.get("_raw_params", args.get("file")), "include_args": {}, "changed": False}
+        outcome = self._outcome(ActionResult(result=result))
+        outcome.include = IncludeRequest(args=args, item_vars=self._item_vars)
+        return outcome
+
+    # -- the action and its retries -------------------------------------------------------------------------------
+
+    async def _attempts(self, args: dict[str, object]) -> ItemOutcome:
+        compiled = self._compiled
+        if not compiled.has_conditions:
+            return self._finish(await self._act(args), self._templar)
+        task, templar = compiled.task, self._templar
+        repeats = task.has_until or task.retries is not None
+        retries = 1
+        if repeats:
+            retries = 1 + max(0, int(number(task.retries, templar, "retries", default=3)))
+        pause = max(0.0, number(task.delay, templar, "delay", default=5)) if repeats else 0.0
+        answer = ActionResult(result={})
+        for attempt in range(1, retries + 1):
+            answer = await self._act(args)
+            if repeats:
+                answer.result["attempts"] = attempt
+            hygiene.settle(answer.result)
+            seen = self._judge(answer)
+            if not repeats:
+                break
+            done = seen.condition(task.until)[0] if task.has_until else not answer.result.get("failed")
+            if done:
+                break
+            if attempt < retries:
+                self._tell_retry(answer.result, retries - attempt)
+                await asyncio.sleep(pause)
+        else:
+            answer.result.update(attempts=retries - 1, failed=True)
+            answer.module_failed = False
+        return self._finish(answer, self._templar)
+
+    def _judge(self, answer: ActionResult) -> Templar:
+        """Apply changed_when and failed_when; return what `until` is to be evaluated with."""
+        task, result = self._compiled.task, answer.result
+        seen = self._templar
+        if task.register or result.get("ansible_facts"):
+            facts = result.get("ansible_facts")
+            extra: dict[str, object] = dict(facts) if isinstance(facts, dict) else {}
+            if task.register:
+                extra[task.register] = result
+            seen = seen.with_variables(extra)
+        if result.get("skipped") or result.get("unreachable"):
+            return seen
+        if task.changed_when:
+            try:
+                result["changed"] = seen.condition(task.changed_when)[0]
+            except SourceError as error:
+                result.update(failed=True, changed_when_result=str(error.message))
+                answer.module_failed = False
+        if task.failed_when:
+            had_failed = bool(result.get("failed"))
+            try:
+                result["failed"] = result["failed_when_result"] = seen.condition(task.failed_when)[0]
+            except SourceError as error:
+                result.update(failed=True, failed_when_result=str(error.message))
+            answer.module_failed = answer.module_failed and bool(result["failed"])
+            if had_failed and not result["failed"]:
+                result.pop("exception", None)
+                result["failed_when_suppressed_exception"] = hygiene.NO_TRACEBACK
+        return seen
+
+    async def _act(self, args: dict[str, object]) -> ActionResult:
+        compiled = self._compiled
+        if compiled.implementation is None:
+            return self._from_host(await self._dispatch(compiled.action, compiled.args_json or dumps(args), ()))
+        try:
+            call = self._call(args)
+            if self._timeout is not None and compiled.action in _WAITS_HERE:
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        return await compiled.implementation(call)
+                except TimeoutError:
+                    return ActionResult(
+                        result=hygiene.timed_out(self._timeout), error=hygiene.timeout_text(self._timeout)
+                    )
+            return await compiled.implementation(call)
+        except ActionFailed as error:
+            result: JsonObject = {"failed": True, "changed": False, "msg": error.msg, **error.values}
+            text = f"Action failed: {error.msg}" if error.returned else str(error.msg)
+            return ActionResult(result=result, error=text)
+        except SourceError as error:
+            outcome = self._source_failure(error)
+            return ActionResult(result={**outcome.result, "changed": False}, error=outcome.error, reported=True)
+
+    def _call(self, args: dict[str, object]) -> ActionCall:
+        run = self._context.run
+        return ActionCall(
+            name=self._compiled.action,
+            task=self._compiled.task,
+            play=self._context.play,
+            host=self._host,
+            args=args,
+            templar=self._templar,
+            services=self,
+            inventory=run.inventory,
+            check=self._check,
+            diff=self._diff,
+            verbosity=run.options.verbosity,
+            search_path=self._compiled.task.search_path,
+        )
+
+    def _from_host(self, outcome: Outcome) -> ActionResult:
+        answer = from_outcome(outcome)
+        if outcome.reason == Reason.TIMED_OUT and self._timeout is not None:
+            return ActionResult(
+                result={**hygiene.timed_out(self._timeout), "reason": outcome.reason},
+                error=hygiene.timeout_text(self._timeout),
+            )
+        if outcome.reason or outcome.unreachable:
+            answer.error = str(answer.result.get("msg", ""))
+        hygiene.with_lines(answer.result)
+        return answer
+
+    async def _dispatch(
+        self, module: str, args: bytes, attachments: Sequence[Attachment], *, check: bool | None = None
+    ) -> Outcome:
+        run = self._context.run
+        options = run.options
+        limit = 0 if self._no_log else options.output_limit
+        spec = TaskSpec(
+            module=module,
+            args=args,
+            environment=self._environment,
+            become=self._become,
+            timeout=self._timeout,
+            check=self._check if check is None else check,
+            diff=self._diff,
+            no_log=self._no_log,
+            output_limit=limit,
+            attachments=tuple(attachments),
+            verbosity=options.verbosity,
+        )
+        if self._target is None:
+            raise RuntimeError("the task has no target yet")
+        return await run.dispatcher.run(
+            self._target,
+            spec,
+            task_id=self._compiled.task.id,
+            throttle=self._throttle,
+            output=self._output() if limit else None,
+        )
+
+    def _output(self) -> OutputSink:
+        task_id, host, emit = self._compiled.task.id, self._host, self._context.run.emit
+
+        def output(stream: str, text: str, dropped: int) -> None:
+            emit(Output(task_id=task_id, host=host, stream=stream, text=text, dropped=dropped))
+
+        return output
+
+    # -- after the action -----------------------------------------------------------------------------------------
+
+    def _finish(self, answer: ActionResult, templar: Templar) -> ItemOutcome:
+        hygiene.settle(answer.result)
+        if answer.result.get("skipped") or answer.result.get("unreachable"):
+            answer.result.pop("failed", None)
+        outcome = self._outcome(answer)
+        notify = self._compiled.notify
+        if notify and answer.result["changed"] and not answer.result.get("failed"):
+            outcome.notify = _names(templar.render(list(notify)))
+        return outcome
+
+    def _outcome(self, answer: ActionResult) -> ItemOutcome:
+        result = answer.result
+        error = ""
+        if answer.reported:
+            error = answer.error
+        elif result.get("failed") or result.get("unreachable"):
+            error = hygiene.failure(self._compiled.task, answer.error or _reason(answer))
+        return ItemOutcome(
+            result=result,
+            error=error,
+            label=self._label,
+            no_log=self._no_log,
+            verbose_always=answer.verbose_always,
+            diff=self._diff,
+            facts_level=answer.facts_level,
+            cacheable=answer.cacheable,
+            facts_host=self._facts_host(),
+        )
+
+    def _facts_host(self) -> str:
+        if self._delegate and flag(self._compiled.keyword("delegate_facts"), self._templar, "delegate_facts"):
+            return self._delegate
+        return self._host
+
+    def _source_failure(self, error: SourceError) -> ItemOutcome:
+        message, report = hygiene.failure_of(self._compiled.task, error)
+        return self._failed({"msg": message}, report)
+
+    def _failed(self, result: JsonObject, report: str) -> ItemOutcome:
+        result["failed"] = True
+        if self._compiled.include:
+            result["changed"] = False
+        return ItemOutcome(
+            result=result,
+            error=report,
+            label=self._label,
+            no_log=self._no_log,
+            verbose_always=False,
+            facts_host=self._host,
+        )
+
+    def _tell_retry(self, result: JsonObject, left: int) -> None:
+        task = self._compiled.task
+        self._context.run.emit(
+            Retry(
+                task_id=task.id,
+                host=self._host,
+                name=self._context.task_name(self._compiled, self._templar),
+                retries_left=left,
+                label=self._label,
+                result=hygiene.shown(result, no_log=self._no_log),
+            )
+        )
+
+    # -- Services -------------------------------------------------------------------------------------------------
+
+    async def run_module(
+        self,
+        name: str,
+        args: Mapping[str, object],
+        attachments: Sequence[Attachment] = (),
+        *,
+        check: bool | None = None,
+    ) -> Outcome:
+        """Run a module on the task's target."""
+        outcome = await self._dispatch(name, dumps(args), attachments, check=check)
+        answer = self._from_host(outcome)
+        return Outcome(result=answer.result, reason=outcome.reason, unreachable=outcome.unreachable)
+
+    async def attach(self, path: Path) -> Attachment:
+        """Make a file available."""
+        return await self._context.run.contents.file(path)
+
+    async def attach_bytes(self, content: bytes) -> Attachment:
+        """Make content available."""
+        return await self._context.run.contents.text(content)
+
+    def read_file(self, path: Path) -> bytes:
+        """Read a file of the operator's, decrypted."""
+        return self._context.run.read_file(path)
+
+    def load_vars(self, path: Path) -> object:
+        """Read a file of variables."""
+        return self._context.run.load_vars(path)
+
+    def notice(self, text: str) -> None:
+        """Show a line."""
+        self._context.run.emit(Message(level=MessageLevel.NOTICE, text=text))
+
+    def warn(self, text: str) -> None:
+        """Show a warning."""
+        self._context.run.warn(text)
+
+
+def _delegated_label(host: str, runs_on: str, templar: Templar) -> str:
+    address = templar.variables.get("ansible_host")
+    shown = templar.render_text(address) if address is not None else ""
+    return f"{host} -> {runs_on}({shown})" if shown and shown != runs_on else f"{host} -> {runs_on}"
+
+
+def _names(rendered: object) -> tuple[str, ...]:
+    names: list[str] = []
+    for entry in rendered if isinstance(rendered, list) else [rendered]:
+        names += [str(name) for name in entry] if isinstance(entry, list) else [str(entry)]
+    return tuple(name for name in names if name)
+
+
+def _reason(answer: ActionResult) -> str:
+    """Return what stands behind "Task failed: " for a result that says it failed."""
+    kind = "Module failed" if answer.module_failed else "Action failed"
+    msg = answer.result.get("msg")
+    return f"{kind}: {msg}" if msg else f"{kind}."

@@ -1,0 +1,103 @@
+"""loops: the items of a task's loop, and the variables that each brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pybible.server.engine.executor.targets import flag
+from pybible.server.engine.model.play import LoopControl, Task
+from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.templating.errors import UndefinedVariable, levels
+from pybible.server.engine.templating.templar import Templar
+from pybible.wire.errors import SourceError, TemplateError
+
+_NOT_A_LIST = "Provide a list of items/templates, or a template resolving to a list."
+
+
+class LoopFailed(TemplateError):
+    """The loop's value is no list: the one failure that stands for the whole task without "Task failed: "."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopItem:
+    """One item: its value, and every variable that the loop sets for it."""
+
+    value: object
+    variables: Mapping[str, object]
+
+
+def loop_values(task: Task, templar: Templar) -> list[object] | None:
+    """Return the rendered items; None when they can't be known because something is undefined and `when` is false.
+
+    Raises LoopFailed and TemplateError.
+    """
+    try:
+        values = _values(task, templar)
+    except SourceError as error:
+        undefined = any(isinstance(level, UndefinedVariable) for level in levels(error))
+        if undefined and task.keywords.when and not templar.condition(task.keywords.when)[0]:
+            return None
+        raise
+    if not isinstance(values, list):
+        raise LoopFailed(
+            f"The `loop` value must resolve to a 'list', not {type(values).__name__!r}.",
+            origin=origin_of(task.loop) or task.origin,
+            hint=_NOT_A_LIST,
+        )
+    return values
+
+
+def _values(task: Task, templar: Templar) -> object:
+    if task.loop_with:
+        return templar.lookup(task.loop_with, task.loop)
+    return templar.render(task.loop)
+
+
+def loop_items(control: LoopControl, values: list[object], templar: Templar) -> Iterator[LoopItem]:
+    """Yield the items with their variables."""
+    name = templar.render_text(control.loop_var) or "item"
+    index_name = templar.render_text(control.index_var) if control.index_var is not None else ""
+    extended = flag(control.extended, templar, "extended")
+    with_all = flag(control.extended_allitems, templar, "extended_allitems", default=True)
+    count = len(values)
+    for index, value in enumerate(values):
+        variables: dict[str, object] = {name: value, "ansible_loop_var": name}
+        if index_name:
+            variables[index_name] = index
+            variables["ansible_index_var"] = index_name
+        if extended:
+            variables["ansible_loop"] = _extended(values, index, count, with_all=with_all)
+        yield LoopItem(value=value, variables=variables)
+
+
+def _extended(values: list[object], index: int, count: int, *, with_all: bool) -> dict[str, object]:
+    loop: dict[str, object] = {
+        "index": index + 1,
+        "index0": index,
+        "first": index == 0,
+        "last": index + 1 == count,
+        "length": count,
+        "revindex": count - index,
+        "revindex0": count - index - 1,
+    }
+    if with_all:
+        loop["allitems"] = values
+    if index + 1 < count:
+        loop["nextitem"] = values[index + 1]
+    if index > 0:
+        loop["previtem"] = values[index - 1]
+    return loop
+
+
+def result_names(variables: Mapping[str, object]) -> dict[str, object]:
+    """Return what of the loop's variables an item's result repeats."""
+    kept: dict[str, object] = {"ansible_loop_var": variables["ansible_loop_var"]}
+    for name in (variables["ansible_loop_var"], variables.get("ansible_index_var")):
+        if isinstance(name, str):
+            kept[name] = variables[name]
+    if "ansible_index_var" in variables:
+        kept["ansible_index_var"] = variables["ansible_index_var"]
+    if "ansible_loop" in variables:
+        kept["ansible_loop"] = variables["ansible_loop"]
+    return kept

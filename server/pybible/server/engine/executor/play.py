@@ -1,0 +1,238 @@
+"""play: one play: its hosts, its batches, its facts, and what is left of the hosts afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from enum import Enum, auto
+
+from pybible.server.engine.actions.arguments import to_bool
+from pybible.server.engine.executor.atwill import FreeRun
+from pybible.server.engine.executor.context import BatchContext, PlayContext, Run
+from pybible.server.engine.executor.handlers import name_handlers
+from pybible.server.engine.executor.lockstep import run_linear
+from pybible.server.engine.executor.targets import flag, number
+from pybible.server.engine.model.play import Block, Node, Play, Task, new_id
+from pybible.server.engine.model.text import Trusted
+from pybible.server.engine.plan.batches import batches
+from pybible.server.engine.plan.start_at import first_match
+from pybible.server.engine.strategy.free import Free
+from pybible.server.engine.strategy.linear import Linear
+from pybible.server.engine.templating.templar import Templar
+from pybible.server.results.events import NoHostsMatched, PlayStarted
+from pybible.wire.errors import SourceError
+
+
+class PlayEnd(Enum):
+    """How a play ended."""
+
+    GO_ON = auto()
+    # Nobody is left who could run anything: no later play begins.
+    BREAK = auto()
+
+
+async def run_play(run: Run, play: Play) -> PlayEnd:
+    """Run a play to its end. Raises PybibleError for what is wrong with the play itself."""
+    templar = run.variables.play_templar(play)
+    hosts = match_hosts(run, play, templar)
+    context = PlayContext(run, play, tuple(hosts))
+    name = play_name(play, templar)
+    if not hosts:
+        run.emit(PlayStarted(play_id=play.id, name=name, check=run.options.check))
+        run.emit(NoHostsMatched())
+        return PlayEnd.GO_ON
+    prompt(run, play, templar)
+    context.handlers.add(name_handlers(play.handlers, templar))
+    blocks, gather = _blocks(context, templar)
+    for batch_hosts in batches(hosts, _serial(play, templar)):
+        run.emit(PlayStarted(play_id=play.id, name=name, check=run.options.check))
+        before = len(run.failed) + len(run.unreachable)
+        batch = await _run_batch(context, blocks, batch_hosts, gather, templar)
+        if batch is None:
+            return PlayEnd.BREAK
+        after = len(run.failed) + len(run.unreachable)
+        if after - before == len(batch_hosts):
+            return PlayEnd.BREAK
+        if batch.batch.play_ended:
+            break
+    return PlayEnd.GO_ON
+
+
+def _serial(play: Play, templar: Templar) -> list[object]:
+    values: list[object] = []
+    for entry in play.serial:
+        rendered = templar.render(entry)
+        values += rendered if isinstance(rendered, list) else [rendered]
+    return values
+
+
+def match_hosts(run: Run, play: Play, templar: Templar) -> list[str]:
+    """Return the hosts of a play, in its order. Raises PybibleError."""
+    order = templar.render_text(play.order) or None
+    return run.inventory.match(templar.render(play.hosts), order=order)
+
+
+def play_name(play: Play, templar: Templar) -> str:
+    """Return a play's name as its banner shows it."""
+    if play.name:
+        try:
+            return templar.render_text(play.name)
+        except SourceError:
+            return play.name
+    hosts = templar.render(play.hosts)
+    return ",".join(str(host) for host in hosts) if isinstance(hosts, list) else str(hosts)
+
+
+def prompt(run: Run, play: Play, templar: Templar) -> None:
+    """Take the defaults of vars_prompt; nobody is asked unless the operator's terminal can."""
+    answers: dict[str, object] = {}
+    for entry in play.vars_prompt:
+        if entry.name in run.variables.extra_vars:
+            continue
+        if run.ask is not None:
+            answers[entry.name] = run.ask(entry)
+        else:
+            run.warn("Not prompting as we are not in interactive mode")
+            answers[entry.name] = templar.render(entry.default)
+    if answers:
+        run.variables.set_prompted(play, answers)
+
+
+async def _run_batch(
+    context: PlayContext, nodes: Sequence[Node], hosts: Sequence[str], gather: Task | None, templar: Templar
+) -> BatchContext | None:
+    """Run a batch; None when max_fail_percentage ended it, and the run with it."""
+    run, play = context.run, context.play
+    alive = [host for host in hosts if host not in run.failed and host not in run.unreachable]
+    free = _strategy(context, templar) == "free"
+    strategy: Linear | Free
+    if free:
+        strategy = Free(nodes, alive, handlers=context.handlers)
+    else:
+        limit = None
+        if play.max_fail_percentage is not None:
+            limit = number(play.max_fail_percentage, templar, "max_fail_percentage")
+        strategy = Linear(
+            nodes,
+            alive,
+            handlers=context.handlers,
+            max_fail_percentage=limit,
+            batch_size=len(hosts),
+            already_failed=len(run.failed),
+        )
+    batch = BatchContext(context, strategy.batch)
+    if gather is not None and run.options.gathering == "smart":
+        batch.gather_once = gather.id
+    try:
+        whole = True
+        if isinstance(strategy, Free):
+            await FreeRun(batch, strategy).run()
+        else:
+            whole = await run_linear(batch, strategy)
+    finally:
+        strategy.batch.close()
+        run.failed |= strategy.batch.failed
+        run.unreachable |= strategy.batch.unreachable
+    return batch if whole else None
+
+
+def _strategy(context: PlayContext, templar: Templar) -> str:
+    written = context.play.strategy
+    name = templar.render_text(written) if written is not None else context.run.options.strategy
+    name = name.rpartition(".")[2]
+    if name not in ("linear", "free"):
+        raise SourceError(f"the strategy '{name}' is not supported yet", origin=context.play.origin)
+    return name
+
+
+def _blocks(context: PlayContext, templar: Templar) -> tuple[tuple[Block, ...], Task | None]:
+    """Return what the hosts are to go through, and the task among it that gathers facts."""
+    run, play = context.run, context.play
+    blocks: Sequence[Block] = play.blocks
+    if run.start_at:
+        first = first_match(blocks, run.start_at)
+        if first is None:
+            return (), None
+        run.start_at = ""
+        blocks = _from(blocks, first)
+    if run.options.force_handlers or flag(play.force_handlers, templar, "force_handlers"):
+        blocks = list(_with_forced_flushes(blocks))
+    gather = gather_task(run, play, templar)
+    if gather is None:
+        return context.select(blocks), None
+    first_block = Block(id=new_id("b"), origin=play.origin, block=(gather,), implicit=True)
+    chosen = context.select((first_block, *blocks))
+    return chosen, gather if first_block in chosen else None
+
+
+def _from(blocks: Sequence[Block], first: Task) -> list[Block]:
+    """Return the blocks from a task on; of those around it, their rescue and always too."""
+    for index, block in enumerate(blocks):
+        tail = _tail(block, first)
+        if tail is not None:
+            return [tail, *blocks[index + 1 :]]
+    return list(blocks)
+
+
+def _tail(block: Block, first: Task) -> Block | None:
+    for index, node in enumerate(block.block):
+        if node is first:
+            return replace(block, block=block.block[index:])
+        if isinstance(node, Block):
+            inner = _tail(node, first)
+            if inner is not None:
+                return replace(block, block=(inner, *block.block[index + 1 :]))
+    return None
+
+
+def gather_task(run: Run, play: Play, templar: Templar) -> Task | None:
+    """Return the task that gathers facts at the play's beginning, None when none is to."""
+    written = play.gather_facts
+    wanted = written is None or bool(to_bool(templar.render(written)))
+    if run.options.gathering == "explicit":
+        wanted = wanted and written is not None
+    if not wanted:
+        return None
+    args = {
+        name: value
+        for name, value in (
+            ("gather_subset", play.gather_subset),
+            ("gather_timeout", play.gather_timeout),
+            ("fact_path", play.fact_path),
+        )
+        if value is not None
+    }
+    keywords = play.keywords
+    return Task(
+        id=new_id("t"),
+        origin=play.origin,
+        name=Trusted("Gathering Facts"),
+        action="gather_facts",
+        action_written="gather_facts",
+        args=args,
+        keywords=keywords if keywords.tags else keywords.child(tags=("always",)),
+        search_path=(play.directory,),
+        implicit=True,
+    )
+
+
+def _with_forced_flushes(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Put each section into a block whose always runs the handlers, so that failed hosts run theirs too."""
+    section: list[Block] = []
+    for block in blocks:
+        flush = _flush_of(block)
+        if flush is None:
+            section.append(block)
+            continue
+        yield Block(id=new_id("b"), origin=block.origin, block=tuple(section), always=(flush,), implicit=True)
+        section = []
+    yield from section
+
+
+def _flush_of(block: Block) -> Task | None:
+    """Return the task of a block that is nothing but the flush at the end of a section."""
+    if block.implicit and len(block.block) == 1 and not block.rescue and not block.always:
+        task = block.block[0]
+        if isinstance(task, Task) and task.implicit and task.action == "meta":
+            return task
+    return None

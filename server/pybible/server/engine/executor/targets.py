@@ -1,0 +1,104 @@
+"""targets: where a task runs, as whom, and with which environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pybible.server.engine.actions.arguments import to_bool
+from pybible.server.engine.dispatcher import Target
+from pybible.server.engine.executor.compiled import CompiledTask
+from pybible.server.engine.executor.options import RunOptions
+from pybible.server.engine.inventory.groups import LOCALHOST
+from pybible.server.engine.templating.templar import Templar
+from pybible.wire.errors import TemplateError
+from pybible.wire.tasks import Become
+
+_HERE = frozenset({"local"})
+
+
+def target_for(compiled: CompiledTask, templar: Templar, options: RunOptions, *, host: str, runs_on: str) -> Target:
+    """Return where the task runs. `templar` sees the variables of `runs_on`, the host itself or its delegate."""
+    variables = templar.variables
+    connection: object = variables.get("ansible_connection")
+    if connection is None:
+        connection = compiled.keyword("connection")
+        if connection is None:
+            connection = options.connection
+            if connection is None and runs_on in LOCALHOST:
+                connection = "local"
+    if connection is not None and templar.render(connection) in _HERE:
+        return Target(host=host, agent="")
+    agent = variables.get("pybible_agent")
+    return Target(host=host, agent=templar.render_text(agent) if agent else runs_on)
+
+
+def become_for(compiled: CompiledTask, templar: Templar, options: RunOptions) -> Become | None:
+    """Return as whom the task runs, None for whoever the agent is. Variables win over keywords."""
+    variables, keywords = templar.variables, compiled.become_keywords
+    wanted: object = variables.get("ansible_become")
+    if wanted is None:
+        wanted = keywords.get("become", options.become)
+    if wanted is False or wanted is None or not _truth(templar.render(wanted), "become"):
+        return None
+
+    def value(name: str, default: str) -> str:
+        found = variables.get(f"ansible_{name}")
+        if found is None:
+            found = keywords.get(name)
+        return default if found is None else templar.render_text(found) or default
+
+    return Become(
+        user=value("become_user", options.become_user),
+        method=value("become_method", options.become_method),
+        flags=value("become_flags", ""),
+        executable=value("become_exe", ""),
+    )
+
+
+def environment_for(compiled: CompiledTask, templar: Templar) -> dict[str, str]:
+    """Return the environment of the task: its levels on top of each other, inner ones win."""
+    merged: dict[str, str] = {}
+    for level in compiled.environment:
+        try:
+            rendered = templar.render(level)
+        except TemplateError as error:
+            raise TemplateError("Error processing keyword 'environment'") from error
+        for entry in rendered if isinstance(rendered, list) else [rendered]:
+            if not isinstance(entry, Mapping):
+                if entry:
+                    raise TemplateError(f"environment must be a dictionary, received {entry} ({type(entry).__name__})")
+                continue
+            merged.update((str(name), "" if value is None else str(value)) for name, value in entry.items())
+    return merged
+
+
+def _truth(value: object, name: str) -> bool:
+    found = to_bool(value)
+    if found is None:
+        raise TemplateError(f"the field '{name}' has an invalid value ({value}), and could not be converted to bool")
+    return found
+
+
+def flag(value: object, templar: Templar, name: str, *, default: bool = False) -> bool:
+    """Return a keyword that is true or false."""
+    if value is None:
+        return default
+    if value is True or value is False:
+        return value
+    rendered = templar.render(value)
+    return default if rendered is None else _truth(rendered, name)
+
+
+def number(value: object, templar: Templar, name: str, *, default: float = 0) -> float:
+    """Return a keyword that is a number."""
+    if value is None:
+        return default
+    rendered = templar.render(value)
+    if rendered is None:
+        return default
+    try:
+        return float(str(rendered))
+    except ValueError as error:
+        raise TemplateError(
+            f"the field '{name}' has an invalid value ({rendered}), and could not be converted to an float."
+        ) from error

@@ -1,0 +1,194 @@
+"""task: one task on one host: its loop, its items, and the one outcome of them all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+
+from pybible.server.engine.executor import hygiene, loops
+from pybible.server.engine.executor.compiled import CompiledTask
+from pybible.server.engine.executor.context import BatchContext
+from pybible.server.engine.executor.item import ItemRun
+from pybible.server.engine.executor.outcome import HostOutcome, ItemOutcome
+from pybible.server.engine.executor.targets import flag, number
+from pybible.server.engine.templating.errors import report_of
+from pybible.server.engine.templating.templar import Templar
+from pybible.server.results.events import ItemResult, Status
+from pybible.wire.errors import SourceError
+from pybible.wire.outcomes import Reason
+from pybible.wire.values import JsonObject, JsonValue
+
+logger = logging.getLogger(__name__)
+
+
+class HostTask:
+    """Runs a task on a host. `run` always returns an outcome, whatever happens."""
+
+    def __init__(self, context: BatchContext, compiled: CompiledTask, host: str, *, throttle: int = 0) -> None:
+        self._context = context
+        self._compiled = compiled
+        self._host = host
+        self._throttle = throttle
+
+    async def run(self) -> HostOutcome:
+        """Run it."""
+        compiled = self._compiled
+        task = compiled.task
+        try:
+            templar = self._context.templar(self._host, task)
+            outcome = await self._loop(templar) if task.has_loop else await self._single(templar)
+            final = outcome.final.status
+            if final is Status.FAILED or final is Status.UNREACHABLE:
+                outcome.ignore_errors = flag(compiled.keyword("ignore_errors"), templar, "ignore_errors")
+                outcome.ignore_unreachable = flag(compiled.keyword("ignore_unreachable"), templar, "ignore_unreachable")
+            return outcome
+        except asyncio.CancelledError:
+            raise
+        except SourceError as error:
+            message, report = hygiene.failure_of(task, error)
+            return self._broken({"msg": message}, report)
+        except Exception as error:
+            logger.exception("host-task failed in the engine", extra={"host": self._host, "task": task.name})
+            text = f"this is a bug in pybible: {type(error).__name__}: {error}"
+            trace = "".join(traceback.format_exception(error))
+            result: JsonObject = {"msg": text, "exception": trace, "reason": Reason.INTERNAL_ERROR.value}
+            return self._broken(result, hygiene.failure(task, text))
+
+    def _broken(self, result: JsonObject, report: str) -> HostOutcome:
+        result["failed"] = True
+        item = ItemOutcome(result=result, error=report, label=self._host, facts_host=self._host)
+        return HostOutcome(host=self._host, final=item, items=[item])
+
+    async def _single(self, templar: Templar) -> HostOutcome:
+        item = await ItemRun(self._context, self._compiled, self._host, templar, throttle=self._throttle).run()
+        self._context.keep_facts(self._host, item)
+        self._context.register(self._host, self._compiled, item.result)
+        return HostOutcome(host=self._host, final=item, items=[item])
+
+    # -- loops ----------------------------------------------------------------------------------------------------
+
+    async def _loop(self, templar: Templar) -> HostOutcome:
+        task = self._compiled.task
+        try:
+            values = loops.loop_values(task, templar)
+        except loops.LoopFailed as error:
+            return self._with_ignore(self._broken({"msg": error.message}, report_of(error)), templar)
+        except SourceError as error:
+            message, report = hygiene.failure_of(task, error)
+            return self._with_ignore(self._broken({"msg": message}, report), templar)
+        if values is None:
+            # The items can't be known, and nobody asks for them.
+            return await self._single(templar)
+        items = await self._items(values, templar)
+        final = self._sum_up(items)
+        self._context.register(self._host, self._compiled, final.result)
+        return HostOutcome(host=self._host, final=final, items=items, loop=True)
+
+    def _with_ignore(self, outcome: HostOutcome, templar: Templar) -> HostOutcome:
+        self._context.register(self._host, self._compiled, outcome.final.result)
+        outcome.ignore_errors = flag(self._compiled.keyword("ignore_errors"), templar, "ignore_errors")
+        return outcome
+
+    async def _items(self, values: list[object], templar: Templar) -> list[ItemOutcome]:
+        task = self._compiled.task
+        control = task.loop_control
+        pause = number(control.pause, templar, "pause")
+        outcomes: list[ItemOutcome] = []
+        for item in loops.loop_items(control, values, templar):
+            if outcomes and pause > 0:
+                await asyncio.sleep(pause)
+            seen = templar.with_variables(item.variables)
+            run = ItemRun(
+                self._context, self._compiled, self._host, seen, item_vars=item.variables, throttle=self._throttle
+            )
+            outcome = await run.run()
+            outcome.result = {**outcome.result, **loops.result_names(item.variables)}
+            label = self._label(item.value, seen, outcome)
+            if outcome.include is not None:
+                self._note_include(outcome, label)
+            outcomes.append(outcome)
+            self._context.keep_facts(self._host, outcome)
+            self._tell(outcome, label)
+            if control.break_when and self._breaks(seen, outcome):
+                break
+        return outcomes
+
+    def _note_include(self, outcome: ItemOutcome, label: JsonValue) -> None:
+        if outcome.include is None:
+            return
+        outcome.include = type(outcome.include)(
+            args=outcome.include.args, item_vars=outcome.include.item_vars, label=label
+        )
+        outcome.result.pop("changed", None)
+
+    def _breaks(self, seen: Templar, outcome: ItemOutcome) -> bool:
+        task = self._compiled.task
+        if task.register:
+            seen = seen.with_variables({task.register: outcome.result})
+        return seen.condition(task.loop_control.break_when)[0]
+
+    def _label(self, value: object, seen: Templar, outcome: ItemOutcome) -> JsonValue:
+        if outcome.no_log:
+            return hygiene.CENSORED_ITEM
+        label = self._compiled.task.loop_control.label
+        if label is None:
+            return value
+        try:
+            return seen.render(label)
+        except SourceError as error:
+            if outcome.status is Status.OK:
+                outcome.result.update(failed=True, msg=f"Failed to template loop_control.label: {error.message}")
+            return value
+
+    def _tell(self, outcome: ItemOutcome, label: JsonValue) -> None:
+        status = outcome.status
+        if self._compiled.include and status is Status.OK:
+            return
+        self._context.tell(
+            self._compiled,
+            ItemResult(
+                task_id=self._compiled.task.id,
+                host=self._host,
+                status=status,
+                item=label,
+                result=hygiene.shown(outcome.result, no_log=outcome.no_log),
+                action=self._compiled.action,
+                label=outcome.label,
+                verbose_always=outcome.verbose_always and not outcome.no_log,
+                diff=outcome.diff,
+                error=outcome.error,
+            ),
+        )
+
+    def _sum_up(self, items: list[ItemOutcome]) -> ItemOutcome:
+        """Return the result of the loop as a whole."""
+        if not items:
+            result: JsonObject = {
+                "changed": False,
+                "skipped": True,
+                "skipped_reason": "No items in the list",
+                "results": [],
+            }
+            return ItemOutcome(result=result, label=self._host, facts_host=self._host)
+        statuses = [item.status for item in items]
+        skipped = all(status is Status.SKIPPED for status in statuses)
+        result = {
+            "results": [hygiene.registered(item.result) for item in items],
+            "changed": any(bool(item.result.get("changed")) for item in items),
+            "skipped": skipped,
+            "msg": "All items skipped" if skipped else "All items completed",
+        }
+        if any(status is Status.FAILED for status in statuses):
+            result.update(failed=True, msg="One or more items failed")
+        if any(status is Status.UNREACHABLE for status in statuses):
+            result["unreachable"] = True
+        last = items[-1]
+        return ItemOutcome(
+            result=result,
+            label=last.label,
+            no_log=any(item.no_log for item in items),
+            diff=last.diff,
+            facts_host=self._host,
+            notify=tuple(dict.fromkeys(name for item in items for name in item.notify)),
+        )

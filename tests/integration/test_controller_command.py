@@ -141,6 +141,13 @@ def test_a_store_that_is_garbage_is_said(tmp_path: Path) -> None:
     assert "can't be used: file is not a database" in line
 
 
+def test_a_part_of_the_state_that_is_not_a_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "blobs").write_text("")
+    line = refused(run("--state", tmp_path / "state", *LOOPBACK))
+    assert line == f"{tmp_path}/state/blobs: File exists"
+
+
 def test_a_wrong_setting_is_said(tmp_path: Path) -> None:
     file = tmp_path / "controller.toml"
     file.write_text("heartbeat_intervall = 5\n")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import click
@@ -61,5 +62,13 @@ def main() -> None:
         command()
     except PybibleError as error:
         # One line, as a supervisor's log wants it.
-        print(f"pybible-controller: {error.message}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)  # noqa: T201
+        _say(f"{error.message} ({error.hint})" if error.hint else error.message)
         sys.exit(ExitStatus.ERROR)
+    except Exception:
+        traceback.print_exc()
+        _say("this is a bug in pybible")
+        sys.exit(ExitStatus.BUG)
+
+
+def _say(text: str) -> None:
+    click.echo(f"pybible-controller: {text}", err=True)

@@ -43,6 +43,7 @@ from pybible.server.controller.store.database import Database, open_database
 from pybible.server.controller.store.engine import sqlite_url
 from pybible.v1 import agent_pb2_grpc, blob_pb2_grpc, enrollment_pb2_grpc, fleet_pb2_grpc, run_pb2_grpc
 from pybible.wire.channel import server_credentials
+from pybible.wire.errors import ConfigError
 from pybible.wire.identity import JoinToken, Role
 from pybible.wire.logs import fields
 from pybible.wire.values import dumps
@@ -88,8 +89,11 @@ class Controller:
         """
         async with AsyncExitStack() as stack:
             stack.enter_context(locked_state(config.state))
-            parts = await _parts(config, stack)
-            controller = Controller(parts, facts=await _serve(parts, stack))
+            try:
+                parts = await _parts(config, stack)
+                controller = Controller(parts, facts=await _serve(parts, stack))
+            except OSError as error:
+                raise ConfigError(f"{error.filename or config.state}: {error.strerror or error}") from error
             await parts.health.serving(_SERVICES)
             log.info(
                 "controller ready",

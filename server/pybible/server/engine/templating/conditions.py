@@ -12,11 +12,11 @@ def check_expression(expression: object) -> Trusted:
     """Return the expression's text. Raises TemplateError for what can't be one."""
     origin = origin_of(expression)
     if not isinstance(expression, str):
-        raise TemplateError("Conditional expressions must be strings.", origin=origin)
+        raise TemplateError("Conditional expressions must be strings.", origin=origin, hint=_ALLOW)
     if not isinstance(expression, Trusted):
         raise TemplateError("Encountered untrusted template or expression.", origin=origin)
     if not expression.strip():
-        raise TemplateError("Empty conditional expressions are not allowed.", origin=origin)
+        raise TemplateError("Empty conditional expressions are not allowed.", origin=origin, hint=_ALLOW)
     return expression
 
 
@@ -30,6 +30,7 @@ def check_result(value: object, expression: Trusted) -> bool:
         f"Conditional result ({bool(value)}) was derived from value of type {kind!r} at {str(place)!r}. "
         "Conditionals must have a boolean result.",
         origin=expression.origin,
+        hint=_ALLOW,
     )
 
 

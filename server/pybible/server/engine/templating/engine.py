@@ -68,18 +68,26 @@ class TemplateEngine:
         lookups: Mapping[str, Lookup] | None = None,
         warn: Callable[[str], None] | None = None,
         playbook_directory: Path | None = None,
+        allow_broken_conditionals: bool = False,
     ) -> None:
         self.vault = vault
         self.warn: Callable[[str], None] = warn or _ignore
         self.playbook_directory = playbook_directory or Path.cwd()
+        self.allow_broken_conditionals = allow_broken_conditionals
+        # Settings by ansible's names (DEFAULT_FORKS, ...), for the lookup config.
+        self.settings: Mapping[str, object] = {}
+        # Host names of an inventory pattern, for the lookup inventory_hostnames; set by whoever knows the inventory.
+        self.match_hosts: Callable[[str], list[str]] | None = None
         self.lookups: Mapping[str, Lookup] = {**LOOKUPS, **(lookups or {})}
         self.globals: dict[str, object] = dict(GLOBALS)
         self._filters = guarded_filters({**FILTERS, **(filters or {})})
         self._tests = guarded_tests({**TESTS, **(tests or {})})
-        self._environments: dict[tuple[TemplateOptions, tuple[Path, ...]], TemplateEnvironment] = {}
+        self._environments: dict[tuple[TemplateOptions, tuple[Path, ...], bool], TemplateEnvironment] = {}
         self._templates: dict[str, Program | None] = {}
         self._expressions: dict[str, Program] = {}
-        self._environment = self._environment_for(PLAIN_OPTIONS, ())
+        self._files: dict[tuple[str, TemplateOptions, tuple[Path, ...]], Program] = {}
+        self._environment = self._environment_for(PLAIN_OPTIONS, (), literal=True)
+        self._expressions_environment = self._environment_for(PLAIN_OPTIONS, ())
         for name, value in self._environment.globals.items():
             self.globals.setdefault(name, value)
 
@@ -103,15 +111,15 @@ class TemplateEngine:
             pass
         check_size(text)
         try:
-            parser = Parser(self._environment, text, state="variable")
+            parser = Parser(self._expressions_environment, text, state="variable")
             expression = parser.parse_expression()
             if not parser.stream.eos:
                 raise jinja2.TemplateSyntaxError("chunk after expression", parser.stream.current.lineno, None, None)
             tree = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
-            tree.set_environment(self._environment)
+            tree.set_environment(self._expressions_environment)
             if embedded:
                 tree = cast("nodes.Template", _Embedder(self).visit(tree))
-            program = _program(self._environment.from_string(tree))
+            program = _program(self._expressions_environment.from_string(tree))
         except jinja2.TemplateSyntaxError as error:
             delimited = ". Template delimiters are not supported in expressions" if "{{" in text or "{%" in text else ""
             raise TemplateError(f"Syntax error in expression{delimited}: {error.message}") from None
@@ -120,9 +128,15 @@ class TemplateEngine:
         self._expressions[text] = program
         return program
 
-    def file_program(self, text: str, options: TemplateOptions, search_path: Sequence[Path]) -> Program:
-        """Return the program of a template file's text; it may include and import what stands on the search path."""
-        return self._from_text(text, self._environment_for(options, tuple(search_path)))
+    def file_program(self, text: str, options: TemplateOptions, directories: Sequence[Path]) -> Program:
+        """Return the program of a template file's text; it may include and import what is in `directories`."""
+        key = text, options, tuple(directories)
+        program = self._files.get(key)
+        if program is None:
+            if len(self._files) >= _CACHE_LIMIT:
+                self._files.clear()
+            program = self._files[key] = self._from_text(text, self._environment_for(options, key[2]))
+        return program
 
     def pieces(self, text: str) -> list[str]:
         """Take a template's text apart into its expressions and the text between; one piece when that can't be done."""
@@ -149,15 +163,20 @@ class TemplateEngine:
 
     def _loading_program(self, text: str) -> Program:
         def run(owner: Owner) -> object:
-            return self._from_text(text, self._environment_for(PLAIN_OPTIONS, owner.template_directories()))(owner)
+            return self._from_text(
+                text, self._environment_for(PLAIN_OPTIONS, owner.template_directories(), literal=True)
+            )(owner)
 
         return run
 
-    def _environment_for(self, options: TemplateOptions, directories: tuple[Path, ...]) -> TemplateEnvironment:
-        key = options, directories
+    def _environment_for(
+        self, options: TemplateOptions, directories: tuple[Path, ...], *, literal: bool = False
+    ) -> TemplateEnvironment:
+        key = options, directories, literal
         environment = self._environments.get(key)
         if environment is None:
             environment = TemplateEnvironment(
+                literal_backslashes=literal,
                 loader=jinja2.FileSystemLoader([str(directory) for directory in directories]),
                 trim_blocks=options.trim_blocks,
                 lstrip_blocks=options.lstrip_blocks,
@@ -168,6 +187,7 @@ class TemplateEngine:
                 comment_start_string=options.comment_start_string,
                 comment_end_string=options.comment_end_string,
                 newline_sequence=options.newline_sequence,
+                keep_trailing_newline=not literal,
             )
             environment.filters = self._filters
             environment.tests = self._tests  # type: ignore[assignment]

@@ -6,7 +6,7 @@ into Jinja's context: it asks the Templar for each name that a template uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from types import GeneratorType
 from typing import Protocol, cast
@@ -14,6 +14,7 @@ from typing import Protocol, cast
 import jinja2
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.lexer import Lexer, Token
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
@@ -116,15 +117,43 @@ def embed(node: nodes.Expr) -> nodes.Expr:
     return node
 
 
+class _LiteralLexer(Lexer):
+    """Takes backslashes in the constants of `{{ }}` as they are, so that patterns need no doubled ones."""
+
+    def wrap(
+        self, stream: Iterable[tuple[int, str, str]], name: str | None = None, filename: str | None = None
+    ) -> Iterator[Token]:
+        """Turn raw tokens into tokens."""
+        return super().wrap(self._doubled(stream), name, filename)
+
+    @staticmethod
+    def _doubled(stream: Iterable[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+        inside = False
+        for line, kind, text in stream:
+            if kind == "variable_begin":
+                inside = True
+            elif kind == "variable_end":
+                inside = False
+            elif inside and kind == "string":
+                text = text[0] + text[1:-1].replace("\\", "\\\\") + text[-1]
+            yield line, kind, text
+
+
 class TemplateEnvironment(SandboxedEnvironment):
     """A sandbox that compiles for native types and looks into mappings first."""
 
     code_generator_class = _CodeGenerator
     context_class = TemplateContext
 
-    def __init__(self, **options: object) -> None:
-        super().__init__(undefined=UndefinedValue, optimized=False, cache_size=0, **options)
+    def __init__(self, *, literal_backslashes: bool = False, **options: object) -> None:
+        super().__init__(undefined=UndefinedValue, optimized=False, **options)
         self.globals["range"] = range
+        self._own_lexer = _LiteralLexer(self) if literal_backslashes else Lexer(self)
+
+    @property
+    def lexer(self) -> Lexer:
+        """The lexer of this environment's delimiters."""
+        return self._own_lexer
 
     @staticmethod
     def concat(values: Iterable[object]) -> str:

@@ -42,7 +42,7 @@ def now(context: Context, utc: bool = False, fmt: str | None = None) -> object:
 
 def undef(hint: str | None = None) -> UndefinedValue:
     """Return an undefined value that fails with `hint`."""
-    return UndefinedValue(hint=hint or "")
+    return UndefinedValue(hint=hint or "Mandatory variable has not been overridden")
 
 
 GLOBALS: Mapping[str, object] = {

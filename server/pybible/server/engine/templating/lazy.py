@@ -29,6 +29,14 @@ class Resolver(Protocol):
         """Keep no container that was handed out: a template is about to change one."""
 
 
+def type_name(value: object) -> str:
+    """Return the name of a value's type as the operator knows it."""
+    for kind in (dict, list, str):
+        if isinstance(value, kind):
+            return kind.__name__
+    return type(value).__name__
+
+
 class LazyDict(dict[object, object]):
     """A dict whose values are rendered when they are reached."""
 

@@ -6,7 +6,7 @@ Only Trusted text is ever a template. What comes out is plain data: rendering it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, time, timedelta
+from datetime import date, time
 from pathlib import Path
 from types import GeneratorType, MappingProxyType
 
@@ -135,12 +135,17 @@ class Templar:
         return run_lookup(name, rendered if isinstance(rendered, list) else [rendered], options, self)
 
     def render_template(
-        self, text: str, *, options: TemplateOptions = PLAIN_OPTIONS, origin: Origin | None = None
+        self,
+        text: str,
+        *,
+        options: TemplateOptions = PLAIN_OPTIONS,
+        directories: Sequence[Path] = (),
+        origin: Origin | None = None,
     ) -> object:
-        """Render a template file's text, which may include others from `template_directories`."""
+        """Render a template file's text; it may include and import what is in `directories`."""
 
         def compiled() -> Program:
-            return self.engine.file_program(text, options, self.template_directories())
+            return self.engine.file_program(text, options, directories)
 
         return self._finalize_at(self._run(compiled, origin, "template"), origin)
 
@@ -258,6 +263,8 @@ class Templar:
                 return self._holds(value)
         else:
             value = self._guarded(lambda: self._evaluate(text, embedded=True), text.origin)
+        if self.engine.allow_broken_conditionals:
+            return bool(value)
         return check_result(value, text)
 
     def _guarded(self, evaluate: object, origin: Origin | None) -> object:
@@ -303,7 +310,7 @@ class Templar:
         if isinstance(value, list | tuple | set | frozenset | GeneratorType | Iterator) or _is_view(value):
             items = (self._finalize(item, depth + 1) for item in value)  # type: ignore[attr-defined]
             return [item for item in items if item is not OMIT]
-        if value is OMIT or isinstance(value, date | time | timedelta):
+        if value is OMIT or isinstance(value, date | time):
             return value
         return self._finalize_rare(value, depth)
 

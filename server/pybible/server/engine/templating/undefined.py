@@ -8,6 +8,7 @@ import jinja2
 from jinja2.utils import missing
 
 from pybible.server.engine.templating.errors import UndefinedVariable
+from pybible.server.engine.templating.lazy import type_name
 from pybible.wire.errors import Origin, TemplateError
 
 
@@ -55,7 +56,7 @@ class UndefinedValue(jinja2.StrictUndefined):
             return self._undefined_hint
         if self._undefined_obj is missing:
             return f"{self._undefined_name!r} is undefined"
-        kind = _kind(self._undefined_obj)
+        kind = type_name(self._undefined_obj)
         return f"object of type {kind!r} has no attribute {_bare(self._undefined_name)!r}"
 
     def failure(self) -> TemplateError:
@@ -81,14 +82,6 @@ class UndefinedValue(jinja2.StrictUndefined):
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _fail_with_undefined_error
     __pow__ = __rpow__ = __neg__ = __pos__ = _fail_with_undefined_error
     __lt__ = __le__ = __gt__ = __ge__ = _fail_with_undefined_error
-
-
-def _kind(value: object) -> str:
-    """Return the name of a value's type as the operator knows it."""
-    for kind in (dict, list, str):
-        if isinstance(value, kind):
-            return kind.__name__
-    return type(value).__name__
 
 
 def _bare(name: object) -> object:

@@ -7,6 +7,15 @@ from typing import cast
 
 import jinja2.filters
 
+from pybible.server.engine.templating.filters import collections, encoding, paths, serial, text, values
 from pybible.server.engine.templating.plugins import Plugin
 
-FILTERS: Mapping[str, Plugin] = {**cast("dict[str, Plugin]", jinja2.filters.FILTERS)}
+FILTERS: Mapping[str, Plugin] = {
+    **cast("dict[str, Plugin]", jinja2.filters.FILTERS),
+    **collections.FILTERS,
+    **encoding.FILTERS,
+    **paths.FILTERS,
+    **serial.FILTERS,
+    **text.FILTERS,
+    **values.FILTERS,
+}

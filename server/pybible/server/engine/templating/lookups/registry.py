@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pybible.server.engine.templating.lookups import loops
+from pybible.server.engine.templating.lookups import loops, sequences, system, texts
 from pybible.server.engine.templating.lookups.call import Lookup
 
-LOOKUPS: Mapping[str, Lookup] = {**loops.LOOKUPS}
+LOOKUPS: Mapping[str, Lookup] = {**loops.LOOKUPS, **sequences.LOOKUPS, **system.LOOKUPS, **texts.LOOKUPS}

@@ -8,5 +8,11 @@ from typing import cast
 import jinja2.tests
 
 from pybible.server.engine.templating.plugins import Plugin
+from pybible.server.engine.templating.tests import files, results, values
 
-TESTS: Mapping[str, Plugin] = {**cast("dict[str, Plugin]", jinja2.tests.TESTS)}
+TESTS: Mapping[str, Plugin] = {
+    **cast("dict[str, Plugin]", jinja2.tests.TESTS),
+    **files.TESTS,
+    **results.TESTS,
+    **values.TESTS,
+}

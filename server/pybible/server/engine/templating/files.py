@@ -1,0 +1,111 @@
+"""files: rendering a template file, for the template action and lookup."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+from pybible.server.engine.templating.engine import PLAIN_OPTIONS, SOURCE_LIMIT, TemplateOptions
+from pybible.server.engine.templating.environment import text_of
+from pybible.server.engine.templating.templar import Templar
+from pybible.wire.errors import Origin, TemplateError
+
+MANAGED = "Ansible managed"
+_HEADER = "#jinja2:"
+OPTION_NAMES = frozenset(field.name for field in fields(TemplateOptions))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateSource:
+    """A template file's text without its header, and how to read it."""
+
+    path: Path
+    text: str
+    options: TemplateOptions
+
+
+def read_template(path: Path, options: TemplateOptions = PLAIN_OPTIONS) -> TemplateSource:
+    """Read a template file. Its first line may be `#jinja2: trim_blocks:False, ...`. Raises TemplateError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(SOURCE_LIMIT + 1)
+    except OSError as error:
+        raise TemplateError(f"could not read the template {path}: {error.strerror or error}") from error
+    if len(data) > SOURCE_LIMIT:
+        raise TemplateError(f"the template {path} is larger than {SOURCE_LIMIT // 1024 // 1024} MiB")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise TemplateError(f"Template source files must be utf-8 encoded: {path}") from None
+    return split_header(path, text, options)
+
+
+def split_header(path: Path, text: str, options: TemplateOptions = PLAIN_OPTIONS) -> TemplateSource:
+    """Take the header off a template's text."""
+    if not text.startswith(_HEADER):
+        return TemplateSource(path=path, text=text, options=options)
+    header, _, rest = text.partition("\n")
+    given: dict[str, object] = {}
+    for pair in header[len(_HEADER) :].split(","):
+        if not pair.strip():
+            continue
+        name, separator, value = pair.partition(":")
+        if not separator:
+            raise TemplateError(
+                f"bad jinja2 header: {pair.strip()!r} must be option:value", origin=Origin(str(path), 1)
+            )
+        given[name.strip()] = yaml.safe_load(value.strip())
+    return TemplateSource(path=path, text=rest, options=with_options(options, given, origin=Origin(str(path), 1)))
+
+
+def with_options(
+    options: TemplateOptions, given: Mapping[str, object], *, origin: Origin | None = None
+) -> TemplateOptions:
+    """Return `options` with those given (None ones aside). Raises TemplateError for an unknown one."""
+    unknown = [name for name in given if name not in OPTION_NAMES]
+    if unknown:
+        raise TemplateError(f"unknown template option {unknown[0]!r}", origin=origin)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return replace(options, **chosen)  # type: ignore[arg-type]
+
+
+def render_source(templar: Templar, source: TemplateSource, *, destination: str = "") -> str:
+    """Render a template file to text. Errors name the file."""
+    visible = templar.with_variables(file_variables(source.path, destination))
+    directories = tuple(dict.fromkeys((source.path.parent, *visible.template_directories())))
+    origin = Origin(str(source.path))
+    return text_of(visible.render_template(source.text, options=source.options, directories=directories, origin=origin))
+
+
+def file_variables(path: Path, destination: str = "") -> dict[str, object]:
+    """Return the variables that a template file sees about itself."""
+    try:
+        stat = path.stat()
+        owner = _user(stat.st_uid)
+        changed = datetime.fromtimestamp(stat.st_mtime)
+    except OSError:
+        owner, changed = _user(os.getuid()), datetime.now()
+    return {
+        "ansible_managed": MANAGED,
+        "template_host": socket.gethostname(),
+        "template_path": str(path),
+        "template_fullpath": str(path.absolute()),
+        "template_uid": owner,
+        "template_mtime": changed,
+        "template_run_date": datetime.now(),
+        "template_destpath": destination or None,
+    }
+
+
+def _user(uid: int) -> object:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return uid

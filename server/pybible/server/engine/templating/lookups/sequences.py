@@ -1,0 +1,130 @@
+"""sequences: the lookups sequence and subelements."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pybible.server.engine.templating.errors import LookupFailed
+from pybible.server.engine.templating.lookups.call import Lookup, LookupCall
+
+_NUMBER: Final = r"(?:0x[0-9a-fA-F]+|0[0-7]+|-?[0-9]+)"
+_SHORT: Final = re.compile(rf"(?:({_NUMBER})-)?({_NUMBER})(?:/({_NUMBER}))?(?::(.+))?")
+_LIMIT: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Range:
+    start: int = 1
+    end: int | None = None
+    count: int | None = None
+    stride: int = 1
+    format: str = "%d"
+
+
+def _number(text: object) -> int:
+    try:
+        return int(str(text), 0)
+    except ValueError:
+        try:
+            return int(str(text), 8 if str(text).startswith("0") else 10)
+        except ValueError:
+            raise LookupFailed(f"can't parse {text!r} as integer") from None
+
+
+def _parse(term: str) -> _Range:
+    short = _SHORT.fullmatch(term.strip())
+    if short is not None:
+        return _Range(
+            start=1 if short[1] is None else _number(short[1]),
+            end=_number(short[2]),
+            stride=1 if short[3] is None else _number(short[3]),
+            format=short[4] or "%d",
+        )
+    given: dict[str, object] = {}
+    for word in term.split():
+        name, separator, value = word.partition("=")
+        if not separator or name not in ("start", "end", "count", "stride", "format"):
+            raise LookupFailed(f"unrecognized arguments to with_sequence: [{word!r}]")
+        given[name] = value
+    return _with(_Range(), given)
+
+
+def _with(wanted: _Range, given: Mapping[str, object]) -> _Range:
+    numbers = {name: _number(value) for name, value in given.items() if name in ("start", "end", "count", "stride")}
+    return replace(
+        wanted,
+        start=numbers.get("start", wanted.start),
+        end=numbers.get("end", wanted.end),
+        count=numbers.get("count", wanted.count),
+        stride=numbers.get("stride", wanted.stride),
+        format=str(given.get("format", wanted.format)),
+    )
+
+
+def _made(wanted: _Range) -> list[object]:
+    if wanted.count is None and wanted.end is None:
+        raise LookupFailed("must specify count or end in with_sequence")
+    if wanted.count is not None and wanted.end is not None:
+        raise LookupFailed("can't specify both count and end in with_sequence")
+    end, stride = wanted.end, wanted.stride
+    if wanted.count is not None:
+        if wanted.count == 0:
+            return []
+        end = wanted.start + wanted.count * stride - 1 if stride > 0 else wanted.start + wanted.count * stride + 1
+    assert end is not None  # noqa: S101 - one of both is there
+    if stride > 0 and end < wanted.start:
+        raise LookupFailed("to count backwards make stride negative")
+    if stride < 0 and end > wanted.start:
+        raise LookupFailed("to count forward don't make stride negative")
+    if wanted.format.count("%") - 2 * wanted.format.count("%%") != 1:
+        raise LookupFailed(f"bad formatting string: {wanted.format}")
+    if stride == 0:
+        return []
+    numbers = range(wanted.start, end + (1 if stride > 0 else -1), stride)
+    if len(numbers) > _LIMIT:
+        raise LookupFailed(f"a sequence may have at most {_LIMIT} elements")
+    try:
+        return [wanted.format % number for number in numbers]
+    except (TypeError, ValueError):
+        raise LookupFailed(f"problem formatting {wanted.start!r} with {wanted.format!r}") from None
+
+
+def _sequence(call: LookupCall) -> list[object]:
+    if not call.terms:
+        return _made(_with(_Range(), call.options))
+    return [value for term in call.terms for value in _made(_with(_parse(str(term)), call.options))]
+
+
+def _subelements(call: LookupCall) -> list[object]:
+    terms = call.terms
+    # with_subelements hands the whole over as one list.
+    if len(terms) not in (2, 3) or not isinstance(terms[0], Mapping | list) or not isinstance(terms[1], str):
+        raise LookupFailed(
+            "subelements lookup expects a list of two or three items, first a dict or a list, second a string pointing "
+            "to the subkey"
+        )
+    options = terms[2] if len(terms) == 3 else {}
+    skip = bool(options.get("skip_missing", False)) if isinstance(options, Mapping) else False
+    elements: Sequence[object] = list(terms[0].values()) if isinstance(terms[0], Mapping) else terms[0]
+    found: list[object] = []
+    for element in elements:
+        if not isinstance(element, Mapping):
+            raise LookupFailed("subelements lookup expects a dictionary, got '" + str(element) + "'")
+        values: object = element
+        for part in terms[1].split("."):
+            if not isinstance(values, Mapping) or part not in values:
+                if skip:
+                    values = []
+                    break
+                raise LookupFailed(f"could not find {part!r} key in iterated item {values!r}")
+            values = values[part]
+        if not isinstance(values, list):
+            raise LookupFailed(f"the key {terms[1]} should point to a list, got {values!r}")
+        found.extend([element, value] for value in values)
+    return found
+
+
+LOOKUPS: Mapping[str, Lookup] = {"sequence": _sequence, "subelements": _subelements}

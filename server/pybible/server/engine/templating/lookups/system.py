@@ -1,0 +1,113 @@
+"""system: lookups of the environment, of commands' output, of variables, of the inventory, of the web."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import urllib.request
+from collections.abc import Mapping
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+from jinja2.utils import missing
+
+from pybible.server.engine.templating.errors import LookupFailed, UndefinedVariable
+from pybible.server.engine.templating.lookups.call import Lookup, LookupCall
+from pybible.server.engine.templating.lookups.texts import flag
+
+_BODY_LIMIT = 64 * 1024 * 1024
+
+
+def _env(call: LookupCall) -> list[object]:
+    return [os.environ.get(str(term), call.options.get("default", "")) for term in call.terms]
+
+
+def _run(call: LookupCall, command: str) -> str:
+    # The operator's own command: a shell is what the lookup is for.
+    done = subprocess.run(command, shell=True, cwd=call.directory, stdout=subprocess.PIPE, check=False)  # noqa: S602
+    if done.returncode:
+        raise LookupFailed(f"lookup_plugin.pipe({command}) returned {done.returncode}")
+    return done.stdout.decode("utf-8", "surrogateescape").rstrip()
+
+
+def _pipe(call: LookupCall) -> list[object]:
+    return [_run(call, str(term)) for term in call.terms]
+
+
+def _lines(call: LookupCall) -> list[object]:
+    found: list[object] = []
+    for term in call.terms:
+        command = str(term)
+        done = subprocess.run(command, shell=True, cwd=call.directory, stdout=subprocess.PIPE, check=False)  # noqa: S602
+        if done.returncode:
+            raise LookupFailed(f"lookup_plugin.lines({command}) returned {done.returncode}")
+        found.extend(done.stdout.decode("utf-8", "surrogateescape").splitlines())
+    return found
+
+
+def _vars(call: LookupCall) -> list[object]:
+    found: list[object] = []
+    for term in call.terms:
+        if not isinstance(term, str):
+            raise LookupFailed(f"Invalid setting identifier, {term!r} is not a string, its a {type(term)}")
+        value = call.templar.name(term)
+        if value is missing:
+            if "default" not in call.options:
+                raise UndefinedVariable(f"No variable named {str(term)!r} was found.")
+            value = call.options["default"]
+        found.append(value)
+    return found
+
+
+def _varnames(call: LookupCall) -> list[object]:
+    names = sorted(call.templar.variables)
+    return [name for term in call.terms for name in names if re.search(str(term), name)]
+
+
+def _inventory_hostnames(call: LookupCall) -> list[object]:
+    match = call.templar.engine.match_hosts
+    return [] if match is None else list(match(",".join(str(term) for term in call.terms)))
+
+
+def _url(call: LookupCall) -> list[object]:
+    found: list[object] = []
+    for term in call.terms:
+        url = str(term)
+        if urlsplit(url).scheme not in ("http", "https", "ftp"):
+            raise LookupFailed(f"Failed lookup url for {url} : unknown url type")
+        headers = call.options.get("headers", {})
+        request = urllib.request.Request(url, headers=dict(headers) if isinstance(headers, Mapping) else {})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=float(call.text("timeout", "10"))) as answer:  # noqa: S310
+                text = answer.read(_BODY_LIMIT).decode("utf-8", "surrogateescape")
+        except HTTPError as error:
+            raise LookupFailed(f"Received HTTP error for {url} : {error}") from error
+        except (URLError, OSError) as error:
+            raise LookupFailed(f"Failed lookup url for {url} : {error}") from error
+        found.extend(text.splitlines() if flag(call, "split_lines", True) else [text])
+    return found
+
+
+def _config(call: LookupCall) -> list[object]:
+    settings = call.templar.engine.settings
+    found: list[object] = []
+    for term in call.terms:
+        name = str(term)
+        if name in settings:
+            found.append(settings[name])
+        elif call.text("on_missing", "error") == "error":
+            raise LookupFailed(f"Unable to find setting {name}")
+    return found
+
+
+LOOKUPS: Mapping[str, Lookup] = {
+    "env": _env,
+    "pipe": _pipe,
+    "lines": _lines,
+    "vars": _vars,
+    "varnames": _varnames,
+    "inventory_hostnames": _inventory_hostnames,
+    "url": _url,
+    "config": _config,
+}

@@ -31,9 +31,9 @@ def command(playbooks: tuple[str, ...], **given: object) -> int:
     if given.pop("step"):
         raise UsageError("--step is not supported yet")
     given.pop("flush_cache")
-    from pybible.server.cli.running import PlaybookRun, run_playbooks
+    from pybible.server.cli.playing import PlaybookRun, run
 
-    return run_playbooks(
+    return run(
         PlaybookRun(
             asked=asked_from(given),
             playbooks=tuple(Path(playbook) for playbook in playbooks),

@@ -1,0 +1,104 @@
+"""playing: what `run` does once its command line is read."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from pybible.server.cli.options import Asked
+from pybible.server.cli.running import (
+    build_engine,
+    check_playbooks,
+    execute,
+    open_session,
+    opened,
+    read_inventory,
+    reports_for,
+    run_options,
+)
+from pybible.server.engine.executor.run import Engine
+from pybible.server.engine.model.play import Playbook
+from pybible.server.engine.plan.listing import ListedPlay, Listing, list_playbook
+from pybible.server.report.terminal import standard_terminal
+from pybible.wire.errors import ExitStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybookRun:
+    """The command line of `run`."""
+
+    asked: Asked
+    playbooks: tuple[Path, ...]
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+    start_at: str = ""
+    force_handlers: bool = False
+    syntax_check: bool = False
+    list_hosts: bool = False
+    list_tasks: bool = False
+    list_tags: bool = False
+
+    @property
+    def only_lists(self) -> bool:
+        """Whether no task is to be run."""
+        return self.syntax_check or self.list_hosts or self.list_tasks or self.list_tags
+
+
+def run(wanted: PlaybookRun) -> int:
+    """Run or list the playbooks and return the exit status. Raises PybibleError."""
+    return asyncio.run(_run(wanted))
+
+
+async def _run(wanted: PlaybookRun) -> int:
+    reports = reports_for(wanted.asked, standard_terminal())
+    check_playbooks(wanted.playbooks)
+    session = open_session(wanted.asked, reports)
+    options = run_options(
+        session,
+        tags=wanted.tags,
+        skip_tags=wanted.skip_tags,
+        start_at_task=wanted.start_at,
+        force_handlers=wanted.force_handlers,
+    )
+    async with AsyncExitStack() as stack:
+        needs_fleet = not (session.asked.inventory or session.settings.inventory)
+        opener = None
+        if not wanted.only_lists or (needs_fleet and (session.asked.controller or session.settings.controller)):
+            opener = await stack.enter_async_context(opened(session))
+        inventory = await read_inventory(session, opener)
+        directory = wanted.playbooks[0].absolute().parent
+        engine = build_engine(session, inventory, directory=directory, options=options)
+        playbooks = tuple(engine.loader.load_playbook(path) for path in wanted.playbooks)
+        if wanted.only_lists or opener is None:
+            _list(wanted, playbooks, engine)
+            return ExitStatus.OK
+        return await execute(session, playbooks, engine=engine, opener=opener)
+
+
+def _list(wanted: PlaybookRun, playbooks: tuple[Playbook, ...], engine: Engine) -> None:
+    listing = Listing(
+        hosts=wanted.list_hosts,
+        tasks=wanted.list_tasks,
+        tags=wanted.list_tags,
+        only=wanted.tags,
+        skip=wanted.skip_tags,
+    )
+    for path, playbook in zip(wanted.playbooks, playbooks, strict=True):
+        engine.variables.enter_playbook(playbook.path.parent)
+        click.echo(list_playbook(str(path), _listed(playbook, engine, listing), listing))
+
+
+def _listed(playbook: Playbook, engine: Engine, listing: Listing) -> list[ListedPlay]:
+    if not (listing.hosts or listing.tasks or listing.tags):
+        return []
+    listed = []
+    for play in playbook.plays:
+        rendered = engine.variables.play_templar(play).render(play.hosts)
+        patterns = tuple(map(str, rendered)) if isinstance(rendered, list) else (str(rendered),)
+        hosts = tuple(engine.inventory.match(rendered)) if listing.hosts else ()
+        listed.append(ListedPlay(play=play, patterns=patterns, hosts=hosts))
+    return listed

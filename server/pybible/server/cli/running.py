@@ -1,0 +1,285 @@
+"""running: from what the operator asked for to the exit status: everything that a run needs, put together once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pybible.server.cli.exits import RunCancelled
+from pybible.server.cli.extra_vars import extra_vars
+from pybible.server.cli.options import Asked
+from pybible.server.cli.settings import Settings, load_settings
+from pybible.server.cli.vars_prompts import ask
+from pybible.server.cli.vault_passwords import vault_secrets
+from pybible.server.client.connection import parse_endpoint
+from pybible.server.client.opener import ControllerOpener
+from pybible.server.engine.dispatcher import RunRequest
+from pybible.server.engine.executor.options import RunOptions
+from pybible.server.engine.executor.run import Engine, RunOutcome, run_playbooks
+from pybible.server.engine.inventory.groups import LOCALHOST
+from pybible.server.engine.inventory.inventory import Inventory
+from pybible.server.engine.inventory.sources import ONLY_LOCALHOST, load_inventory
+from pybible.server.engine.model.play import Playbook
+from pybible.server.engine.parsing.loader import Loader
+from pybible.server.engine.templating.engine import TemplateEngine
+from pybible.server.engine.templating.templar import Templar
+from pybible.server.engine.variables.magic import RunMagic
+from pybible.server.engine.variables.scope import VariableManager
+from pybible.server.engine.vault import VaultSecrets
+from pybible.server.report.terminal import Terminal
+from pybible.server.results.events import Message, MessageLevel, RunEvent
+from pybible.server.results.recap import Recap
+from pybible.wire.errors import PybibleError
+
+# How much of a running task's output reaches whoever watches.
+_LIVE_OUTPUT_BYTES = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """Where the events of a run go, and its recap; `close` takes away what is only there while it runs."""
+
+    event: Callable[[RunEvent], None]
+    recap: Callable[[Recap], None]
+    close: Callable[[], None] = lambda: None
+
+    def warn(self, text: str) -> None:
+        """Show a warning."""
+        self.event(Message(level=MessageLevel.WARNING, text=text))
+
+
+def reports_for(asked: Asked, terminal: Terminal, *, one_line: bool = False) -> Reports:
+    """Return the report that was asked for, with live progress where somebody looks on."""
+    if asked.as_json:
+        from pybible.server.report.json_lines import JsonLines
+
+        lines = JsonLines(terminal)
+        return Reports(event=lines, recap=lines.recap)
+    if one_line:
+        from pybible.server.report.one_line import OneLine
+
+        short = OneLine(terminal, verbosity=asked.verbose)
+        return Reports(event=short, recap=short.recap)
+    from pybible.server.report.screen import Screen
+
+    if not (sys.stdout.isatty() and terminal.colour):
+        screen = Screen(terminal, verbosity=asked.verbose)
+        return Reports(event=screen, recap=screen.recap)
+    from pybible.server.report.progress import Progress, rich_display
+
+    progress = Progress(terminal, rich_display())
+    live = Screen(progress.terminal, verbosity=asked.verbose)
+
+    def both(event: RunEvent) -> None:
+        live(event)
+        progress(event)
+
+    return Reports(event=both, recap=live.recap, close=progress.close)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What all commands that run something need, before they know what it is."""
+
+    asked: Asked
+    settings: Settings
+    reports: Reports
+    vault: VaultSecrets | None
+    extra_vars: Mapping[str, object]
+
+    @property
+    def forks(self) -> int:
+        """How many hosts at once."""
+        return self.asked.forks or self.settings.forks
+
+
+def open_session(asked: Asked, reports: Reports) -> Session:
+    """Read the settings, ask for passwords, take -e apart. Raises PybibleError."""
+    settings = load_settings()
+    if asked.verbose:
+        config = settings.ansible_config
+        text = f"Using {config} as config file" if config else "No config file found; using defaults"
+        reports.event(Message(level=MessageLevel.NOTICE, text=text, verbosity=1))
+    if asked.ignored:
+        reports.warn(f"Of no effect, as agents are not reached over SSH: {', '.join(asked.ignored)}")
+    vault = vault_secrets(asked.vault_ids, asked.vault_files, ask=asked.ask_vault)
+    variables = extra_vars(asked.extra_vars, vault=vault, warn=reports.warn)
+    return Session(asked=asked, settings=settings, reports=reports, vault=vault, extra_vars=variables)
+
+
+@asynccontextmanager
+async def opened(session: Session) -> AsyncIterator[ControllerOpener]:
+    """Give the way to the controller, or to one in this process where none is configured."""
+    named = session.asked.controller or session.settings.controller
+    if named:
+        yield ControllerOpener(parse_endpoint(named, identity_folder=session.settings.identity_folder))
+        return
+    from pybible.server.client.embedded import embedded
+
+    async with embedded(session.settings.state_folder) as opener:
+        yield opener
+
+
+async def read_inventory(session: Session, opener: ControllerOpener | None) -> Inventory:
+    """Read the inventory; without any, the fleet is it. Raises PybibleError, also when --limit leaves nobody."""
+    sources = session.asked.inventory or session.settings.inventory
+    if sources or opener is None:
+        inventory = load_inventory(sources, vault=session.vault, warn=session.reports.warn)
+    else:
+        inventory = Inventory.from_fleet(await opener.fleet(), warn=session.reports.warn)
+    everybody = inventory.match("all", ignore_limit=True)
+    if not everybody:
+        session.reports.warn(ONLY_LOCALHOST)
+    if session.asked.limit is not None:
+        inventory.set_limit(session.asked.limit)
+        if everybody and not inventory.match("all"):
+            raise PybibleError("Specified inventory, host pattern and/or --limit leaves us with no hosts to target.")
+    return inventory
+
+
+def build_engine(session: Session, inventory: Inventory, *, directory: Path, options: RunOptions) -> Engine:
+    """Put the engine together."""
+    asked, reports = session.asked, session.reports
+    templates = TemplateEngine(vault=session.vault, warn=reports.warn, playbook_directory=directory)
+    variables = VariableManager(
+        inventory=inventory,
+        engine=templates,
+        extra_vars=session.extra_vars,
+        playbook_directory=directory,
+        magic=RunMagic(
+            forks=session.forks,
+            limit=asked.limit,
+            run_tags=options.tags or ("all",),
+            skip_tags=options.skip_tags,
+            check=asked.check,
+            diff=asked.diff,
+            verbosity=asked.verbose,
+            config_file=str(session.settings.ansible_config or ""),
+        ),
+    )
+
+    def static_render(value: object, variables: Mapping[str, object]) -> object:
+        return Templar(templates, variables).render(value)
+
+    loader = Loader(
+        roles_path=session.settings.roles_path,
+        vault=session.vault,
+        warn=reports.warn,
+        static_render=static_render,
+        extra_vars=session.extra_vars,
+    )
+    return Engine(
+        inventory=inventory,
+        variables=variables,
+        templates=templates,
+        loader=loader,
+        options=options,
+        report=reports.event,
+        ask=ask if sys.stdin.isatty() else None,
+    )
+
+
+def run_options(session: Session, **more: object) -> RunOptions:
+    """Return the executor's options, those that only `run` has among `more`."""
+    asked = session.asked
+    options = RunOptions(
+        forks=session.forks,
+        check=asked.check,
+        diff=asked.diff,
+        verbosity=asked.verbose,
+        connection=asked.connection or None,
+        become=asked.become,
+        become_user=asked.become_user or "root",
+        become_method=asked.become_method,
+        output_limit=_LIVE_OUTPUT_BYTES,
+    )
+    return replace(options, **more)  # type: ignore[arg-type]
+
+
+async def execute(
+    session: Session, playbooks: tuple[Playbook, ...], *, engine: Engine, opener: ControllerOpener
+) -> int:
+    """Run, and return the exit status. Raises PybibleError, and RunCancelled after ^C."""
+    asked = session.asked
+    request = RunRequest(
+        name=" ".join(playbook.path.name for playbook in playbooks),
+        forks=session.forks,
+        agents=agents_of(engine.inventory, asked),
+        check=asked.check,
+        disconnect_grace=asked.disconnect_grace,
+        lost_is_unreachable=asked.lost_is_unreachable,
+        verbosity=asked.verbose,
+    )
+    with interruptible(opener) as interrupted:
+        try:
+            outcome: RunOutcome = await run_playbooks(
+                playbooks, engine=engine, opener=opener, request=request, on_recap=session.reports.recap
+            )
+        except asyncio.CancelledError:
+            if not interrupted:
+                raise
+            # The run is over, what was out is cancelled: from here on this is an ordinary end.
+            current = asyncio.current_task()
+            if current is not None:
+                current.uncancel()
+            raise RunCancelled(_interruption(interrupted[0])) from None
+        finally:
+            session.reports.close()
+    if outcome.error:
+        session.reports.event(Message(level=MessageLevel.ERROR, text=outcome.error))
+    return outcome.exit_status
+
+
+def agents_of(inventory: Inventory, asked: Asked) -> tuple[str, ...]:
+    """Return the agents that the hosts of the inventory mean, as far as that can be told without a play."""
+    if asked.connection == "local":
+        return ()
+    found: dict[str, None] = {}
+    for name in inventory.match("all"):
+        values = {key: value for layer in inventory.host_layers(name) for key, value in layer.values.items()}
+        if values.get("ansible_connection", "ssh") != "local" and name not in LOCALHOST:
+            found[str(values.get("pybible_agent", name))] = None
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def interruptible(opener: ControllerOpener) -> Iterator[list[tuple[str, ...]]]:
+    """Cancel the current task at ^C or SIGTERM. Gives a list, in it the hosts on which something was out."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    interrupted: list[tuple[str, ...]] = []
+
+    def interrupt() -> None:
+        interrupted.append(opener.current.out if opener.current is not None else ())
+        if task is not None:
+            task.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, interrupt)
+    try:
+        yield interrupted
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _interruption(hosts: tuple[str, ...]) -> str:
+    if not hosts:
+        return "User interrupted execution: the run is cancelled, nothing was out"
+    named = ", ".join(hosts[:10]) + (f" and {len(hosts) - 10} more" if len(hosts) > 10 else "")
+    return f"User interrupted execution: the run is cancelled, tasks were out on {named}"
+
+
+def check_playbooks(paths: tuple[Path, ...]) -> None:
+    """Raise PybibleError for a playbook that is not there."""
+    for path in paths:
+        if not path.exists():
+            raise PybibleError(f"the playbook: {path} could not be found")
+        if not path.is_file():
+            raise PybibleError(f"the playbook: {path} does not appear to be a file")

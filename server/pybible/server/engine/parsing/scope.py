@@ -40,6 +40,8 @@ class PlayScope:
     variables: Mapping[str, object] = field(default_factory=dict)
     imported_roles: list[Role] = field(default_factory=list)
     imported_handlers: list[Node] = field(default_factory=list)
+    # (role's id, file) -> search path: the same for all the tasks of a file.
+    search_paths: dict[tuple[str, str], tuple[Path, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +66,15 @@ class Scope:
 
     def search_path(self, file: str) -> tuple[Path, ...]:
         """Return where a task of `file` looks for relative files, innermost first."""
-        folders: list[Path] = []
-        if self.role is not None:
-            folders += [self.role.path, *(parent.path for parent in reversed(self.role.parents))]
-        folders += [Path(file).parent, self.play.directory]
-        return tuple(dict.fromkeys(folders))
+        key = ("" if self.role is None else self.role.id, file)
+        known = self.play.search_paths.get(key)
+        if known is None:
+            folders: list[Path] = []
+            if self.role is not None:
+                folders += [self.role.path, *(parent.path for parent in reversed(self.role.parents))]
+            folders += [Path(file).parent, self.play.directory]
+            known = self.play.search_paths[key] = tuple(dict.fromkeys(folders))
+        return known
 
 
 class Sources:

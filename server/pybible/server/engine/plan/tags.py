@@ -9,7 +9,7 @@ from pybible.server.engine.model.play import Block, Node, Task
 
 
 def should_run(tags: Collection[str], only: Collection[str] = (), skip: Collection[str] = ()) -> bool:
-    """Whether a task with `tags` runs. No `only` means all; the words that Ansible knows (tagged, ...) mean the same."""
+    """Whether a task with `tags` runs. No `only` means all; tagged, untagged, always, never as in Ansible."""
     own = set(tags)
     effective = own or {"untagged"}
     wanted = set(only) or {"all"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pybible.server.engine.inventory.inventory import Inventory
@@ -231,7 +231,7 @@ class VariableManager:
         chain = [*seen, *own.values()]
         return {
             "role_defaults": _non_empty(each.defaults for each in chain),
-            "role": _non_empty(each.vars for each in chain),
+            "role": _non_empty([*(each.vars for each in seen), *_own_role_vars(role, own.values())]),
             "role_params": _non_empty(each.params for each in (*role.parents, role)),
             "magic": (magic_variables.role_variables(role),),
         }
@@ -252,6 +252,15 @@ class VariableManager:
 
 def _non_empty(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     return tuple(layer for layer in layers if layer)
+
+
+def _own_role_vars(role: Role, chain: Iterable[Role]) -> Iterator[Layer]:
+    """Yield the vars of a role's parents, dependencies and itself; `vars:` of an entry is not for dependents' eyes."""
+    for each in chain:
+        if each in role.parents:
+            yield each.entry_vars
+        yield each.vars
+    yield role.entry_vars
 
 
 def _collect(role: Role, found: dict[int, Role]) -> None:

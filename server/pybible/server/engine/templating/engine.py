@@ -14,6 +14,7 @@ from jinja2.parser import Parser
 from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
+from pybible.server.engine.templating.custom import load_custom
 from pybible.server.engine.templating.environment import OWNER, Owner, TemplateEnvironment, embed
 from pybible.server.engine.templating.filters.registry import FILTERS
 from pybible.server.engine.templating.globals import GLOBALS
@@ -82,6 +83,7 @@ class TemplateEngine:
         self.globals: dict[str, object] = dict(GLOBALS)
         self._filters = guarded_filters({**FILTERS, **(filters or {})})
         self._tests = guarded_tests({**TESTS, **(tests or {})})
+        self._plugin_folders: set[Path] = set()
         self._environments: dict[tuple[TemplateOptions, tuple[Path, ...], bool], TemplateEnvironment] = {}
         self._templates: dict[str, Program | None] = {}
         self._expressions: dict[str, Program] = {}
@@ -90,6 +92,15 @@ class TemplateEngine:
         self._expressions_environment = self._environment_for(PLAIN_OPTIONS, ())
         for name, value in self._environment.globals.items():
             self.globals.setdefault(name, value)
+
+    def add_plugins(self, folder: Path) -> None:
+        """Take the filters and tests of a playbook's or a role's own. Raises TemplateError for what can't be loaded."""
+        if folder in self._plugin_folders:
+            return
+        self._plugin_folders.add(folder)
+        filters, tests = load_custom(folder)
+        self._filters.update(guarded_filters(filters))
+        self._tests.update(guarded_tests(tests))
 
     def template(self, text: str) -> Program | None:
         """Return the program of a template, None when nothing in the text is one. Raises TemplateError."""
@@ -135,7 +146,8 @@ class TemplateEngine:
         if program is None:
             if len(self._files) >= _CACHE_LIMIT:
                 self._files.clear()
-            program = self._files[key] = self._from_text(text, self._environment_for(options, key[2]))
+            program = _newlines_kept(self._from_text(text, self._environment_for(options, key[2])), text, options)
+            self._files[key] = program
         return program
 
     def pieces(self, text: str) -> list[str]:
@@ -149,8 +161,7 @@ class TemplateEngine:
             return _path_program(path[1], tuple(path[2].split(".")[1:]), self._environment)
         if _LOADS_FILES.search(text):
             return self._loading_program(text)
-        program = self._from_text(text, self._environment)
-        return _newline_kept(program) if text.endswith("\n") else program
+        return _newlines_kept(self._from_text(text, self._environment), text)
 
     def _from_text(self, text: str, environment: TemplateEnvironment) -> Program:
         check_size(text)
@@ -187,7 +198,6 @@ class TemplateEngine:
                 comment_start_string=options.comment_start_string,
                 comment_end_string=options.comment_end_string,
                 newline_sequence=options.newline_sequence,
-                keep_trailing_newline=not literal,
             )
             environment.filters = self._filters
             environment.tests = self._tests  # type: ignore[assignment]
@@ -247,11 +257,20 @@ def _path_program(name: str, attributes: tuple[str, ...], environment: TemplateE
     return run
 
 
-def _newline_kept(program: Program) -> Program:
-    """Give text back the newline that Jinja takes off the end."""
+def _newlines_kept(program: Program, text: str, options: TemplateOptions = PLAIN_OPTIONS) -> Program:
+    """Give rendered text the newlines back that Jinja and trim_blocks took off the end."""
+    wanted = _newlines_at_end(text)
+    if not wanted:
+        return program
 
     def run(owner: Owner) -> object:
         value = program(owner)
-        return f"{value}\n" if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return value + options.newline_sequence * (wanted - _newlines_at_end(value))
 
     return run
+
+
+def _newlines_at_end(text: str) -> int:
+    return text.count("\n", len(text.rstrip("\r\n")))

@@ -13,7 +13,6 @@ from pathlib import Path
 import yaml
 
 from pybible.server.engine.templating.engine import PLAIN_OPTIONS, SOURCE_LIMIT, TemplateOptions
-from pybible.server.engine.templating.environment import text_of
 from pybible.server.engine.templating.templar import Templar
 from pybible.wire.errors import Origin, TemplateError
 
@@ -76,12 +75,10 @@ def with_options(
     return replace(options, **chosen)  # type: ignore[arg-type]
 
 
-def render_source(templar: Templar, source: TemplateSource, *, destination: str = "") -> str:
-    """Render a template file to text. Errors name the file."""
+def render_source(templar: Templar, source: TemplateSource, *, destination: str = "") -> object:
+    """Render a template file: to text, or to the value of the one expression that it is. Errors name the file."""
     visible = templar.with_variables(file_variables(source.path, destination))
-    directories = tuple(dict.fromkeys((source.path.parent, *visible.template_directories())))
-    origin = Origin(str(source.path))
-    return text_of(visible.render_template(source.text, options=source.options, directories=directories, origin=origin))
+    return visible.render_template(source.text, options=source.options, origin=Origin(str(source.path)))
 
 
 def file_variables(path: Path, destination: str = "") -> dict[str, object]:

@@ -139,10 +139,14 @@ class Templar:
         text: str,
         *,
         options: TemplateOptions = PLAIN_OPTIONS,
-        directories: Sequence[Path] = (),
         origin: Origin | None = None,
     ) -> object:
-        """Render a template file's text; it may include and import what is in `directories`."""
+        """Render the text of the template file `origin`; it may include what is beside it and on the search path.
+
+        A file that is one expression alone gives that expression's value, anything else gives text.
+        """
+        beside = () if origin is None else (Path(origin.file).parent,)
+        directories = tuple(dict.fromkeys((*beside, *self.template_directories())))
 
         def compiled() -> Program:
             return self.engine.file_program(text, options, directories)

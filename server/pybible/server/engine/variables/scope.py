@@ -13,6 +13,7 @@ from pybible.server.engine.variables import magic as magic_variables
 from pybible.server.engine.variables.facts import HostState
 from pybible.server.engine.variables.hostvars import HostVars
 from pybible.server.engine.variables.magic import NO_HOSTS, PlayHosts, RunMagic
+from pybible.server.engine.variables.names import warn_reserved
 from pybible.server.engine.variables.precedence import Layer, Layered, Layers, arranged
 from pybible.server.engine.variables.vars_files import VarsFiles
 
@@ -33,6 +34,7 @@ class VariableManager:
         self.engine = engine
         self.extra_vars: Mapping[str, object] = extra_vars or {}
         self.playbook_directory = playbook_directory
+        self._warned: set[str] = set()
         self._run_magic = magic_variables.run_variables(magic or RunMagic(), inventory)
         self._hostvars = HostVars(inventory, self._hostvars_templar)
         self._vars_files = VarsFiles(engine.vault, engine.warn)
@@ -45,6 +47,9 @@ class VariableManager:
         self._tasks: dict[Task, Layers] = {}
         self._inventory_layers: dict[str, tuple[object, Layers]] = {}
         self._groups: tuple[int, Layer] = (-1, {})
+        engine.match_hosts = self._match_hosts
+        engine.add_plugins(playbook_directory)
+        self._warn_reserved(self.extra_vars)
         self._hosts: tuple[PlayHosts, Layer] = (NO_HOSTS, magic_variables.hosts_variables(NO_HOSTS))
 
     def enter_playbook(self, directory: Path) -> None:
@@ -52,6 +57,8 @@ class VariableManager:
         self.playbook_directory = directory
         self.engine.playbook_directory = directory
         self._inventory_layers.clear()
+        self._tasks.clear()
+        self.engine.add_plugins(directory)
 
     # -- what is visible ------------------------------------------------------------------------------------------
 
@@ -105,6 +112,7 @@ class VariableManager:
     def set_fact(self, host: str, values: Mapping[str, object], *, cacheable: bool = False) -> None:
         """Set variables as set_fact does (level 19); cacheable ones are facts too."""
         state = self._state(host)
+        self._warn_reserved(values)
         state.set_facts.update(values)
         if cacheable:
             state.add_facts(values)
@@ -142,6 +150,14 @@ class VariableManager:
         self._plays.pop(play.id, None)
         for key in [key for key in self._role_layers if key[0] == play.id]:
             del self._role_layers[key]
+
+    def _warn_reserved(self, names: Iterable[str]) -> None:
+        fresh = [name for name in names if name not in self._warned]
+        self._warned.update(fresh)
+        warn_reserved(fresh, self.engine.warn)
+
+    def _match_hosts(self, pattern: str) -> list[str]:
+        return self.inventory.match(pattern, ignore_limit=True)
 
     # -- sources, each kept as long as it holds -------------------------------------------------------------------
 
@@ -193,6 +209,7 @@ class VariableManager:
     def _of_play(self, play: Play) -> Layers:
         layers = self._plays.get(play.id)
         if layers is None:
+            self._warn_reserved(play.vars)
             layers = self._plays[play.id] = {
                 "play": (play.vars,),
                 "vars_prompt": (self._prompted.get(play.id, {}),),
@@ -219,6 +236,8 @@ class VariableManager:
 
     def _make_role_layers(self, play: Play, role: Role | None) -> Layers:
         seen = list(self._roles_of(play))
+        for each in seen if role is None else (*seen, role):
+            self.engine.add_plugins(each.path)
         if role is None:
             return {
                 "role_defaults": _non_empty(each.defaults for each in seen),

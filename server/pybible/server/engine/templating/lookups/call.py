@@ -87,6 +87,6 @@ def run_lookup_global(name: str, terms: Sequence[object], options: Mapping[str, 
         return found
     if len(found) == 1:
         return found[0]
-    if all(isinstance(value, str) for value in found):
+    if found and all(isinstance(value, str) for value in found):
         return ",".join(str(value) for value in found)
     return found

@@ -37,7 +37,9 @@ def _dict(call: LookupCall) -> list[object]:
     found: list[object] = []
     for term in call.terms:
         if not isinstance(term, Mapping):
-            raise LookupFailed("the 'dict' lookup plugin expects a dictionary")
+            raise LookupFailed(
+                f"the 'dict' lookup plugin expects a dictionary, got {str(term)!r} of type {type(term)})"
+            )
         found.extend({"key": key, "value": value} for key, value in term.items())
     return found
 

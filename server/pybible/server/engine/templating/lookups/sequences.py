@@ -47,7 +47,7 @@ def _parse(term: str) -> _Range:
     for word in term.split():
         name, separator, value = word.partition("=")
         if not separator or name not in ("start", "end", "count", "stride", "format"):
-            raise LookupFailed(f"unrecognized arguments to with_sequence: [{word!r}]")
+            raise LookupFailed(f"unrecognized arguments to with_sequence: [{name!r}]")
         given[name] = value
     return _with(_Range(), given)
 
@@ -102,29 +102,41 @@ def _subelements(call: LookupCall) -> list[object]:
     terms = call.terms
     # with_subelements hands the whole over as one list.
     if len(terms) not in (2, 3) or not isinstance(terms[0], Mapping | list) or not isinstance(terms[1], str):
-        raise LookupFailed(
-            "subelements lookup expects a list of two or three items, first a dict or a list, second a string pointing "
-            "to the subkey"
-        )
+        raise LookupFailed("subelements lookup expects a list of two or three items,")
     options = terms[2] if len(terms) == 3 else {}
     skip = bool(options.get("skip_missing", False)) if isinstance(options, Mapping) else False
     elements: Sequence[object] = list(terms[0].values()) if isinstance(terms[0], Mapping) else terms[0]
+    path = terms[1].split(".")
     found: list[object] = []
     for element in elements:
         if not isinstance(element, Mapping):
             raise LookupFailed("subelements lookup expects a dictionary, got '" + str(element) + "'")
-        values: object = element
-        for part in terms[1].split("."):
-            if not isinstance(values, Mapping) or part not in values:
-                if skip:
-                    values = []
-                    break
-                raise LookupFailed(f"could not find {part!r} key in iterated item {values!r}")
-            values = values[part]
+        values = _reach(element, path)
+        if values is None:
+            if skip:
+                continue
+            raise LookupFailed(f"could not find {path[0]!r} key in iterated item '{dict(element)!r}'")
         if not isinstance(values, list):
-            raise LookupFailed(f"the key {terms[1]} should point to a list, got {values!r}")
-        found.extend([element, value] for value in values)
+            raise LookupFailed(f"the key {terms[1]} should point to a list, got '{values}'")
+        found.extend([_without(element, path), value] for value in values)
     return found
+
+
+def _reach(element: object, path: Sequence[str]) -> object:
+    for part in path:
+        if not isinstance(element, Mapping) or part not in element:
+            return None
+        element = element[part]
+    return element
+
+
+def _without(element: Mapping[object, object], path: Sequence[str]) -> dict[object, object]:
+    """Return the element without the list that is at `path`."""
+    left = {key: value for key, value in element.items() if key != path[0]}
+    inner = element[path[0]]
+    if len(path) > 1 and isinstance(inner, Mapping):
+        left[path[0]] = _without(inner, path[1:])
+    return left
 
 
 LOOKUPS: Mapping[str, Lookup] = {"sequence": _sequence, "subelements": _subelements}

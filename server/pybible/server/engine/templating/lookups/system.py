@@ -50,7 +50,7 @@ def _vars(call: LookupCall) -> list[object]:
     found: list[object] = []
     for term in call.terms:
         if not isinstance(term, str):
-            raise LookupFailed(f"Invalid setting identifier, {term!r} is not a string, its a {type(term)}")
+            raise LookupFailed(f"Variable name must be 'str' not {type(term).__name__!r}.")
         value = call.templar.name(term)
         if value is missing:
             if "default" not in call.options:
@@ -75,16 +75,16 @@ def _url(call: LookupCall) -> list[object]:
     for term in call.terms:
         url = str(term)
         if urlsplit(url).scheme not in ("http", "https", "ftp"):
-            raise LookupFailed(f"Failed lookup url for {url} : unknown url type")
+            raise LookupFailed(f"Failed lookup url for {url}: unknown url type")
         headers = call.options.get("headers", {})
         request = urllib.request.Request(url, headers=dict(headers) if isinstance(headers, Mapping) else {})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=float(call.text("timeout", "10"))) as answer:  # noqa: S310
                 text = answer.read(_BODY_LIMIT).decode("utf-8", "surrogateescape")
         except HTTPError as error:
-            raise LookupFailed(f"Received HTTP error for {url} : {error}") from error
+            raise LookupFailed(f"Received HTTP error for {url}: {error}") from error
         except (URLError, OSError) as error:
-            raise LookupFailed(f"Failed lookup url for {url} : {error}") from error
+            raise LookupFailed(f"Failed lookup url for {url}: {error}") from error
         found.extend(text.splitlines() if flag(call, "split_lines", True) else [text])
     return found
 
@@ -97,7 +97,7 @@ def _config(call: LookupCall) -> list[object]:
         if name in settings:
             found.append(settings[name])
         elif call.text("on_missing", "error") == "error":
-            raise LookupFailed(f"Unable to find setting {name}")
+            raise LookupFailed(f"No config definition exists for {name!r}.")
     return found
 
 

@@ -66,7 +66,13 @@ def _file(call: LookupCall) -> list[object]:
 
 
 def _unvault(call: LookupCall) -> list[object]:
-    return [_read(call, "files", term).decode("utf-8", "surrogateescape") for term in call.terms]
+    found: list[object] = []
+    for term in call.terms:
+        path = find_file(call.templar, "files", str(term))
+        if path is None:
+            raise LookupFailed(f'Unable to find file matching "{term}"')
+        found.append(_content(call, path).decode("utf-8", "surrogateescape"))
+    return found
 
 
 def _fileglob(call: LookupCall) -> list[object]:
@@ -180,7 +186,7 @@ def _ini(call: LookupCall) -> list[object]:
                 found.extend(value for name, value in parser.items(section) if re.match(key, name))
             continue
         if not parser.has_section(section) and section != "DEFAULT":
-            raise LookupFailed(f"No section: {section!r}")
+            raise LookupFailed(f"No section {section!r} in {str(options['file'])!r}.")
         value = parser.get(section, key, fallback=None)
         found.append(options["default"] if value is None else value)
     return found

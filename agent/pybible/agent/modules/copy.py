@@ -48,6 +48,7 @@ class Args(FileAttributes):
     checksum: str | None = arg(default=None, doc="SHA-1 that src must have")
     _original_basename: str | None = arg(default=None)
     _content: str | None = arg(default=None, internal=True)
+    _size: int | None = arg(default=None, internal=True)
 
     @property
     def attached(self) -> str | None:

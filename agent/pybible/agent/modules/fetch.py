@@ -22,27 +22,13 @@ class Args:
 
 
 def plan(args: Args, context: Context) -> Unchanged:
-    """Read the file; a failure says in `problem` which one it is: absent, directory, too_large or unreadable."""
+    """Read the file."""
     path = Path(args.src)
     if path.is_dir():
-        message = "remote file is a directory, fetch cannot work on directories"
-        raise ModuleError(message, file=args.src, problem="directory")
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError as error:
-        message = "the remote file does not exist, not transferring, ignored"
-        cause = f"File not found: {args.src}: {error}"
-        raise ModuleError(message, cause=cause, file=args.src, problem="absent") from error
-    except OSError as error:
-        raise ModuleError(str(error.strerror), cause=str(error), file=args.src, problem="unreadable") from error
-    if size > _LIMIT:
-        message = f"{args.src} has {size} bytes: fetch carries at most {_LIMIT}"
-        raise ModuleError(message, file=args.src, problem="too_large")
-    try:
-        data = read(args.src)
-    except ModuleError as error:
-        error.values |= {"file": args.src, "problem": "unreadable"}
-        raise
+        raise ModuleError("remote file is a directory, fetch cannot work on directories")
+    if path.is_file() and path.stat().st_size > _LIMIT:
+        raise ModuleError(f"{args.src} has {path.stat().st_size} bytes: fetch carries at most {_LIMIT}")
+    data = read(args.src)
     values = {
         "content": base64.b64encode(data).decode("ascii"),
         "encoding": "base64",

@@ -1,0 +1,52 @@
+"""local: the facts that the host's owner keeps in facts.d: files of JSON or INI, or programs that print them."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from pybible.agent.facts.source import Collector, Host
+from pybible.wire.values import JsonObject, JsonValue
+
+
+def collect(host: Host) -> JsonObject:
+    """Read every *.fact."""
+    folder = host.path(host.fact_path)
+    if not folder.is_dir():
+        return {"local": {}}
+    return {"local": {path.stem: _read(host, path) for path in sorted(folder.glob("*.fact"))}}
+
+
+def _read(host: Host, path: Path) -> JsonValue:
+    try:
+        text = _output(host, path) if os.access(path, os.X_OK) and path.is_file() else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError, subprocess.SubprocessError) as error:
+        return f"error loading facts as JSON or ini - please check content: {path}: {error}"
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    parser = configparser.ConfigParser()
+    try:
+        parser.read_string(text)
+        return {section: dict(parser.items(section)) for section in parser.sections()}
+    except configparser.Error:
+        return f"error loading facts as JSON or ini - please check content: {path}"
+
+
+def _output(host: Host, path: Path) -> str:
+    done = subprocess.run(
+        [str(path)],
+        capture_output=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        timeout=host.timeout,
+        env=dict(host.environment),
+    )
+    return done.stdout.decode("utf-8")
+
+
+COLLECTOR = Collector(name="local", collect=collect, minimal=True)

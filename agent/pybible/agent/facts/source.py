@@ -1,0 +1,80 @@
+"""source: where facts are read from: the host's files under one root, so that tests can show another host."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pybible.wire.values import JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The host as its collectors see it. `timeout`: seconds that one slow source may take."""
+
+    root: Path = Path("/")
+    environment: Mapping[str, str]
+    timeout: float = 10.0
+    fact_path: str = "/etc/ansible/facts.d"
+
+    def path(self, name: str) -> Path:
+        """Return the real place of an absolute path of the host."""
+        return self.root / name.lstrip("/")
+
+    def text(self, name: str) -> str:
+        """Return a file's text without its last newline, empty when it can't be read."""
+        try:
+            return self.path(name).read_text(encoding="utf-8", errors="replace").rstrip("\n")
+        except OSError:
+            return ""
+
+    def lines(self, name: str) -> list[str]:
+        """Return a file's lines, none when it can't be read."""
+        return self.text(name).splitlines()
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is such a path."""
+        return self.path(name).exists()
+
+    def names(self, name: str) -> list[str]:
+        """Return the sorted names in a folder, none when there is no such folder."""
+        try:
+            return sorted(path.name for path in self.path(name).iterdir())
+        except OSError:
+            return []
+
+    def program(self, name: str) -> str | None:
+        """Return the path of a program, None when the host has none of that name."""
+        return shutil.which(name, path=self.environment.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+
+    def run(self, *command: str) -> str:
+        """Return what a program writes, empty when it fails or takes too long."""
+        program = self.program(command[0])
+        if program is None:
+            return ""
+        try:
+            done = subprocess.run(
+                [program, *command[1:]],
+                capture_output=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                timeout=self.timeout,
+                env={**self.environment, "LC_ALL": "C", "LANG": "C"},
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """A group of facts. `subsets` are the names under which a task may ask for it, `needs` other collectors' names."""
+
+    name: str
+    collect: Callable[[Host], JsonObject]
+    subsets: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    minimal: bool = False

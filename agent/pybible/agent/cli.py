@@ -46,7 +46,10 @@ def _run(options: argparse.Namespace) -> None:
 
     logs.configure(level=config.log_level, style=config.log_format)
     import asyncio
+    import logging
 
+    for chatty in ("grpc", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     from pybible.agent.daemon import Exit, run_agent
 
     if asyncio.run(run_agent(options.state, config)) is Exit.RESTART:

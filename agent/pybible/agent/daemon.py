@@ -135,6 +135,7 @@ class Agent:
                 if now - self.session.ready_at >= _STABLE_SECONDS or ended.after is not None:
                     self.backoff.reset()
             elif self._is_hopeless(now - last_ready):
+                _log.warning("the agent starts itself anew", extra=fields(without_session=f"{now - last_ready:.0f}s"))
                 return
             self.dialer.redirect(ended.target)
             if ended.renew:

@@ -86,6 +86,8 @@ async def serve(slots: int) -> None:
 
 
 def _submit(pool: WorkerPool, local: Local, attempt_id: str, header: JsonObject, args: bytes) -> None:
+    if pool.knows(attempt_id):
+        return
     try:
         spec = spec_from_header(header, args)
     except ValueError as error:

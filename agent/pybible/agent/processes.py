@@ -46,12 +46,22 @@ def children(parent: int) -> list[Process]:
     return [process for process in snapshot() if process.parent == parent]
 
 
-def of_session(session: int, *, since: int) -> list[Process]:
-    """Return what belongs to a session and began at or after `since`.
+def of_task(worker: int, *, since: int) -> list[Process]:
+    """Return what belongs to the task that a worker, who leads its session, has run from `since` on.
 
-    A worker leads its session. What an earlier task left there on purpose, a server say, is older, and is let be.
+    That is what descends from the worker, and what began later in its session. What an earlier task left there on
+    purpose, a server say, is older and an orphan, and is let be.
     """
-    return [process for process in snapshot() if process.session == session and process.started >= since]
+    found = list(snapshot())
+    family = {worker}
+    # A child may be listed before its parent: again, until nobody is added.
+    while more := {process.pid for process in found if process.parent in family} - family:
+        family |= more
+    return [
+        process
+        for process in found
+        if process.pid != worker and (process.pid in family or (process.session == worker and process.started > since))
+    ]
 
 
 def send(processes: Iterable[Process], number: signal.Signals) -> list[Process]:

@@ -116,6 +116,7 @@ class Worker:
         self._umask = os.umask(0o022)
         os.umask(self._umask)
         self._running = False
+        self._stopping = False
 
     def serve(self) -> None:
         """Work until the pipe ends or a stop comes."""
@@ -147,9 +148,12 @@ class Worker:
         if self._buffer.partial or self._pipe.pending():
             self._stop()
         reason, body = self._outcome(header, args)
-        self._pipe.write(encode({"type": "result", "reason": reason}, body))
+        if self._stopping:
+            raise Stopped
+        # Before the result goes out: what comes after it is the next task.
         self._running = False
         self._pipe.watch(False)
+        self._pipe.write(encode({"type": "result", "reason": reason}, body))
         self._contents.clear()
 
     def _outcome(self, header: JsonObject, args: bytes) -> tuple[str, bytes]:
@@ -227,12 +231,18 @@ class Worker:
         self._end_task(grace)
 
     def _end_task(self, grace: float) -> None:
-        """Ask the task's commands to end, see to it that all is over after `grace`, and leave the module."""
+        """Ask the task's commands to end, and see to it that all is over after `grace`.
+
+        The module goes on until its command has ended; one that waits for nothing but itself is left at once.
+        """
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        processes.send(processes.children(os.getpid()), signal.SIGTERM)
+        self._stopping = True
+        commands = processes.children(os.getpid())
+        processes.send(commands, signal.SIGTERM)
         signal.setitimer(signal.ITIMER_REAL, max(grace, 0.001))
-        raise Stopped
+        if not commands:
+            raise Stopped
 
 
 def _encoded(result: object) -> tuple[str, bytes]:

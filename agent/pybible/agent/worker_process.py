@@ -145,13 +145,13 @@ class WorkerProcess(asyncio.Protocol):
         self._kill(since=self._began, itself=False)
 
     def _kill(self, *, since: int, itself: bool) -> None:
-        doomed = [each for each in processes.of_session(self.pid, since=since) if each.pid != self.pid]
+        doomed = processes.of_task(self.pid, since=since)
         refused = [process.pid for process in processes.send(doomed, signal.SIGKILL)]
         if itself and self._process.returncode is None:
             try:
                 os.kill(self.pid, signal.SIGKILL)
             except PermissionError:
-                refused += [process.pid for process in processes.of_session(self.pid, since=0)]
+                refused.append(self.pid)
             except ProcessLookupError:
                 pass
         if refused and self.identity.kill:

@@ -20,7 +20,7 @@ from pybible.agent.worker_process import WorkerProcess
 from pybible.wire.frames import Frame
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
-from pybible.wire.tasks import Attachment, TaskSpec, spec_to_header
+from pybible.wire.tasks import Attachment, Become, TaskSpec, spec_to_header
 from pybible.wire.values import dumps, loads_object
 
 TIMEOUT_GRACE = 2.0
@@ -72,7 +72,6 @@ class _Attempt:
     stopped: tuple[Reason, str] | None = None
     grace: float = 0.0
 
-    @property
     def is_stopped(self) -> bool:
         """Whether it is to end early."""
         return self.stopped is not None
@@ -112,12 +111,14 @@ class WorkerPool:
         contents: ContentSource,
         idle_seconds: float = 60.0,
         may_start: Callable[[], bool] = lambda: True,
+        identify: Callable[[Become | None], WorkerIdentity] = identity_of,
     ) -> None:
         self.slots = slots
         self._sink = sink
         self._contents = contents
         self._idle_seconds = idle_seconds
         self._may_start = may_start
+        self._identify = identify
         self._queue: deque[_Attempt] = deque()
         self._running: dict[str, _Attempt] = {}
         self._slots: set[_Slot] = set()
@@ -152,10 +153,14 @@ class WorkerPool:
         """How many wait for a slot."""
         return len(self._queue)
 
+    def knows(self, attempt_id: str) -> bool:
+        """Tell whether it waits or runs here."""
+        return attempt_id in self._running or any(waiting.id == attempt_id for waiting in self._queue)
+
     def submit(self, attempt_id: str, spec: TaskSpec) -> None:
         """Run it when a slot is free. What becomes of it goes to the sink."""
         try:
-            identity = identity_of(spec.become)
+            identity = self._identify(spec.become)
         except BecomeError as error:
             reason = Reason.BECOME_FAILED
             self._sink.finished(attempt_id, Finished(content=failure(reason, str(error)), reason=reason))
@@ -272,12 +277,12 @@ class WorkerPool:
     async def _run(self, worker: WorkerProcess, attempt: _Attempt) -> Finished:
         attempt.worker = worker
         spec = attempt.spec
-        if not attempt.is_stopped and spec.attachments:
+        if not attempt.is_stopped() and spec.attachments:
             try:
                 spec = await self._provide(worker, spec)
             except ContentError as error:
                 return Finished(content=failure(Reason.CONTENT_MISSING, str(error)), reason=Reason.CONTENT_MISSING)
-        if attempt.is_stopped:
+        if attempt.is_stopped():
             return _stopped(attempt, 0.0)
         self._sink.started(attempt.id)
         output = OutputBuffer(lambda *part: self._sink.output(attempt.id, *part))
@@ -292,7 +297,7 @@ class WorkerPool:
                 timer.cancel()
             output.flush()
         elapsed = time.monotonic() - began
-        if attempt.is_stopped:
+        if attempt.is_stopped():
             await self._end(worker, attempt)
             return _stopped(attempt, elapsed)
         if answer is None:

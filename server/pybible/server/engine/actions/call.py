@@ -31,13 +31,15 @@ class FactsLevel(Enum):
 class ActionFailed(Exception):
     """The action's own failure: `msg` and `values` become the result.
 
-    `returned`: Ansible's own action gives it back as a result instead of raising it; the screen words that otherwise.
+    `returned`: Ansible's own action gives it back as a result instead of raising it; `nested`: it is raised because of
+    another error. The screen words each otherwise.
     """
 
-    def __init__(self, msg: JsonValue, *, returned: bool = False, **values: JsonValue) -> None:
+    def __init__(self, msg: JsonValue, *, returned: bool = False, nested: bool = False, **values: JsonValue) -> None:
         super().__init__(msg)
         self.msg = msg
         self.returned = returned
+        self.nested = nested
         self.values = values
 
 
@@ -114,13 +116,25 @@ Action: TypeAlias = Callable[[ActionCall], Awaitable[ActionResult]]
 
 
 def from_outcome(outcome: Outcome) -> ActionResult:
-    """Return the result of a module as the result of the task."""
+    """Return the result of a module as the result of the task: with its lines, without what is the engine's only."""
     result = dict(outcome.result)
+    error = ""
+    cause = result.get("_ansible_cause")
+    for name in ("stdout", "stderr"):
+        text = result.get(name)
+        if isinstance(text, str) and f"{name}_lines" not in result:
+            result[f"{name}_lines"] = text.splitlines()
+    for name in [name for name in result if name.startswith("_ansible_")]:
+        del result[name]
     if outcome.unreachable:
         result["unreachable"] = True
         result.setdefault("changed", False)
-    failed = bool(result.get("failed"))
-    return ActionResult(result=result, module_failed=failed and not outcome.reason)
+    if outcome.reason or outcome.unreachable:
+        error = str(result.get("msg", "")).removeprefix("Task failed: ")
+    elif cause:
+        error = f"Module failed: {result.get('msg', '')}: {cause}"
+    failed = bool(result.get("failed")) and not outcome.reason
+    return ActionResult(result=result, module_failed=failed, error=error)
 
 
 def unsupported(

@@ -9,5 +9,5 @@ async def run(call: ActionCall) -> ActionResult:
     """Fail."""
     unsupported(call, ("msg",))
     return ActionResult(
-        result={"failed": True, "changed": False, "msg": call.args.get("msg", "Failed as requested from task")}
+        result={"failed": True, "msg": call.args.get("msg", "Failed as requested from task"), "changed": False}
     )

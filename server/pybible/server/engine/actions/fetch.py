@@ -51,7 +51,7 @@ def _missing(source: str, answer: ActionResult, strict: bool) -> ActionResult:
         result["failed"] = True
     elif result["msg"] == reason:
         result["msg"] = f"{reason}, ignored"
-    return ActionResult(result=result, error=f"Module failed: {reason}")
+    return ActionResult(result=result, error=answer.error or f"Module failed: {reason}")
 
 
 def _store(call: ActionCall, answer: JsonObject, source: str, dest: str, *, flat: bool) -> ActionResult:

@@ -15,6 +15,10 @@ from pybible.wire.values import JsonObject
 _FILE = frozenset({"file", "_raw_params"})
 _DIRECTORY = frozenset({"dir", "depth", "files_matching", "ignore_files", "extensions", "ignore_unknown_extensions"})
 _EITHER = frozenset({"name", "hash_behaviour"})
+_NO_FILE = (
+    "Could not find file on the Ansible Controller.\n"
+    "If you are using a module and expect the file to exist on the remote, see the remote_src option"
+)
 _EXTENSIONS = ("json", "yaml", "yml")
 
 
@@ -55,7 +59,11 @@ async def run(call: ActionCall) -> ActionResult:
 def _paths(call: ActionCall) -> Iterator[Path]:
     args = call.args
     if "dir" not in args:
-        yield files.find(call, str(args.get("file", args.get("_raw_params")) or ""), kind="vars")
+        name = str(args.get("file", args.get("_raw_params")) or "")
+        if not name:
+            call.services.warn('Invalid request to find a file that matches a "null" value')
+            raise ActionFailed(_NO_FILE)
+        yield files.find(call, name, kind="vars")
         return
     folder = files.find(call, str(args["dir"]), kind="vars")
     if not folder.is_dir():

@@ -32,6 +32,8 @@ async def run(call: ActionCall) -> ActionResult:
         result["warnings"] = [NOT_INTERACTIVE]
     else:
         call.services.notice(f"Pausing for {seconds} seconds")
+        if args.get("prompt"):
+            call.services.notice("(ctrl+C then 'C' = continue early, ctrl+C then 'A' = abort)")
         await call.sleep(seconds)
     stopped = datetime.now()
     took = (stopped - started).total_seconds()

@@ -14,7 +14,7 @@ from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionR
 from pybible.server.engine.actions.copy import Content, send
 from pybible.server.engine.model.text import Trusted
 from pybible.server.engine.templating.engine import TemplateOptions
-from pybible.wire.errors import Origin, TemplateError
+from pybible.wire.errors import Origin
 
 _HEADER = "#jinja2:"
 _STRINGS = (
@@ -54,7 +54,7 @@ def _find(call: ActionCall, source: str) -> Path:
     try:
         return files.find(call, source, kind="templates")
     except files.NotFound as error:
-        raise TemplateError(as_text(error.msg)) from None
+        raise ActionFailed(error.msg, nested=True) from None
 
 
 def _render(call: ActionCall, path: Path, dest: str) -> str:

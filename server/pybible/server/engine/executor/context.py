@@ -114,8 +114,9 @@ class BatchContext:
         self.run = play_context.run
         self.play = play_context.play
         self.batch = batch
-        # For a role that runs once a play: host -> the use of it that ran there.
-        self._roles_run: dict[object, dict[str, str]] = {}
+        # The uses of roles that a task has run in, and the roles that are done, each with the host.
+        self._roles_begun: set[tuple[str, str]] = set()
+        self._roles_done: set[tuple[object, str]] = set()
         self._play_hosts: PlayHosts | None = None
         self._known_out = (-1, -1)
         # Hosts for which the task that is running counts, beside the one that runs it (run_once).
@@ -155,6 +156,7 @@ class BatchContext:
         name = compiled.task.register
         if name:
             value = hygiene.registered(result)
+            value.pop("invocation", None)
             for each in self.shared or (host,):
                 self.run.variables.register(each, name, value)
 
@@ -204,12 +206,14 @@ class BatchContext:
     # -- roles that run once ----------------------------------------------------------------------------------------
 
     def role_is_due(self, role: Role, host: str) -> bool:
-        """Whether a role's tasks are to run on a host: an equal use of it that has run there stands for this one."""
-        if role.metadata.allow_duplicates or not role.key:
-            return True
-        return self._roles_run.get(role.key, {}).get(host, role.id) == role.id
+        """Whether a role's tasks are to run on a host: an equal use of it that is done there stands for this one."""
+        return role.metadata.allow_duplicates or (role.key, host) not in self._roles_done
 
     def note_role(self, role: Role, host: str) -> None:
         """A task of the role has run on a host."""
-        if role.key:
-            self._roles_run.setdefault(role.key, {}).setdefault(host, role.id)
+        self._roles_begun.add((role.id, host))
+
+    def end_role(self, role: Role, host: str) -> None:
+        """The host is at the role's end. A role of which nothing ran there does not stand for later uses."""
+        if role.key and (role.id, host) in self._roles_begun:
+            self._roles_done.add((role.key, host))

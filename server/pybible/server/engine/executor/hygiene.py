@@ -5,7 +5,7 @@ from __future__ import annotations
 from pybible.server.engine.model.play import Task
 from pybible.server.engine.templating.errors import message_of, report_of
 from pybible.wire.errors import SourceError, TemplateError
-from pybible.wire.values import JsonObject, JsonValue
+from pybible.wire.values import JsonObject
 
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 CENSORED_ITEM = "(censored due to no_log)"
@@ -13,17 +13,6 @@ CENSORED_ITEM = "(censored due to no_log)"
 NO_TRACEBACK = "(traceback unavailable)"
 _KEPT = ("attempts", "changed", "retries")
 _TIMEOUT_FRAME = "Configure `DISPLAY_TRACEBACK` to see a traceback on timeout errors."
-
-
-def with_lines(result: JsonObject) -> JsonObject:
-    """Add stdout_lines and stderr_lines, take away what is only meant for the engine."""
-    for name in ("stdout", "stderr"):
-        text = result.get(name)
-        if isinstance(text, str) and f"{name}_lines" not in result:
-            result[f"{name}_lines"] = text.splitlines()
-    for name in [name for name in result if name.startswith("_ansible_")]:
-        del result[name]
-    return result
 
 
 def shown(result: JsonObject, *, no_log: bool) -> JsonObject:
@@ -67,6 +56,12 @@ def failure(task: Task, text: str) -> str:
     return report_of(TemplateError(f"Task failed: {text}", origin=task.origin))
 
 
+def nested_failure(task: Task, text: str) -> str:
+    """Return the long form of a failure that another error, without a place, led to."""
+    around = report_of(TemplateError("Task failed.", origin=task.origin))
+    return f"Task failed: {text}\n\n{around}\n\n<<< caused by >>>\n\n{text}"
+
+
 def failure_of(task: Task, error: SourceError) -> tuple[str, str]:
     """Return the message and the long form of an error in something of the operator's."""
     failed = TemplateError("Task failed", origin=task.origin)
@@ -74,8 +69,9 @@ def failure_of(task: Task, error: SourceError) -> tuple[str, str]:
     return message_of(failed), report_of(failed)
 
 
-def registered(result: JsonObject) -> JsonValue:
-    """Return a result as a registered variable has it."""
-    if (result.get("failed") or result.get("unreachable")) and "exception" not in result:
+def registered(result: JsonObject) -> JsonObject:
+    """Return a copy of a result, as a variable has it."""
+    failed = result.get("failed") or result.get("unreachable")
+    if failed and "exception" not in result and "results" not in result:
         return {**result, "exception": NO_TRACEBACK}
-    return result
+    return dict(result)

@@ -14,8 +14,9 @@ from pybible.server.engine.model.play import Node, Task
 from pybible.server.engine.parsing.loader import IncludeError
 from pybible.server.engine.strategy.handlers import NamedHandler
 from pybible.server.engine.templating.errors import report_of
-from pybible.server.results.events import HostResult, Included, Status
-from pybible.wire.values import JsonObject, JsonValue, dumps
+from pybible.server.results.events import HostResult, Included, Message, MessageLevel, Status
+from pybible.wire.errors import SourceError
+from pybible.wire.values import JsonObject, dumps
 
 
 @dataclass(slots=True)
@@ -96,9 +97,10 @@ def named_handlers(context: BatchContext, nodes: Iterable[Node]) -> list[NamedHa
 def _fail(context: BatchContext, compiled: CompiledTask, group: _Group, error: IncludeError) -> None:
     """An include that can't be loaded is the failure of its hosts; nothing can ignore it."""
     result: JsonObject = {"failed": True, "changed": False, "reason": error.message}
-    written: JsonValue = group.request.args.get("_raw_params", group.request.args.get("file"))
     if compiled.action == "include_tasks":
-        result["include"] = written
+        result["include"] = group.request.args.get("_raw_params", group.request.args.get("file"))
+    text = report_of(SourceError(error.message, origin=error.origin, hint=error.hint))
+    context.run.emit(Message(level=MessageLevel.ERROR, text=text))
     for host in group.hosts:
         context.tell(
             compiled,
@@ -110,6 +112,5 @@ def _fail(context: BatchContext, compiled: CompiledTask, group: _Group, error: I
                 action=compiled.action,
                 label=host,
                 loop=compiled.task.has_loop,
-                error=report_of(error),
             ),
         )

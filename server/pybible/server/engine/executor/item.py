@@ -232,7 +232,7 @@ class ItemRun:
     async def _act(self, args: dict[str, object]) -> ActionResult:
         compiled = self._compiled
         if compiled.implementation is None:
-            return self._from_host(await self._dispatch(compiled.action, compiled.args_json or dumps(args), ()))
+            return from_outcome(await self._dispatch(compiled.action, compiled.args_json or dumps(args), ()))
         try:
             call = self._call(args)
             if self._timeout is not None and compiled.action in _WAITS_HERE:
@@ -246,6 +246,9 @@ class ItemRun:
             return await compiled.implementation(call)
         except ActionFailed as error:
             result: JsonObject = {"failed": True, "changed": False, "msg": error.msg, **error.values}
+            if error.nested:
+                report = hygiene.nested_failure(compiled.task, str(error.msg))
+                return ActionResult(result=result, error=report, reported=True)
             text = f"Action failed: {error.msg}" if error.returned else str(error.msg)
             return ActionResult(result=result, error=text)
         except SourceError as error:
@@ -269,18 +272,6 @@ class ItemRun:
             search_path=self._compiled.task.search_path,
         )
 
-    def _from_host(self, outcome: Outcome) -> ActionResult:
-        answer = from_outcome(outcome)
-        if outcome.reason == Reason.TIMED_OUT and self._timeout is not None:
-            return ActionResult(
-                result={**hygiene.timed_out(self._timeout), "reason": outcome.reason},
-                error=hygiene.timeout_text(self._timeout),
-            )
-        if outcome.reason or outcome.unreachable:
-            answer.error = str(answer.result.get("msg", ""))
-        hygiene.with_lines(answer.result)
-        return answer
-
     async def _dispatch(
         self, module: str, args: bytes, attachments: Sequence[Attachment], *, check: bool | None = None
     ) -> Outcome:
@@ -302,13 +293,16 @@ class ItemRun:
         )
         if self._target is None:
             raise RuntimeError("the task has no target yet")
-        return await run.dispatcher.run(
+        outcome = await run.dispatcher.run(
             self._target,
             spec,
             task_id=self._compiled.task.id,
             throttle=self._throttle,
             output=self._output() if limit else None,
         )
+        if outcome.reason == Reason.TIMED_OUT and self._timeout is not None:
+            return Outcome(result={**hygiene.timed_out(self._timeout), "reason": outcome.reason}, reason=outcome.reason)
+        return outcome
 
     def _output(self) -> OutputSink:
         task_id, host, emit = self._compiled.task.id, self._host, self._context.run.emit
@@ -395,9 +389,7 @@ class ItemRun:
         check: bool | None = None,
     ) -> Outcome:
         """Run a module on the task's target."""
-        outcome = await self._dispatch(name, dumps(args), attachments, check=check)
-        answer = self._from_host(outcome)
-        return Outcome(result=answer.result, reason=outcome.reason, unreachable=outcome.unreachable)
+        return await self._dispatch(name, dumps(args), attachments, check=check)
 
     async def attach(self, path: Path) -> Attachment:
         """Make a file available."""

@@ -24,9 +24,11 @@ _EFFECTS = {
     "noop": Effect.NONE,
     "refresh_inventory": Effect.NONE,
     "reset_connection": Effect.NONE,
+    # The engine's own, at the end of a role.
+    "role_complete": Effect.NONE,
 }
 # Each host has its own; any other is done once, by the first host, for all.
-_PER_HOST = frozenset({"flush_handlers", "end_host", "end_role", "noop", "reset_connection"})
+_PER_HOST = frozenset({"flush_handlers", "end_host", "end_role", "noop", "reset_connection", "role_complete"})
 _NO_WHEN = frozenset({"noop", "refresh_inventory", "reset_connection"})
 
 
@@ -62,7 +64,9 @@ def perform(context: BatchContext, compiled: CompiledTask, host: str, templar: T
                     return MetaEnd(end=TaskEnd(), once=once)
     except SourceError as error:
         return MetaEnd(end=_failed(context, compiled, host, error), once=once)
-    if kind == "clear_facts":
+    if kind == "role_complete" and task.role is not None:
+        context.end_role(task.role, host)
+    elif kind == "clear_facts":
         for each in context.batch.reachable():
             context.run.variables.clear_facts(each)
     elif kind == "clear_host_errors":

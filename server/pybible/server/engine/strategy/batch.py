@@ -54,11 +54,11 @@ class Batch:
     def fail(self, host: str) -> bool:
         """The host failed where it is. True when a rescue takes it."""
         cursor = self.cursors[host]
+        rescued = cursor.rescuable
         cursor.fail()
         if cursor.current is None:
             self.failed.add(host)
-            return False
-        return cursor.rescuing
+        return rescued
 
     def close(self) -> None:
         """The batch is over: hosts that failed and then had only always parts to run are failed now."""

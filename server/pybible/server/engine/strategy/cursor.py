@@ -80,9 +80,11 @@ class Cursor:
         return self._flush is not None
 
     @property
-    def rescuing(self) -> bool:
-        """Whether the host is inside the rescue part of some block."""
-        return any(frame.part is Part.RESCUE for frame in self._frames)
+    def rescuable(self) -> bool:
+        """Whether a failure here is inside some block that has a rescue still to come."""
+        return any(
+            frame.part is Part.BLOCK and frame.block is not None and bool(frame.block.rescue) for frame in self._frames
+        )
 
     def advance(self) -> None:
         """The task that was due has ended, and not with a failure that counts."""
@@ -177,12 +179,11 @@ class Cursor:
             return False
         self._frames.pop()
         if frame.failed:
-            return self._fail_frame()
+            return self._fail_frame(left_by_always=True)
         return True
 
-    def _fail_frame(self) -> bool:
+    def _fail_frame(self, *, left_by_always: bool = False) -> bool:
         """A failure arrived at the innermost frame: move on from there. False when it led out of the play."""
-        left_by_always = False
         while True:
             frame = self._frames[-1]
             if frame.part is Part.BLOCK and frame.enter(Part.RESCUE):

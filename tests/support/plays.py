@@ -1,0 +1,89 @@
+"""plays: playbooks written down in a test and run through the engine, with a fake dispatcher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+
+from pybible.server.engine.dispatcher import RunRequest
+from pybible.server.engine.executor.options import RunOptions
+from pybible.server.engine.executor.run import Engine, RunOutcome, run_playbooks
+from pybible.server.engine.inventory.sources import load_inventory
+from pybible.server.engine.parsing.loader import Loader
+from pybible.server.engine.templating.engine import TemplateEngine
+from pybible.server.engine.templating.templar import Templar
+from pybible.server.engine.variables.scope import VariableManager
+from pybible.server.results.events import HostResult, Message, MessageLevel, RunEvent, TaskStarted
+from tests.support.fake_dispatcher import Answer, FakeDispatcher, FakeOpener, pong
+
+
+@dataclass(slots=True)
+class Played:
+    """What came of a playbook."""
+
+    outcome: RunOutcome
+    dispatcher: FakeDispatcher
+    events: list[RunEvent] = field(default_factory=list)
+
+    def order(self) -> list[str]:
+        """Return `HOST TASK` for every result, in order."""
+        names = {event.task_id: event.name for event in self.events if isinstance(event, TaskStarted)}
+        return [f"{event.host} {names[event.task_id]}" for event in self.results()]
+
+    def results(self, host: str = "") -> list[HostResult]:
+        """Return the results, those of one host when it is named."""
+        return [event for event in self.events if isinstance(event, HostResult) and host in ("", event.host)]
+
+    def counts(self) -> dict[str, str]:
+        """Return each host's counts that are not zero, as in `ok=2 failed=1`."""
+        shown = {}
+        for host, recap in self.outcome.recap.hosts.items():
+            names = ("ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored")
+            shown[host] = " ".join(f"{name}={getattr(recap, name)}" for name in names if getattr(recap, name))
+        return shown
+
+    def warnings(self) -> list[str]:
+        """Return the warnings."""
+        return [e.text for e in self.events if isinstance(e, Message) and e.level is MessageLevel.WARNING]
+
+
+async def play(
+    folder: Path,
+    playbook: str,
+    *,
+    hosts: Sequence[str] = ("h1", "h2", "h3"),
+    answer: Answer = pong,
+    files: Mapping[str, str] | None = None,
+    options: RunOptions | None = None,
+    extra_vars: Mapping[str, object] | None = None,
+) -> Played:
+    """Run a playbook's text on these hosts; `files` lie beside it."""
+    for name, text in {**(files or {}), "site.yml": playbook}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text))
+    inventory = load_inventory([",".join(hosts) + ","])
+    templates = TemplateEngine(playbook_directory=folder)
+    variables = VariableManager(
+        inventory=inventory, engine=templates, playbook_directory=folder, extra_vars=extra_vars or {}
+    )
+    loader = Loader(static_render=lambda value, known: Templar(templates, known).render(value))
+    opener = FakeOpener(answer=answer)
+    events: list[RunEvent] = []
+    engine = Engine(
+        inventory=inventory,
+        variables=variables,
+        templates=templates,
+        loader=loader,
+        options=options or RunOptions(),
+        report=events.append,
+    )
+    outcome = await run_playbooks(
+        [loader.load_playbook(folder / "site.yml")],
+        engine=engine,
+        opener=opener,
+        request=RunRequest(name="site.yml", forks=5),
+    )
+    return Played(outcome=outcome, dispatcher=opener.opened[-1], events=events)

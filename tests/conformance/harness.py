@@ -34,6 +34,8 @@ _DURATIONS = [
     (re.compile(r'("(?:start|end)": )"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+"'), r'\1"MOMENT"'),
     (re.compile(r"\bpid=\d+"), "pid=PID"),
 ]
+# Ansible shows the temporary file into which it rendered a template, pybible the template.
+_RENDERED = re.compile(r"^(\+\+\+ after: )\S*/(?:templates|ansible-local-\w+/tmp\w+)/([^/\n]+)$", re.MULTILINE)
 _TEMPORARY_SOURCE = re.compile(r'("src": )"[^"]*/(?:ansible-tmp-|\.ansible|pybible)[^"]*/[^"/]*"')
 
 
@@ -92,9 +94,10 @@ def transcript(case: Case, command: Sequence[str], *, work: Path, environment: M
 
 def normalise(text: str, work: Path) -> str:
     """Replace temporary paths, durations and process ids, and nothing else."""
-    text = text.replace(str(work), "WORK")
+    text = text.replace(str(work), "WORK").replace(str(work).lstrip("/"), "WORK")
     for pattern, replacement in _DURATIONS:
         text = pattern.sub(replacement, text)
+    text = _RENDERED.sub(r"\1TEMPORARY/\2", text)
     return _TEMPORARY_SOURCE.sub(r'\1"TEMPORARY"', text)
 
 
@@ -114,7 +117,7 @@ def _files_left(out: Path, work: Path) -> list[str]:
     lines = ["files left:"]
     for path in sorted(out.rglob("*")):
         mode = stat.filemode(path.lstat().st_mode)
-        name = path.relative_to(out)
+        name = normalise(str(path.relative_to(out)), work)
         if path.is_symlink():
             lines.append(f"  {mode} {name} -> {normalise(str(path.readlink()), work)}")
         elif path.is_dir():

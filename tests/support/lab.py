@@ -58,7 +58,7 @@ class Lab:
         """Start a controller that was killed anew, on the same state and ports."""
         state = self.folder / "controller"
         addresses = json.loads((state / "addresses.json").read_text())
-        listen = ["--listen", addresses["agents"], "--enroll-listen", addresses["enrollment"]]
+        listen = ["--listen", addresses["agents"], "--enroll-listen", addresses["enrolment"]]
         socket = self.controller.removeprefix("unix:")
         with (self.folder / "controller.log").open("ab") as log:
             command = ["pybible-controller", "--state", str(state), "--socket", socket, *listen, *words]

@@ -81,11 +81,12 @@ def command() -> None:
 @click.option("--agents", "count", required=True, type=click.IntRange(0, 1000), help="How many agents.")
 @_state
 @click.option("--prefix", default="lab", help="Agents are called PREFIX01, PREFIX02, ...")
-def up(count: int, state: Path, prefix: str) -> None:
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The controller's settings.")
+def up(count: int, state: Path, prefix: str, config: Path | None) -> None:
     """Start a controller and agents; print the line that makes them this shell's, for eval."""
     lab = _prepare(state.absolute())
     try:
-        _start_controller(lab)
+        _start_controller(lab, config)
         names = [f"{prefix}{number:02}" for number in range(1, count + 1)]
         _start_agents(lab, names)
     except BaseException:
@@ -120,7 +121,7 @@ def _prepare(folder: Path) -> Lab:
     return lab
 
 
-def _start_controller(lab: Lab) -> None:
+def _start_controller(lab: Lab, config: Path | None) -> None:
     log = lab.folder / "controller.log"
     signs = Signs()
     try:
@@ -130,6 +131,7 @@ def _start_controller(lab: Lab) -> None:
                 command_path("pybible-controller"),
                 *("--state", str(lab.folder / "controller"), "--socket", lab.socket),
                 *("--listen", "127.0.0.1:0", "--enroll-listen", "127.0.0.1:0"),
+                *(("--config", str(config.absolute())) if config else ()),
             ),
             log=log,
             environment=signs.environment,

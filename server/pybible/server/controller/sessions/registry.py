@@ -200,6 +200,7 @@ class SessionRegistry:
         """Ask every agent to dial again, and end their streams. New ones are refused."""
         self._closing = True
         for session in list(self._sessions.values()):
+            session.goodbye = True
             message = agent_pb2.ControllerMessage()
             # Spread: they must not all come back in the same moment.
             message.reconnect.after.FromTimedelta(timedelta(seconds=_wait()))

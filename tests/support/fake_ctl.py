@@ -47,7 +47,14 @@ class FakeCtl:
         self.started = response.started
 
     async def submit(
-        self, *agents: str, task_id: str = "t1", timeout: float = 0.0, throttle: int = 0, output_limit: int = 0
+        self,
+        *agents: str,
+        task_id: str = "t1",
+        timeout: float = 0.0,
+        throttle: int = 0,
+        output_limit: int = 0,
+        module: str = "ping",
+        args: JsonObject | None = None,
     ) -> list[str]:
         """Submit one attempt for each agent, in one message; the task is the same. Return their names."""
         batch = run_pb2.AttemptBatch()
@@ -63,8 +70,8 @@ class FakeCtl:
             if index:
                 message.has_same_as = True
                 continue
-            message.task.module = "ping"
-            message.task.args = b"{}"
+            message.task.module = module
+            message.task.args = dumps(args or {})
             message.task.output_limit = output_limit
             if timeout:
                 message.task.timeout.FromTimedelta(timedelta(seconds=timeout))

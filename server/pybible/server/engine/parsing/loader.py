@@ -66,7 +66,7 @@ class Loader:
         inside = self._tasks.apply(include, _included_keywords(include), scope)
         inner = scope.within(inside)
         try:
-            path = self._tasks.find_file(file, scope, include.origin)
+            path = self._tasks.find_file(file, scope, include.origin, dynamic=True)
             items = self._tasks.read_file(path, inner, include.origin)
         except IncludeError as error:
             raise _dynamic(error) from error

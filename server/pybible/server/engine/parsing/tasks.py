@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -88,20 +89,25 @@ class TaskReader:
             raise ParseError("included task files must contain a list of tasks", origin=origin_of(data))
         return data
 
-    def find_file(self, name: str, scope: Scope, origin: Origin) -> Path:
-        """Return the path of an included or imported file. Raises IncludeError."""
+    def find_file(self, name: str, scope: Scope, origin: Origin, *, dynamic: bool = False) -> Path:
+        """Return the path of an included or imported file. Raises IncludeError.
+
+        An import looks beside its own file first, an include in the role first: so does ansible-core.
+        """
         wanted = Path(name).expanduser()
         if wanted.is_absolute():
             return wanted
-        kind = "handlers" if scope.handlers else "tasks"
         folders = [Path(origin.file).parent]
         if scope.role is not None:
-            folders += [scope.role.path / kind, scope.role.path / "tasks", scope.role.path]
+            kind = "handlers" if scope.handlers else "tasks"
+            inside = [scope.role.path / kind, scope.role.path / "tasks", scope.role.path]
+            folders = [*inside, *folders] if dynamic else [*folders, *inside]
+            folders.append(scope.play.directory / kind)
         folders.append(scope.play.directory)
         for folder in folders:
             if (folder / wanted).exists():
-                return folder / wanted
-        raise missing((folders[1] if scope.role is not None else scope.play.directory) / wanted, origin)
+                return Path(os.path.normpath(folder / wanted))
+        raise missing((scope.role.path / kind if scope.role is not None else scope.play.directory) / wanted, origin)
 
     # -- blocks ---------------------------------------------------------------------------------------------------
 

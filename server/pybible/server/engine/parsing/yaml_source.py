@@ -121,6 +121,9 @@ class _Builder:
         """Return the one document's value."""
         try:
             self._parser = CSafeLoader(self._text)
+        except UnicodeEncodeError as error:
+            raise ParseError("the text is not UTF-8", origin=Origin(self._file)) from error
+        try:
             self._next()
             event = self._next()
             if isinstance(event, events.StreamEndEvent):

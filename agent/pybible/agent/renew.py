@@ -52,8 +52,8 @@ def renew_now(folder: Path, *, controller: str, proxy: str) -> None:
     import grpc
     from cryptography import x509
 
-    from pybible.agent.keys import NewKey
     from pybible.v1 import agent_pb2, agent_pb2_grpc
+    from pybible.wire.keys import NewKey
 
     identity = state.load_identity(folder)
     key = NewKey()

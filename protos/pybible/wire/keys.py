@@ -1,4 +1,4 @@
-"""keys: an agent's key and its certificate request. Imported only to enrol and to renew: cryptography is large."""
+"""keys: a fresh key and its certificate request. Imported only to enrol and to renew: cryptography is large."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pybible.wire.identity import Identity, Role, certificate_identity
 
 
 class NewKey:
-    """A fresh P-256 key. It never leaves this host."""
+    """A fresh P-256 key. It never leaves this machine."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -29,14 +29,16 @@ class NewKey:
         builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def check(self, certificate: bytes, authority: x509.Certificate) -> Identity:
-        """Return the agent's identity in a certificate for this key. ProtocolError when it is not one."""
+    def check(self, certificate: bytes, authority: x509.Certificate, *, role: Role = Role.AGENT) -> Identity:
+        """Return the identity in a certificate for this key. ProtocolError when it is not one of that role."""
         try:
             found = x509.load_pem_x509_certificate(certificate)
             found.verify_directly_issued_by(authority)
         except (ValueError, TypeError, InvalidSignature) as error:
             raise ProtocolError("the controller's answer is not a certificate of its authority") from error
         identity = certificate_identity(found)
-        if found.public_key() != self._key.public_key() or identity is None or identity.role is not Role.AGENT:
-            raise ProtocolError("the controller's answer is not a certificate for this agent's key")
+        if found.public_key() != self._key.public_key() or identity is None:
+            raise ProtocolError("the controller's answer is not a certificate for this key")
+        if identity.role is not role:
+            raise ProtocolError(f"the controller gave a certificate of an {identity.role}, not of an {role}")
         return identity

@@ -1,0 +1,163 @@
+"""enrolment: a first certificate for an agent or an operator: a key made here, a join token, the controller's answer.
+
+The controller is not trusted until the pin in the token has said so, and the token's secret is not sent before.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+
+import grpc
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
+from pybible.wire.channel import client_credentials, client_options
+from pybible.wire.errors import AccessDenied, ConnectionFailed, ProtocolError, UsageError
+from pybible.wire.identity import JoinToken, Role, public_key_pin
+from pybible.wire.keys import NewKey
+from pybible.wire.protocol import package_version
+
+_SECONDS = 20.0
+_ANY = ("", "0.0.0.0", "[::]", "*")  # noqa: S104  recognised, not bound
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a controller listens."""
+
+    host: str
+    port: int
+
+    @staticmethod
+    def parse(text: str) -> Address:
+        """Read HOST:PORT, brackets around an IPv6 host. UsageError when it is not one."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise UsageError(f"{text!r} is not HOST:PORT")
+        return Address(host, int(port))
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """A new identity: `id` and `name` as the controller has them, PEM, and where to dial from now on (HOST:PORT)."""
+
+    id: str
+    name: str
+    controller: str
+    key: bytes
+    certificate: bytes
+    authority: bytes
+
+
+def enrol(token: str, *, role: Role, controller: str = "", name: str = "") -> Enrolled:
+    """Exchange a join token for a certificate. `controller`: HOST:PORT instead of the token's address.
+
+    Raises UsageError, AccessDenied, ConnectionFailed, ProtocolError; nothing is written anywhere.
+    """
+    join_token = JoinToken.decode(token)
+    address = Address.parse(controller or join_token.address)
+    authority = _pinned_authority(address, join_token.pin)
+    key = NewKey()
+    response = _enrol(address, authority, join_token.secret, key.request(), name)
+    certified = key.check(response.certificate, x509.load_pem_x509_certificate(authority), role=role)
+    return Enrolled(
+        id=certified.id,
+        name=response.name,
+        controller=_reachable(response.agent_address, address),
+        key=key.pem,
+        certificate=response.certificate,
+        authority=authority,
+    )
+
+
+def _pinned_authority(address: Address, pin: str) -> bytes:
+    """Return the controller's CA certificate, PEM, once the token's pin has vouched for it."""
+    presented = _presented(address)
+    # Trusts what was presented, whoever it is, for the one question that needs no trust.
+    with _channel(address, presented) as channel:
+        stub = enrollment_pb2_grpc.EnrollmentServiceStub(channel)
+        try:
+            answer = stub.GetAuthority(enrollment_pb2.GetAuthorityRequest(), timeout=_SECONDS)
+        except grpc.RpcError as error:
+            raise _unreachable(address, error) from error
+    try:
+        authority = x509.load_pem_x509_certificate(answer.authority)
+        found = public_key_pin(authority)
+    except ValueError as error:
+        raise ProtocolError(f"{address} sent no certificate of an authority") from error
+    if found != pin:
+        raise AccessDenied(
+            f"{address} is not the controller that the token is for: its authority's key does not match the pin",
+            hint="Nothing was sent and nothing was written. Check the address, and get a new token if it is right.",
+        )
+    try:
+        x509.load_pem_x509_certificate(presented).verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise AccessDenied(
+            f"{address} shows a certificate that its authority did not issue: somebody is in between",
+            hint="Nothing was sent and nothing was written.",
+        ) from error
+    return answer.authority
+
+
+def _presented(address: Address) -> bytes:
+    """Return the certificate that the controller shows, PEM, without any trust in it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    try:
+        with (
+            socket.create_connection((address.host.strip("[]"), address.port), timeout=_SECONDS) as plain,
+            context.wrap_socket(plain) as wrapped,
+        ):
+            certificate = wrapped.getpeercert(binary_form=True)
+    except ssl.SSLError as error:
+        raise ConnectionFailed(f"{address} does not speak TLS as an enrolment port does: {error.reason}") from error
+    except OSError as error:
+        raise ConnectionFailed(f"can't reach {address}: {error.strerror or error}") from error
+    if certificate is None:
+        raise ProtocolError(f"{address} shows no certificate")
+    return ssl.DER_cert_to_PEM_cert(certificate).encode()
+
+
+def _enrol(address: Address, authority: bytes, secret: str, request: bytes, name: str) -> enrollment_pb2.EnrollResponse:
+    hostname = socket.gethostname()
+    with _channel(address, authority) as channel:
+        stub = enrollment_pb2_grpc.EnrollmentServiceStub(channel)
+        try:
+            response = stub.Enroll(
+                enrollment_pb2.EnrollRequest(
+                    token=secret, csr=request, name=name or hostname, hostname=hostname, version=package_version()
+                ),
+                timeout=_SECONDS,
+            )
+        except grpc.RpcError as error:
+            raise _unreachable(address, error) from error
+    if response.state == enrollment_pb2.EnrollResponse.STATE_DENIED:
+        raise AccessDenied(f"the controller does not enrol this host: {response.message}")
+    if response.state != enrollment_pb2.EnrollResponse.STATE_ISSUED:
+        raise ProtocolError("the controller has not decided yet, and that can't be waited for")
+    return response
+
+
+def _channel(address: Address, trusted: bytes) -> grpc.Channel:
+    options = [*client_options(), ("grpc.enable_http_proxy", 0)]
+    return grpc.secure_channel(str(address), client_credentials(authority=trusted), options=options)
+
+
+def _unreachable(address: Address, error: grpc.RpcError) -> ConnectionFailed:
+    details = getattr(error, "details", lambda: str(error))()
+    return ConnectionFailed(f"can't enrol with {address}: {details}")
+
+
+def _reachable(agent_address: str, dialled: Address) -> str:
+    """Return where to dial from now on: a controller that listens everywhere is where it was just found."""
+    host, _, port = agent_address.rpartition(":")
+    return f"{dialled.host}:{port}" if host in _ANY else agent_address

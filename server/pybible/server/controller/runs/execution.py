@@ -21,6 +21,10 @@ RunCall: TypeAlias = "grpc.aio.ServicerContext[run_pb2.ExecuteRequest, run_pb2.E
 
 _START_SECONDS = 30.0
 _AGENTS = 100_000
+# While so many attempts are out, news is gathered for a moment after each message: a message for every result cost the
+# controller 15 % more CPU for a host-task, and was no quicker.
+_MANY = 8
+_GATHER_SECONDS = 0.001
 
 
 def _received(message: object) -> run_pb2.ExecuteRequest | None:
@@ -89,6 +93,8 @@ class _RunStream:
             except CALL_ENDED:
                 return
             run.resume()
+            if run.out >= _MANY:
+                await asyncio.sleep(_GATHER_SECONDS)
 
     def _take(self, request: run_pb2.ExecuteRequest) -> None:
         run = self._run

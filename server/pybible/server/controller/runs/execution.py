@@ -48,9 +48,11 @@ async def execute(call: RunCall, registry: RunRegistry, *, operator: str) -> Non
         inline_attachment_bytes=INLINE_ATTACHMENT_BYTES,
     )
     started.disconnect_grace.FromTimedelta(timedelta(seconds=run.terms.disconnect_grace))
-    run.outgoing.say(run_pb2.ExecuteResponse(started=started))
     stream = _RunStream(call, run)
     try:
+        # A run that ctl was told of is in the store, whatever becomes of this process.
+        await registry.flush()
+        run.outgoing.say(run_pb2.ExecuteResponse(started=started))
         await stream.serve()
     finally:
         run.ctl_gone()

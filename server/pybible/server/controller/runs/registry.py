@@ -128,6 +128,10 @@ class RunRegistry:
             await self._history.flush()
         return (await self.find(record.run_id))[0]
 
+    async def flush(self) -> None:
+        """Wait until all that is known so far is in the store."""
+        await self._history.flush()
+
     def present(self, agents: Iterable[str]) -> list[str]:
         """Return those agents that have a live session."""
         return [name for name in agents if self.router.is_present(name)]

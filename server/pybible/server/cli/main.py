@@ -10,7 +10,7 @@ import click
 from pybible.server.cli.exits import exit_status_of
 
 # Name: module of this package (each with a `command`), and the line that --help shows. Nothing is imported for it.
-_COMMANDS = {
+COMMANDS = {
     "run": ("run", "Run playbooks on the hosts of an inventory."),
     "exec": ("exec_", "Run one module on hosts that match a pattern."),
     "agents": ("agents", "List the agents; show or remove one."),
@@ -27,20 +27,20 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one."""
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"pybible.server.cli.{_COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"pybible.server.cli.{COMMANDS[cmd_name][0]}")
         command = module.command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_module, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_module, text) in COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -115,7 +115,8 @@ def _state(run: run_pb2.RunSummary) -> str:
 
 
 def _exit(run: run_pb2.RunSummary) -> str:
-    return str(run.exit_status) if run.HasField("ended") else "-"
+    ended = run.state in {run_pb2.RUN_STATE_FINISHED, run_pb2.RUN_STATE_FAILED}
+    return str(run.exit_status) if ended else "-"
 
 
 def _cell(value: object) -> object:

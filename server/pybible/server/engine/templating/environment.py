@@ -14,13 +14,14 @@ from typing import Protocol, cast
 import jinja2
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.exceptions import SecurityError
 from jinja2.lexer import Lexer, Token
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
 from pybible.server.engine.model.text import Trusted
-from pybible.server.engine.templating.lazy import CHANGING, LazyDict, LazyList
+from pybible.server.engine.templating.lazy import CHANGING, LazyDict, LazyList, type_name
 from pybible.server.engine.templating.undefined import OMIT, UndefinedValue
 from pybible.wire.errors import TemplateError
 
@@ -170,6 +171,11 @@ class TemplateEnvironment(SandboxedEnvironment):
         if attribute in CHANGING and isinstance(obj, LazyDict | LazyList):
             obj.before_change()
         return super().getattr(obj, attribute)
+
+    def unsafe_undefined(self, obj: object, attribute: str) -> UndefinedValue:
+        """Return what stands for an attribute that templates may not see."""
+        told = f"access to attribute {attribute!r} of {type_name(obj)!r} object is unsafe."
+        return UndefinedValue(told, obj=obj, name=attribute, exc=SecurityError)
 
     def getitem(self, obj: object, argument: object) -> object:
         """Return `obj[argument]`, the attribute of that name when there is no such key."""

@@ -8,6 +8,7 @@ from types import GeneratorType
 from typing import TypeAlias
 
 import jinja2
+from jinja2.exceptions import SecurityError
 
 from pybible.server.engine.templating.errors import PluginError
 from pybible.wire.errors import PybibleError
@@ -68,7 +69,7 @@ def _guard(name: str, plugin: Plugin, kind: str) -> Plugin:
         try:
             result = plugin(*args, **kwargs)
             return list(result) if isinstance(result, GeneratorType) else result
-        except (PybibleError, jinja2.TemplateError):
+        except (PybibleError, jinja2.UndefinedError, SecurityError):
             raise
         except RecursionError:
             raise

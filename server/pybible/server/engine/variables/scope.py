@@ -45,7 +45,7 @@ class VariableManager:
         self._plays: dict[str, Layers] = {}
         self._role_layers: dict[tuple[str, str], Layers] = {}
         self._tasks: dict[Task, Layers] = {}
-        self._inventory_layers: dict[str, tuple[object, Layers]] = {}
+        self._inventory_layers: dict[str, tuple[object, int, Layers]] = {}
         self._groups: tuple[int, Layer] = (-1, {})
         engine.match_hosts = self._match_hosts
         engine.add_plugins(playbook_directory)
@@ -196,14 +196,15 @@ class VariableManager:
 
     def _of_host(self, host: str) -> Layers:
         found = self.inventory.host_layers(host, self.playbook_directory)
+        generation = self.inventory.generation
         kept = self._inventory_layers.get(host)
-        if kept is not None and kept[0] is found:
-            return kept[1]
+        if kept is not None and kept[0] is found and kept[1] == generation:
+            return kept[2]
         layers: dict[str, tuple[Layer, ...]] = {}
         for layer in found:
             layers[layer.level] = (*layers.get(layer.level, ()), layer.values)
         layers["magic"] = (magic_variables.host_variables(host, self.inventory),)
-        self._inventory_layers[host] = found, layers
+        self._inventory_layers[host] = found, generation, layers
         return layers
 
     def _of_play(self, play: Play) -> Layers:

@@ -9,9 +9,10 @@ from pybible.server.engine.model.play import Play
 from pybible.server.engine.model.text import is_template, origin_of
 from pybible.server.engine.parsing.yaml_source import load_file
 from pybible.server.engine.templating.errors import UndefinedVariable
+from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.vault import VaultSecrets
-from pybible.wire.errors import ParseError
+from pybible.wire.errors import ParseError, TemplateError
 
 
 class VarsFiles:
@@ -20,7 +21,9 @@ class VarsFiles:
     def __init__(self, vault: VaultSecrets | None, warn: Callable[[str], None]) -> None:
         self._vault = vault
         self._warn = warn
-        self._known: dict[Path, Mapping[str, object]] = {}
+        self._known: dict[Path, tuple[Mapping[str, object], ...]] = {}
+        # By identity: entries whose skipping was told.
+        self._skipped: dict[int, object] = {}
         self._static: dict[str, tuple[Mapping[str, object], ...]] = {}
 
     def layers(
@@ -28,10 +31,9 @@ class VarsFiles:
     ) -> tuple[Mapping[str, object], ...]:
         """Return the mappings, in order. `templar` renders names with what was read so far.
 
-        `complete`: facts are known, so that a name which can't be rendered is an error; before that it is passed over.
+        A file that is not there is passed over, as ansible-core does. So is a name that can't be rendered, unless
+        facts are known (`complete`): then it is an error.
         """
-        if not play.vars_files:
-            return ()
         known = self._static.get(play.id)
         if known is not None:
             return known
@@ -39,40 +41,52 @@ class VarsFiles:
         static = True
         for entry in play.vars_files:
             static = static and not any(is_template(name) for name in _alternatives(entry))
-            loaded = self._first(entry, play, templar(found), complete=complete)
-            if loaded is not None:
-                found.append(loaded)
+            try:
+                found.extend(self._first(entry, play, templar(found)))
+            except UndefinedVariable as error:
+                if complete:
+                    told = f"an undefined variable was found when attempting to template the vars_files item {entry!r}"
+                    raise TemplateError(told, origin=origin_of(entry)) from error
+                self._skip(entry)
         layers = tuple(found)
         if static:
             self._static[play.id] = layers
         return layers
 
-    def _first(self, entry: object, play: Play, templar: Templar, *, complete: bool) -> Mapping[str, object] | None:
-        names: list[str] = []
-        for alternative in _alternatives(entry):
-            try:
-                name = templar.render_text(alternative)
-            except UndefinedVariable:
-                if complete:
-                    raise
-                return None
-            names.append(name)
-            for folder in (play.directory / "vars", play.directory):
-                path = (folder / name).resolve() if name else folder
-                if path.is_file():
-                    return self._load(path, entry)
-        missing = names[0] if len(names) == 1 else str(names)
-        raise ParseError(f"vars file {missing} was not found", origin=origin_of(entry))
+    def _skip(self, entry: object) -> None:
+        if id(entry) not in self._skipped:
+            self._skipped[id(entry)] = entry
+            self._warn("skipping vars_files item due to an undefined variable")
 
-    def _load(self, path: Path, entry: object) -> Mapping[str, object]:
+    def _first(self, entry: object, play: Play, templar: Templar) -> Sequence[Mapping[str, object]]:
+        """Return what the first of the alternatives that is there holds."""
+        for alternative in _alternatives(entry):
+            name = templar.render(alternative)
+            if not isinstance(name, str):
+                raise ParseError(
+                    f"Invalid `vars_files` value of type {type_name(name)!r}.",
+                    origin=origin_of(alternative),
+                    hint="A `vars_files` value should either be a string or list of strings.",
+                )
+            for folder in (play.directory / "vars", play.directory):
+                path = (folder / name).resolve()
+                if path.is_file():
+                    return self._load(path)
+        return ()
+
+    def _load(self, path: Path) -> Sequence[Mapping[str, object]]:
         known = self._known.get(path)
         if known is None:
             value = load_file(path, self._vault, warn=self._warn)
-            if value is None:
-                value = {}
-            if not isinstance(value, dict):
-                raise ParseError(f"{path} must contain a dictionary of variables.", origin=origin_of(entry))
-            known = self._known[path] = value
+            items = value if isinstance(value, list) else [] if value is None else [value]
+            for item in items:
+                if not isinstance(item, dict):
+                    raise ParseError(
+                        "Invalid variable file contents.",
+                        origin=origin_of(item) or origin_of(value),
+                        hint="Variable files must contain either a dictionary of variables, or a list of dictionaries.",
+                    )
+            known = self._known[path] = tuple(item for item in items if isinstance(item, dict))
         return known
 
 

@@ -12,7 +12,6 @@ from pybible.server.engine.templating.filters.values import as_bool
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.plugins import Plugin
 from pybible.server.engine.templating.tests.versions import version
-from pybible.server.engine.vault import is_vaulted
 
 _MATCHERS = {"search", "match", "fullmatch"}
 
@@ -77,7 +76,7 @@ def _nan(value: object) -> bool:
 
 
 def _vault_encrypted(value: object) -> bool:
-    return isinstance(value, Vaulted) or (isinstance(value, str | bytes) and is_vaulted(value))
+    return isinstance(value, Vaulted)
 
 
 def _uri(value: object, schemes: list[str] | None = None) -> bool:

@@ -53,6 +53,7 @@ class FakeDispatcher:
     out: int = 0
     most_out: int = 0
     inline_attachment_bytes: int = INLINE_BYTES
+    cancel_after: int = 0
 
     async def run(
         self, target: Target, spec: TaskSpec, *, task_id: str, throttle: int = 0, output: OutputSink | None = None
@@ -63,6 +64,8 @@ class FakeDispatcher:
         self.most_out = max(self.most_out, self.out)
         try:
             await asyncio.sleep(0)
+            if len(self.sent) == self.cancel_after:
+                self.cancelled = "cancelled by test"
             answer = self.answer(target, spec)
             return answer if isinstance(answer, Outcome) else await answer
         finally:
@@ -93,11 +96,12 @@ class FakeOpener:
     answer: Answer = pong
     opened: list[FakeDispatcher] = field(default_factory=list)
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    cancel_after: int = 0
 
     @asynccontextmanager
     async def open(self, request: RunRequest) -> AsyncIterator[FakeDispatcher]:
         """Open a run."""
-        dispatcher = FakeDispatcher(answer=self.answer)
+        dispatcher = FakeDispatcher(answer=self.answer, cancel_after=self.cancel_after)
         self.opened.append(dispatcher)
         yield dispatcher
 

@@ -58,8 +58,9 @@ async def play(
     files: Mapping[str, str] | None = None,
     options: RunOptions | None = None,
     extra_vars: Mapping[str, object] | None = None,
+    cancel_after: int = 0,
 ) -> Played:
-    """Run a playbook's text on these hosts; `files` lie beside it."""
+    """Run a playbook's text on these hosts; `files` lie beside it. An operator cancels `cancel_after` so many attempts."""
     for name, text in {**(files or {}), "site.yml": playbook}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +71,7 @@ async def play(
         inventory=inventory, engine=templates, playbook_directory=folder, extra_vars=extra_vars or {}
     )
     loader = Loader(static_render=lambda value, known: Templar(templates, known).render(value))
-    opener = FakeOpener(answer=answer)
+    opener = FakeOpener(answer=answer, cancel_after=cancel_after)
     events: list[RunEvent] = []
     engine = Engine(
         inventory=inventory,

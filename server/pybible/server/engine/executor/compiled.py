@@ -16,6 +16,8 @@ from pybible.server.engine.templating.templar import Templar
 from pybible.wire.errors import TemplateError
 from pybible.wire.values import dumps
 
+# In Ansible the action itself runs these: its failures are not a module's.
+_LOW_LEVEL = frozenset({"raw", "script"})
 # Keywords that only matter where they are set.
 _BECOME = frozenset({"become", "become_user", "become_method", "become_flags", "become_exe"})
 
@@ -35,6 +37,7 @@ class CompiledTask:
         "has_defaults",
         "implementation",
         "include",
+        "low_level",
         "meta",
         "module_defaults",
         "name_is_plain",
@@ -51,6 +54,7 @@ class CompiledTask:
         self.action = task.action
         self.implementation: Action | None = ACTIONS.get(task.action)
         self.include = task.action in INCLUDES
+        self.low_level = task.action in _LOW_LEVEL
         self.meta = task.action == META
         self.always_once = task.action in ONCE_FOR_ALL
         self.expressions = EXPRESSIONS.get(task.action, frozenset())

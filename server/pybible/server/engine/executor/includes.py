@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -52,15 +53,16 @@ def resolve(context: BatchContext, compiled: CompiledTask, outcomes: Sequence[Ho
 
 
 def _groups(outcomes: Iterable[HostOutcome]) -> list[_Group]:
-    """Put hosts together that include the same with the same variables, in the order of the items."""
+    """Put hosts together that include the same with the same variables, in the order in which they ask."""
     groups: dict[bytes, _Group] = {}
-    rows = [(outcome.host, outcome.includes) for outcome in outcomes]
-    for position in range(max((len(requests) for _, requests in rows), default=0)):
-        for host, requests in rows:
-            if position < len(requests):
-                request = requests[position]
-                key = dumps([position, request.args, request.item_vars])
-                groups.setdefault(key, _Group(request)).hosts.append(host)
+    for outcome in outcomes:
+        times: Counter[bytes] = Counter()
+        for request in outcome.includes:
+            same = dumps([request.args, request.item_vars])
+            # A host that includes the same twice runs it twice.
+            key = same + b"%d" % times[same]
+            times[same] += 1
+            groups.setdefault(key, _Group(request)).hosts.append(outcome.host)
     return list(groups.values())
 
 

@@ -17,7 +17,7 @@ from pybible.server.engine.executor.outcome import IncludeRequest, ItemOutcome
 from pybible.server.engine.executor.targets import become_for, environment_for, flag, number, target_for
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.results.events import Message, MessageLevel, Output, Retry
-from pybible.wire.errors import PybibleError, SourceError, TemplateError
+from pybible.wire.errors import ConnectionFailed, PybibleError, SourceError, TemplateError
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Attachment, Become, TaskSpec
 from pybible.wire.values import JsonObject, dumps
@@ -99,7 +99,8 @@ class ItemRun:
             if compiled.include:
                 return self._included(args)
             return await self._attempts(args)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionFailed):
+            # Without its controller there is no run, and no host is to blame.
             raise
         except SourceError as error:
             return self._source_failure(error)
@@ -232,7 +233,9 @@ class ItemRun:
     async def _act(self, args: dict[str, object]) -> ActionResult:
         compiled = self._compiled
         if compiled.implementation is None:
-            return from_outcome(await self._dispatch(compiled.action, compiled.args_json or dumps(args), ()))
+            answer = from_outcome(await self._dispatch(compiled.action, compiled.args_json or dumps(args), ()))
+            answer.module_failed = answer.module_failed and not compiled.low_level
+            return answer
         try:
             call = self._call(args)
             if self._timeout is not None and compiled.action in _WAITS_HERE:
@@ -417,6 +420,8 @@ class ItemRun:
 
 
 def _delegated_label(host: str, runs_on: str, templar: Templar) -> str:
+    if runs_on == host:
+        return host
     address = templar.variables.get("ansible_host")
     shown = templar.render_text(address) if address is not None else ""
     return f"{host} -> {runs_on}({shown})" if shown and shown != runs_on else f"{host} -> {runs_on}"

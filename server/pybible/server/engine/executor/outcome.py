@@ -40,7 +40,8 @@ class ItemOutcome:
         """How it ended."""
         if self.result.get("unreachable"):
             return Status.UNREACHABLE
-        if self.result.get("failed"):
+        # What failed_when said counts, even when `until` was never true.
+        if self.result.get("failed_when_result", self.result.get("failed")):
             return Status.FAILED
         return Status.SKIPPED if self.result.get("skipped") else Status.OK
 

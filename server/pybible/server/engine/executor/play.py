@@ -13,14 +13,15 @@ from pybible.server.engine.executor.handlers import name_handlers
 from pybible.server.engine.executor.lockstep import run_linear
 from pybible.server.engine.executor.targets import flag, number
 from pybible.server.engine.model.play import Block, Node, Play, Task, new_id
-from pybible.server.engine.model.text import Trusted
+from pybible.server.engine.model.text import Trusted, origin_of
 from pybible.server.engine.plan.batches import batches
 from pybible.server.engine.plan.start_at import first_match
 from pybible.server.engine.strategy.free import Free
 from pybible.server.engine.strategy.linear import Linear
+from pybible.server.engine.templating.errors import message_of
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.results.events import NoHostsMatched, PlayStarted
-from pybible.wire.errors import SourceError
+from pybible.wire.errors import ParseError, SourceError
 
 
 class PlayEnd(Enum):
@@ -77,8 +78,9 @@ def play_name(play: Play, templar: Templar) -> str:
     if play.name:
         try:
             return templar.render_text(play.name)
-        except SourceError:
-            return play.name
+        except SourceError as error:
+            message = f"Error processing keyword 'name': {message_of(error)}"
+            raise ParseError(message, origin=origin_of(play.name) or play.origin) from error
     hosts = templar.render(play.hosts)
     return ",".join(str(host) for host in hosts) if isinstance(hosts, list) else str(hosts)
 

@@ -15,7 +15,7 @@ from pybible.server.engine.executor.targets import flag, number
 from pybible.server.engine.templating.errors import report_of
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.results.events import ItemResult, Status
-from pybible.wire.errors import SourceError
+from pybible.wire.errors import ConnectionFailed, SourceError
 from pybible.wire.outcomes import Reason
 from pybible.wire.values import JsonObject, JsonValue
 
@@ -43,7 +43,8 @@ class HostTask:
                 outcome.ignore_errors = flag(compiled.keyword("ignore_errors"), templar, "ignore_errors")
                 outcome.ignore_unreachable = flag(compiled.keyword("ignore_unreachable"), templar, "ignore_unreachable")
             return outcome
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionFailed):
+            # Without its controller there is no run, and no host is to blame.
             raise
         except SourceError as error:
             message, report = hygiene.failure_of(task, error)

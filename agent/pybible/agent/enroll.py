@@ -19,6 +19,8 @@ def join(folder: Path, *, token: str, controller: str = "", name: str = "") -> s
             f"this agent is enrolled already, as {known.name!r} with {known.controller}",
             hint=f"To enrol it anew, stop it and remove {folder}; for a second agent name another --state.",
         )
+    # Before the token is used up.
+    state.check_writable(folder)
     enrolled = enrol(token, role=Role.AGENT, controller=controller, name=name)
     identity = state.AgentIdentity(
         id=enrolled.id,

@@ -35,6 +35,15 @@ def prepare(folder: Path) -> None:
         raise ConfigError(f"can't use the state folder {folder}: {error.strerror}") from error
 
 
+def check_writable(folder: Path) -> None:
+    """Raise ConfigError when the folder could not be made or written, without making it."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"can't use the state folder {folder}: {existing} can't be written")
+
+
 def is_enrolled(folder: Path) -> bool:
     """Tell whether there is an identity already."""
     return (folder / "agent.json").exists()

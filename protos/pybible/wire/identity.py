@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -70,6 +69,8 @@ def certificate_identity(certificate: x509.Certificate) -> Identity | None:
 
 def public_key_pin(certificate: x509.Certificate) -> str:
     """Return the SHA-256 of the certificate's public key (SubjectPublicKeyInfo, DER), hex."""
+    import hashlib
+
     from cryptography.hazmat.primitives import serialization
 
     key = certificate.public_key().public_bytes(

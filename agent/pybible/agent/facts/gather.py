@@ -83,13 +83,13 @@ def choose(subsets: Sequence[str]) -> list[Collector]:
             added |= everything
         else:
             name = word.removeprefix("!")
-            if name not in named and name not in _EMPTY:
+            if word == name and name not in named and name not in _EMPTY:
                 raise UnknownSubset(name, sorted({*named, *_EMPTY, "all"}))
-            (removed if word.startswith("!") else added).update(named.get(name, ()))
+            (removed if word != name else added).update(named.get(name, ()))
     explicit = {name for word in subsets if word not in ("all", "min") for name in named.get(word, ())}
     chosen = added if added else set(everything) if not subsets else set()
     chosen = ((chosen | minimal) - removed) | explicit
-    needed = {name for collector in COLLECTORS if collector.name in explicit for name in collector.needs}
+    needed = {name for collector in COLLECTORS if collector.name in chosen for name in collector.needs}
     return [collector for collector in COLLECTORS if collector.name in chosen | needed]
 
 

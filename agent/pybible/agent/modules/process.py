@@ -1,4 +1,4 @@
-"""process: runs one command in the worker's process group, and hands its output on while it runs."""
+"""process: runs one command in a process group of its own, and hands its output on while it runs."""
 
 from __future__ import annotations
 

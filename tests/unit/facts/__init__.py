@@ -1,0 +1,1 @@
+"""facts: what the agent finds out about its host."""

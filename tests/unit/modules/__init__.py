@@ -1,0 +1,1 @@
+"""modules: the agent's native modules, each on its own."""

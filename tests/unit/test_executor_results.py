@@ -41,7 +41,8 @@ async def test_a_result_is_registered_with_its_lines_and_without_what_is_the_eng
           tasks:
             - command: x
               register: r
-            - debug: msg="{{ r.stdout_lines | length }} {{ r._ansible_x is defined or r.invocation is defined }} {{ r.failed }}"
+            - set_fact: {extra: "{{ r._ansible_x is defined or r.invocation is defined }}"}
+            - debug: msg="{{ r.stdout_lines | length }} {{ extra }} {{ r.failed }}"
         """,
         answer=answer,
     )

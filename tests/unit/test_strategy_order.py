@@ -26,12 +26,12 @@ def well(_host: str, _task: Task) -> TaskEnd:
     return TaskEnd()
 
 
-def fails(*places: str, **options: bool) -> Ends:
+def fails(*places: str, fatal: bool = False) -> Ends:
     """Ends of which those at `HOST TASK` are failures."""
 
     def end(host: str, item: Task) -> TaskEnd:
         failed = f"{host} {item.name}" in places
-        return TaskEnd(verdict=Verdict.FAILED if failed else Verdict.OK, **options)
+        return TaskEnd(verdict=Verdict.FAILED if failed else Verdict.OK, fatal=fatal)
 
     return end
 

@@ -60,7 +60,7 @@ async def play(
     extra_vars: Mapping[str, object] | None = None,
     cancel_after: int = 0,
 ) -> Played:
-    """Run a playbook's text on these hosts; `files` lie beside it. An operator cancels after `cancel_after` attempts."""
+    """Run a playbook's text on these hosts, `files` beside it. An operator cancels after `cancel_after` attempts."""
     for name, text in {**(files or {}), "site.yml": playbook}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -73,8 +73,7 @@ class Inventory:
             host.vars["pybible_labels"] = dict(fleet[name])
             for label, value in sorted(fleet[name].items()):
                 group = re.sub(r"\W", "_", f"{label}_{value}" if value else label)
-                inventory.add_group(group)
-                inventory.add_child(group, name)
+                inventory._put(inventory.add_group(group), host)
         inventory.sources.append("the fleet")
         inventory.reconcile()
         return inventory
@@ -114,22 +113,29 @@ class Inventory:
                         f" First found localhost was {self._localhost.name}"
                     )
         if group is not None:
-            self.add_child(group, name)
+            self._put(self._group(group), host)
         return host
 
     def add_child(self, group_name: str, child: str) -> bool:
         """Put a group or a host into a group; True when it was not there. Raises InventoryError."""
-        group = self.groups.get(group_name)
-        if group is None:
-            raise InventoryError(f"{group_name} is not a known group")
+        group = self._group(group_name)
         if child in self.groups:
             return self._add_child_group(group, self.groups[child])
         if child not in self.hosts:
             raise InventoryError(f"{child} is not a known host nor group")
-        host = self.hosts[child]
-        if child in group.hosts:
+        return self._put(group, self.hosts[child])
+
+    def _group(self, name: str) -> Group:
+        group = self.groups.get(name)
+        if group is None:
+            raise InventoryError(f"{name} is not a known group")
+        return group
+
+    def _put(self, group: Group, host: Host) -> bool:
+        """Put a host into a group, whatever else has its name; True when it was not there."""
+        if host.name in group.hosts:
             return False
-        group.hosts[child] = host
+        group.hosts[host.name] = host
         host.groups.append(group)
         self._changed()
         return True
@@ -196,8 +202,7 @@ class Inventory:
                 changed = True
         for group in groups:
             changed = group not in self.groups or changed
-            self.add_group(group)
-            changed = self.add_child(group, name) or changed
+            changed = self._put(self.add_group(group), host) or changed
         if changed:
             self.reconcile()
         return changed
@@ -214,7 +219,7 @@ class Inventory:
         if host is None:
             raise InventoryError(f"{host_name} cannot be matched in inventory")
         if host_name in self.hosts:
-            changed = self.add_child(group, host_name) or changed
+            changed = self._put(self.groups[group], host) or changed
         if changed:
             self.reconcile()
         return changed

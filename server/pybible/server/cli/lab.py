@@ -19,6 +19,7 @@ import grpc
 from pybible.server.client.connection import Endpoint
 from pybible.server.client.failures import call_failure
 from pybible.server.client.processes import (
+    LONGEST_SOCKET,
     Daemon,
     Signs,
     command_path,
@@ -36,8 +37,6 @@ _CALL_SECONDS = 30.0
 _START_SECONDS = 60.0
 _STOP_SECONDS = 8.0
 _JOINS_AT_ONCE = 4
-# The longest path of a socket is 107 bytes.
-_LONGEST_SOCKET = 100
 
 _state = click.option(
     "--state", required=True, type=click.Path(path_type=Path, file_okay=False), help="The lab's folder."
@@ -114,7 +113,7 @@ def _prepare(folder: Path) -> Lab:
     except OSError as error:
         raise ConfigError(f"the folder {folder} can't be used: {error.strerror}") from error
     lab = Lab(folder=folder, made_folder=made, socket=str(folder / "controller" / "controller.sock"))
-    if len(lab.socket.encode()) > _LONGEST_SOCKET:
+    if len(lab.socket.encode()) > LONGEST_SOCKET:
         lab.scratch = tempfile.mkdtemp(prefix="pybible-lab-")
         lab.socket = f"{lab.scratch}/controller.sock"
     lab.save()
@@ -131,6 +130,7 @@ def _start_controller(lab: Lab, config: Path | None) -> None:
                 command_path("pybible-controller"),
                 *("--state", str(lab.folder / "controller"), "--socket", lab.socket),
                 *("--listen", "127.0.0.1:0", "--enroll-listen", "127.0.0.1:0"),
+                *(("--config", str(config.absolute())) if config is not None else ()),
                 *(("--config", str(config.absolute())) if config else ()),
             ),
             log=log,

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from pybible.server.client.connection import Endpoint
 from pybible.server.client.opener import ControllerOpener
 from pybible.server.client.processes import (
+    LONGEST_SOCKET,
     Daemon,
     Signs,
     command_path,
@@ -105,10 +107,15 @@ async def embedded(states: Path) -> AsyncIterator[EmbeddedOpener]:
 
     ConfigError when there is no such folder.
     """
-    with _free_folder(states) as folder, (folder / "controller.log").open("w", encoding="utf-8") as log:
+    with (
+        _free_folder(states) as folder,
+        (folder / "controller.log").open("w", encoding="utf-8") as log,
+        _socket(folder) as path,
+    ):
         logs.configure(level="info", stream=log)
         config = ControllerConfig(
             state=folder / "controller",
+            socket=path,
             listen="127.0.0.1:0",
             enroll_listen="127.0.0.1:0",
             drain_timeout=1.0,
@@ -141,6 +148,17 @@ def _free_folder(states: Path) -> Iterator[Path]:
             return
     except OSError as error:
         raise ConfigError(f"the state folder {states} can't be used: {error.strerror}") from error
+
+
+@contextmanager
+def _socket(folder: Path) -> Iterator[str]:
+    """Give a path for the operators' socket that is short enough for one."""
+    path = str(folder / "controller.sock")
+    if len(path.encode()) <= LONGEST_SOCKET:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="pybible-") as scratch:
+        yield f"{scratch}/controller.sock"
 
 
 async def _join(state: Path, *, token: str, name: str) -> None:

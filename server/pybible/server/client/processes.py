@@ -17,6 +17,8 @@ from pathlib import Path
 
 from pybible.wire.errors import ConfigError, PybibleError
 
+# The longest path of a socket is 107 bytes.
+LONGEST_SOCKET = 100
 _LOG_LINES = 5
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pybible.agent.modules.api import FileAttributes, ModuleError
-from pybible.agent.modules.files import back_up, beside, check_valid, digests, replace
+from pybible.agent.modules.digests import of_bytes, of_file
+from pybible.agent.modules.files import back_up, beside, check_valid, replace
 
 NOTHING = FileAttributes()
 
@@ -140,5 +142,8 @@ def test_validation_is_a_command_without_a_shell(tmp_path: Path) -> None:
 def test_digests_read_a_file_once(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 3_000_000)
-    sha1, md5 = digests(path, "sha1", "md5")
-    assert (len(sha1), len(md5)) == (40, 32)
+    sha1, md5 = of_file(path, "sha1", "md5")
+    content = path.read_bytes()
+    assert sha1 == hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    assert md5 == hashlib.md5(content, usedforsecurity=False).hexdigest()
+    assert of_bytes(content, "sha256") == [hashlib.sha256(content).hexdigest()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import shlex
 import stat
@@ -115,6 +114,10 @@ def _invocation(args: Args, context: Context, warnings: list[str]) -> Invocation
 
 
 def _exists(pattern: str, directory: str | None) -> bool:
+    if not any(letter in pattern for letter in "*?["):
+        return os.path.lexists(os.path.join(directory or "", pattern))  # noqa: PTH118
+    import glob
+
     # The folder is no part of the pattern: it may hold brackets.
     return bool(glob.glob(pattern, root_dir=directory))  # noqa: PTH207
 

@@ -24,7 +24,8 @@ from pybible.agent.modules.api import (
     arg,
 )
 from pybible.agent.modules.attributes import plan_attributes
-from pybible.agent.modules.files import back_up, beside, check_valid, digests, lstat, replace
+from pybible.agent.modules.digests import of_file
+from pybible.agent.modules.files import back_up, beside, check_valid, lstat, replace
 from pybible.wire.values import JsonObject
 
 # A file that is larger than this (bytes) is not shown in a diff.
@@ -77,7 +78,7 @@ def plan(args: Args, context: Context) -> Plan:
 
         return plan_remote(args, context)
     path = context.content(args.attached)
-    sha1, md5 = digests(path, "sha1", "md5")
+    sha1, md5 = of_file(path, "sha1", "md5")
     source = Source(path=str(path), sha1=sha1, md5=md5)
     dest = destination(args)
     found = lstat(dest)
@@ -109,7 +110,7 @@ def same_content(path: str, found: os.stat_result, source: Source) -> bool:
     if found.st_size != Path(source.path).stat().st_size:
         return False
     try:
-        return digests(path, "sha1") == [source.sha1]
+        return of_file(path, "sha1") == [source.sha1]
     except PermissionError:
         return False
 

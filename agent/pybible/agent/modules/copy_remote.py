@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from pybible.agent.modules.api import Change, Context, ModuleError, Plan, Unchanged
 from pybible.agent.modules.attributes import plan_attributes
-from pybible.agent.modules.files import back_up, beside, check_valid, digests, lstat, replace
+from pybible.agent.modules.digests import of_file
+from pybible.agent.modules.files import back_up, beside, check_valid, lstat, replace
 from pybible.wire.values import JsonObject
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def plan_remote(args: Args, context: Context) -> Plan:
 def _plan_file(args: Args, src: str, context: Context) -> Plan:
     from pybible.agent.modules.copy import Source, check_sum, destination, same_content
 
-    sha1, md5 = digests(src, "sha1", "md5")
+    sha1, md5 = of_file(src, "sha1", "md5")
     source = Source(path=src, sha1=sha1, md5=md5)
     check_sum(args, source)
     if args.dest.endswith("/") and not Path(args.dest).exists() and context.check:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from pybible.agent.modules.api import Context, Module, ModuleError, PathText, Unchanged, arg
+from pybible.agent.modules.digests import of_bytes
 from pybible.agent.modules.slurp import read
 
 # A result may have 64 MiB, and base64 makes four bytes of three.
@@ -34,7 +34,7 @@ def plan(args: Args, context: Context) -> Unchanged:
         "encoding": "base64",
         "source": args.src,
         "size": len(data),
-        "checksum": hashlib.sha1(data, usedforsecurity=False).hexdigest(),
+        "checksum": of_bytes(data, "sha1")[0],
     }
     return Unchanged(values=values)
 

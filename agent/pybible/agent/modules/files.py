@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import secrets
 import shlex
 import shutil
 import stat
@@ -18,8 +16,6 @@ from pybible.agent.modules.api import FileAttributes, ModuleError
 from pybible.agent.modules.attributes import AttributeChange, plan_attributes
 from pybible.agent.modules.modes import read_umask
 from pybible.agent.modules.process import run_process
-
-_BLOCK = 1024 * 1024
 
 # What a rename answers where only a write into the file itself can work: a file that is itself a mount, ...
 _NOT_RENAMED = frozenset((errno.EBUSY, errno.EPERM, errno.EACCES, errno.EXDEV, errno.ETXTBSY))
@@ -33,21 +29,11 @@ def lstat(path: str) -> os.stat_result | None:
         return None
 
 
-def digests(path: str | Path, *names: str) -> list[str]:
-    """Return the hex digests of a file's content, read once."""
-    found = [hashlib.new(name, usedforsecurity=False) for name in names]
-    with Path(path).open("rb") as file:
-        while block := file.read(_BLOCK):
-            for digest in found:
-                digest.update(block)
-    return [digest.hexdigest() for digest in found]
-
-
 @contextlib.contextmanager
 def beside(path: str) -> Iterator[str]:
     """Give the name of a new, empty, private file in the same folder, and see that nothing of it is left."""
     folder, name = os.path.split(path)
-    temporary = str(Path(folder or ".") / f".{name[:100]}.{secrets.token_hex(6)}.pybible")
+    temporary = str(Path(folder or ".") / f".{name[:100]}.{os.urandom(6).hex()}.pybible")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     try:
         yield temporary

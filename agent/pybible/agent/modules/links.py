@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import secrets
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +87,7 @@ def _make_link(args: Args, src: str, before: str) -> JsonObject | None:
 def _put(path: str, link: partial[None]) -> None:
     # Beside it and renamed: there is no moment without the path.
     folder, name = os.path.split(path.rstrip("/"))
-    temporary = str(Path(folder or ".") / f".{name[:100]}.{secrets.token_hex(6)}.pybible")
+    temporary = str(Path(folder or ".") / f".{name[:100]}.{os.urandom(6).hex()}.pybible")
     link(temporary)
     try:
         Path(temporary).replace(path.rstrip("/"))

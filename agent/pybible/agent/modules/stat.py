@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pybible.agent.modules.api import Context, Module, ModuleError, PathText, Unchanged, arg
 from pybible.agent.modules.describe import group_name, user_name
-from pybible.agent.modules.files import digests
+from pybible.agent.modules.digests import of_file
 from pybible.agent.modules.flags import read_flags, words
 from pybible.wire.values import JsonObject
 
@@ -71,7 +71,7 @@ def plan(args: Args, context: Context) -> Unchanged:
         facts["lnk_source"] = os.path.realpath(path)
         facts["lnk_target"] = os.readlink(path)  # noqa: PTH115
     if args.get_checksum and stat.S_ISREG(found.st_mode) and facts["readable"]:
-        facts["checksum"] = digests(path, args.checksum_algorithm)[0]
+        facts["checksum"] = of_file(path, args.checksum_algorithm)[0]
     if args.get_mime:
         facts["mimetype"], facts["charset"] = _mime(path)
     if args.get_attributes:

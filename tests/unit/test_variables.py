@@ -206,6 +206,9 @@ def test_facts_are_seen_twice(tmp_path: Path) -> None:
         ("ansible_user", False),
         ("ansible_facts", False),
         ("pybible_agent", False),
+        ("lookup", False),
+        ("omit", False),
+        ("vars", False),
     ],
 )
 def test_a_host_cannot_say_how_its_tasks_run(name: str, becomes_a_variable: bool) -> None:
@@ -296,6 +299,12 @@ def test_hostvars_are_rendered_in_their_hosts_context(tmp_path: Path) -> None:
     assert templar.render(T("{{ groups.all | map('extract', hostvars, 'me') | list }}")) == ["h1-1", "h2-2"]
     assert templar.render(T("{{ 'h2' in hostvars }} {{ 'h3' in hostvars }} {{ hostvars | length }}")) == "True False 2"
     assert templar.render(T("{{ hostvars.h2.played | default('no play variables') }}")) == "no play variables"
+
+
+def test_all_variables_can_be_dumped(tmp_path: Path) -> None:
+    dumped = make_manager(tmp_path, "h1", "h2").templar(make_play(tmp_path), "h1").render(T("{{ vars }}"))
+    assert isinstance(dumped, dict)
+    assert dumped["hostvars"]["h2"]["inventory_hostname"] == "h2"
 
 
 @pytest.mark.parametrize(

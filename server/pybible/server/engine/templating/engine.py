@@ -15,7 +15,7 @@ from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
 from pybible.server.engine.templating.custom import load_custom
-from pybible.server.engine.templating.environment import OWNER, Owner, TemplateEnvironment, embed
+from pybible.server.engine.templating.environment import OWNER, Owner, TemplateEnvironment, concat, embed
 from pybible.server.engine.templating.filters.registry import FILTERS
 from pybible.server.engine.templating.globals import GLOBALS
 from pybible.server.engine.templating.lookups.call import Lookup
@@ -32,6 +32,8 @@ Program: TypeAlias = Callable[[Owner], object]
 SOURCE_LIMIT = 4 * 1024 * 1024
 _CACHE_LIMIT = 20_000
 _PATH = re.compile(r"\{\{\s*([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*)*)\s*\}\}")
+_BARE_PATH = re.compile(r"\s*([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*)*)\s*")
+_SIMPLE_LIMIT = 4096
 _NOT_NAMES = frozenset(
     {"true", "True", "false", "False", "none", "None", "not", "and", "or", "in", "is", "if", "else", "self"}
 )
@@ -121,6 +123,10 @@ class TemplateEngine:
         except KeyError:
             pass
         check_size(text)
+        path = _BARE_PATH.fullmatch(text)
+        if path is not None and path[1] not in _NOT_NAMES:
+            program = self._expressions[text] = _path_program(path[1], path[2], self._environment)
+            return program
         try:
             parser = Parser(self._expressions_environment, text, state="variable")
             expression = parser.parse_expression()
@@ -156,12 +162,30 @@ class TemplateEngine:
         return [text] if "{%" in text or "{#" in text else pieces
 
     def _compile(self, text: str) -> Program:
-        path = _PATH.fullmatch(text)
-        if path and path[1] not in _NOT_NAMES:
-            return _path_program(path[1], tuple(path[2].split(".")[1:]), self._environment)
+        simple = self._simple(text.removesuffix("\n"))
+        if simple is not None:
+            return _newlines_kept(simple, text)
         if _LOADS_FILES.search(text):
             return self._loading_program(text)
         return _newlines_kept(self._from_text(text, self._environment), text)
+
+    def _simple(self, text: str) -> Program | None:
+        """Return the program of text in which every expression is a name or a path; compiling costs far more."""
+        if "{%" in text or "{#" in text or "\r" in text or len(text) > _SIMPLE_LIMIT:
+            return None
+        pieces = [piece for piece in _EXPRESSION.split(text) if piece]
+        parts: list[str | Program] = []
+        for piece in pieces:
+            path = _PATH.fullmatch(piece)
+            if path is not None and path[1] not in _NOT_NAMES:
+                parts.append(_path_program(path[1], path[2], self._environment))
+            elif "{{" in piece:
+                return None
+            else:
+                parts.append(piece)
+        if len(parts) == 1 and not isinstance(parts[0], str):
+            return parts[0]
+        return _joined(tuple(parts))
 
     def _from_text(self, text: str, environment: TemplateEnvironment) -> Program:
         check_size(text)
@@ -235,7 +259,7 @@ def _ignore(_message: str) -> None:
 def _program(template: jinja2.Template) -> Program:
     environment = template.environment
     context_class, blocks, render = environment.context_class, template.blocks, template.root_render_func
-    name, concat = template.name, environment.concat
+    name = template.name
 
     def run(owner: Owner) -> object:
         return concat(render(context_class(environment, {OWNER: owner}, name, blocks)))
@@ -243,8 +267,16 @@ def _program(template: jinja2.Template) -> Program:
     return run
 
 
-def _path_program(name: str, attributes: tuple[str, ...], environment: TemplateEnvironment) -> Program:
+def _joined(parts: tuple[str | Program, ...]) -> Program:
+    def run(owner: Owner) -> object:
+        return concat([part if isinstance(part, str) else part(owner) for part in parts])
+
+    return run
+
+
+def _path_program(name: str, path: str, environment: TemplateEnvironment) -> Program:
     """Return the program of `{{ name.attribute }}`, which needs no compiling."""
+    attributes = tuple(path.split(".")[1:])
 
     def run(owner: Owner) -> object:
         value = owner.name(name)

@@ -5,7 +5,7 @@ Only Trusted text is ever a template. What comes out is plain data: rendering it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from pathlib import Path
 from types import GeneratorType, MappingProxyType
@@ -298,6 +298,10 @@ class Templar:
         kind = type(value)
         if kind in SCALARS:
             return value
+        if kind is LazyDict or kind is dict:
+            return self._finalize_dict(value, depth)  # type: ignore[arg-type]
+        if kind is LazyList or kind is list:
+            return self._finalize_list(value, depth)  # type: ignore[arg-type]
         if isinstance(value, str):
             return str.__str__(value)
         if depth > DATA_DEPTH:
@@ -305,18 +309,28 @@ class Templar:
         if isinstance(value, jinja2.Undefined):
             raise _unstorable(value)
         if isinstance(value, Mapping):
-            rendered: dict[object, object] = {}
-            for key, item in value.items():
-                result = self._finalize(item, depth + 1)
-                if result is not OMIT:
-                    rendered[str.__str__(key) if isinstance(key, str) else key] = result
-            return rendered
+            return self._finalize_dict(value, depth)
         if isinstance(value, list | tuple | set | frozenset | GeneratorType | Iterator) or _is_view(value):
-            items = (self._finalize(item, depth + 1) for item in value)  # type: ignore[attr-defined]
-            return [item for item in items if item is not OMIT]
+            return self._finalize_list(value, depth)  # type: ignore[arg-type]
         if value is OMIT or isinstance(value, date | time):
             return value
         return self._finalize_rare(value, depth)
+
+    def _finalize_dict(self, value: Mapping[object, object], depth: int) -> dict[object, object]:
+        if depth > DATA_DEPTH:
+            raise _loop(None)
+        rendered: dict[object, object] = {}
+        for key, item in value.items():
+            result = item if type(item) in SCALARS else self._finalize(item, depth + 1)
+            if result is not OMIT:
+                rendered[key if type(key) is str or not isinstance(key, str) else str.__str__(key)] = result
+        return rendered
+
+    def _finalize_list(self, value: Iterable[object], depth: int) -> list[object]:
+        if depth > DATA_DEPTH:
+            raise _loop(None)
+        rendered = [item if type(item) in SCALARS else self._finalize(item, depth + 1) for item in value]
+        return [item for item in rendered if item is not OMIT] if any(item is OMIT for item in rendered) else rendered
 
     def _finalize_rare(self, value: object, depth: int) -> object:
         if isinstance(value, bytes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pybible.server.engine.templating.globals import GLOBALS
 from pybible.server.engine.variables.precedence import Layers
 
 # A host must not be able to say how, where and as whom its tasks run: such names never become variables from facts.
@@ -17,6 +18,8 @@ _CONNECTION = frozenset(
         "ansible_facts", "pybible_agent",
     }
 )  # fmt: skip
+# Nor may it change what the names that every template uses mean.
+_TEMPLATE_NAMES = frozenset(GLOBALS) | {"vars", "range", "dict", "cycler", "joiner", "namespace", "lipsum"}
 _CONNECTION_PREFIXES = (
     "ansible_ssh_", "ansible_paramiko_", "ansible_winrm_", "ansible_psrp_", "ansible_local_", "ansible_become_",
     "ansible_sudo_", "ansible_su_", "ansible_runas_", "ansible_docker_",
@@ -25,8 +28,10 @@ _CONNECTION_PREFIXES = (
 
 def injectable(name: str) -> bool:
     """Whether a fact may become a variable of its own (all facts are in `ansible_facts`)."""
-    if name in _CONNECTION or name.startswith("ansible_ssh_host_key_"):
-        return name not in _CONNECTION
+    if name in _CONNECTION or name in _TEMPLATE_NAMES:
+        return False
+    if name.startswith("ansible_ssh_host_key_"):
+        return True
     if name.startswith(("discovered_interpreter_", "ansible_discovered_interpreter_")):
         return True
     return not (name.startswith(_CONNECTION_PREFIXES) or name.endswith("_interpreter"))

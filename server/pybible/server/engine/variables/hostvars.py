@@ -42,15 +42,16 @@ class HostVarsVars(Mapping[str, object]):
         self._templar = templar
 
     def __getitem__(self, name: str) -> object:
-        if name not in self._templar.variables:
+        if name not in self:
             raise KeyError(name)
         return self._templar.name(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._templar.variables
+        # The host's own templates may use `hostvars`; here it would make the whole contain itself.
+        return name != "hostvars" and name in self._templar.variables
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._templar.variables)
+        return (name for name in self._templar.variables if name != "hostvars")
 
     def __len__(self) -> int:
-        return len(self._templar.variables)
+        return sum(1 for _ in self)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ctypes
-import ctypes.util
 import hashlib
 import random
 import secrets
@@ -97,6 +95,9 @@ def password_hash(
 
 
 def _crypt(password: bytes, setting: bytes) -> str:
+    import ctypes
+    import ctypes.util
+
     name = ctypes.util.find_library("crypt")
     if name is None:
         raise ValueError("this system has no libcrypt, which password_hash needs")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import urllib.request
 from collections.abc import Mapping
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from jinja2.utils import missing
@@ -71,6 +69,10 @@ def _inventory_hostnames(call: LookupCall) -> list[object]:
 
 
 def _url(call: LookupCall) -> list[object]:
+    # Imported when used: it costs as much as everything else here together.
+    import urllib.request
+    from urllib.error import HTTPError, URLError
+
     found: list[object] = []
     for term in call.terms:
         url = str(term)

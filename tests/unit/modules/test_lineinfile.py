@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybible.agent.modules.lineinfile import Args, put, remove
@@ -19,6 +19,7 @@ def wanted(line: str, **more: object) -> Args:
     return Args(**values)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(LINES, LINE, PLACE, PLACE, st.booleans())
 def test_a_line_that_was_put_is_there_and_stays_put(
     lines: list[bytes], line: str, after: str | None, before: str | None, first: bool
@@ -29,6 +30,7 @@ def test_a_line_that_was_put_is_there_and_stays_put(
     assert put(edit.lines, args).lines == edit.lines
 
 
+@settings(deadline=None)
 @given(LINES, LINE, PLACE)
 def test_no_other_line_is_lost_or_changed(lines: list[bytes], line: str, after: str | None) -> None:
     edit = put(lines, wanted(line, insertafter=after))
@@ -38,6 +40,7 @@ def test_no_other_line_is_lost_or_changed(lines: list[bytes], line: str, after: 
     assert rest == lines
 
 
+@settings(deadline=None)
 @given(LINES, LINE, st.sampled_from(["a", "^b", "=$", "^$"]), st.booleans())
 def test_a_pattern_replaces_one_line_or_adds_one(lines: list[bytes], line: str, regexp: str, first: bool) -> None:
     edit = put(lines, wanted(line, regexp=regexp, firstmatch=first))
@@ -53,6 +56,7 @@ def test_a_pattern_replaces_one_line_or_adds_one(lines: list[bytes], line: str, 
     ]
 
 
+@settings(deadline=None)
 @given(LINES, st.sampled_from(["a", "^b", "=$", "^$"]))
 def test_what_was_removed_is_gone_and_counted(lines: list[bytes], regexp: str) -> None:
     args = Args(path="/x", regexp=regexp, state="absent")
@@ -63,6 +67,7 @@ def test_what_was_removed_is_gone_and_counted(lines: list[bytes], regexp: str) -
     assert remove(edit.lines, args).found == 0
 
 
+@settings(deadline=None)
 @given(LINES, LINE)
 def test_a_back_reference_without_a_match_changes_nothing(lines: list[bytes], line: str) -> None:
     assert put(lines, wanted(line, regexp="(nothing)", backrefs=True)).lines == lines

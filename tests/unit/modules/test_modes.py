@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybible.agent.modules.modes import ModeError, resolve, symbolic
@@ -68,6 +68,7 @@ def test_what_is_no_mode_is_named(mode: str) -> None:
         resolve(mode, 0o644, directory=False, umask=0o022)
 
 
+@settings(deadline=None)
 @given(BITS, BITS)
 def test_spelling_out_all_bits_gives_those_bits_whatever_was_there(before: int, wanted: int) -> None:
     def letters(shift: int, special: str) -> str:
@@ -84,6 +85,7 @@ def test_spelling_out_all_bits_gives_those_bits_whatever_was_there(before: int, 
     assert change(mode, before) == wanted
 
 
+@settings(deadline=None)
 @given(WHO, PERMISSIONS, BITS, st.booleans())
 def test_plus_only_adds_and_minus_only_takes(who: str, permissions: str, bits: int, directory: bool) -> None:
     more = change(f"{who}+{permissions}", bits, directory=directory)
@@ -92,6 +94,7 @@ def test_plus_only_adds_and_minus_only_takes(who: str, permissions: str, bits: i
     assert less & ~bits == 0
 
 
+@settings(deadline=None)
 @given(WHO, st.sampled_from("+-="), PERMISSIONS, BITS, st.booleans())
 def test_the_second_time_changes_nothing(who: str, operator: str, permissions: str, bits: int, directory: bool) -> None:
     # X looks at the execute bits of the moment: "=X" takes them away, and is the one that may change its mind.
@@ -101,6 +104,7 @@ def test_the_second_time_changes_nothing(who: str, operator: str, permissions: s
         assert change(mode, once, directory=directory) == once
 
 
+@settings(deadline=None)
 @given(WHO, st.sampled_from("+-="), PERMISSIONS, BITS)
 def test_a_class_that_is_not_named_keeps_its_bits(who: str, operator: str, permissions: str, bits: int) -> None:
     after = change(f"{who}{operator}{permissions}", bits)

@@ -33,7 +33,8 @@ def run(module: Module[Any], args: JsonObject, context: Context) -> JsonObject:
             result["_ansible_cause"] = error.cause
     except Exception as error:
         text = str(error) or type(error).__name__
-        result = {"failed": True, "changed": False, "msg": text, "exception": traceback.format_exc()}
+        message = f"Task failed: Module failed: {text}"
+        result = {"failed": True, "changed": False, "msg": message, "exception": traceback.format_exc()}
         result["reason"] = Reason.INTERNAL_ERROR.value
     if described and ("path" in result or "dest" in result):
         add_path_facts(result)

@@ -132,7 +132,7 @@ def from_outcome(outcome: Outcome) -> ActionResult:
     if outcome.reason or outcome.unreachable:
         error = str(result.get("msg", "")).removeprefix("Task failed: ")
     elif cause:
-        error = f"Module failed: {result.get('msg', '')}: {cause}"
+        error = f"Module failed: {str(result.get('msg', '')).rstrip('.')}: {cause}"
     failed = bool(result.get("failed")) and not outcome.reason
     return ActionResult(result=result, module_failed=failed, error=error)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from pybible.server.cli.options import Asked
 from pybible.server.cli.running import (
+    Reports,
     build_engine,
     check_playbooks,
     execute,
@@ -24,6 +25,7 @@ from pybible.server.engine.executor.run import Engine
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.plan.listing import ListedPlay, Listing, list_playbook
 from pybible.server.report.terminal import standard_terminal
+from pybible.server.results.events import PlaybookStarted, RunEvent
 from pybible.wire.errors import ExitStatus
 
 
@@ -54,7 +56,7 @@ def run(wanted: PlaybookRun) -> int:
 
 
 async def _run(wanted: PlaybookRun) -> int:
-    reports = reports_for(wanted.asked, standard_terminal())
+    reports = _naming(wanted, reports_for(wanted.asked, standard_terminal()))
     check_playbooks(wanted.playbooks)
     session = open_session(wanted.asked, reports)
     options = run_options(
@@ -77,6 +79,18 @@ async def _run(wanted: PlaybookRun) -> int:
             _list(wanted, playbooks, engine)
             return ExitStatus.OK
         return await execute(session, playbooks, engine=engine, opener=opener)
+
+
+def _naming(wanted: PlaybookRun, reports: Reports) -> Reports:
+    """Let the operator see playbooks by the paths that were given."""
+    given = {str(path.expanduser().absolute()): str(path) for path in wanted.playbooks}
+
+    def event(happened: RunEvent) -> None:
+        if isinstance(happened, PlaybookStarted):
+            happened = replace(happened, path=given.get(happened.path, happened.path))
+        reports.event(happened)
+
+    return replace(reports, event=event)
 
 
 def _list(wanted: PlaybookRun, playbooks: tuple[Playbook, ...], engine: Engine) -> None:

@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+# The longest line of a file that an excerpt shows whole, its number included.
+_EXCERPT_COLUMNS = 120
+
 
 class ExitStatus(IntEnum):
     """The exit status of pybible-ctl, as ansible-playbook's."""
@@ -130,7 +133,12 @@ def source_excerpt(origin: Origin, *, context: int = 2) -> str:
         return ""
     first = max(1, origin.line - context)
     width = len(str(origin.line))
-    shown = [f"{number:>{width}} {lines[number - 1]}".replace("\t", " ") for number in range(first, origin.line + 1)]
+    shown = [_shown_line(f"{number:>{width}} {lines[number - 1]}") for number in range(first, origin.line + 1)]
     if origin.column:
         shown.append(" " * (width + origin.column) + "^ column " + str(origin.column))
     return "\n".join(shown)
+
+
+def _shown_line(text: str) -> str:
+    text = text.replace("\t", " ").rstrip()
+    return text if len(text) <= _EXCERPT_COLUMNS else f"{text[: _EXCERPT_COLUMNS - 3]}..."

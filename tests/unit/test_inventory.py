@@ -322,3 +322,19 @@ def test_the_fleet_is_an_inventory() -> None:
     assert inventory.hosts["web1"].vars == {
         "pybible_agent": "web1", "pybible_labels": {"role": "web", "dc": "eu-1"},
     }  # fmt: skip
+
+
+def test_a_refresh_reads_the_sources_again_and_keeps_what_the_run_added(tmp_path: Path) -> None:
+    write(tmp_path, {"hosts": "a\nb\n", "host_vars/a.yml": "x: 1\n"})
+    inventory = load_inventory([str(tmp_path / "hosts")])
+    inventory.add_dynamic_host("new", groups=["g"], variables={"v": 1})
+    inventory.add_dynamic_group("b", "by")
+    assert inventory.host_layers("a")[0].values == {"x": 1}
+    write(tmp_path, {"hosts": "a\nc\n", "host_vars/a.yml": "x: 2\n"})
+    inventory.refresh()
+    inventory.refresh()
+    assert inventory.match("all") == ["new", "a", "c"]
+    assert inventory.group_names("new") == ["g"]
+    assert "by" not in inventory.groups
+    assert inventory.host_layers("a")[0].values == {"x": 2}
+    assert inventory.sources == [str(tmp_path / "hosts")]

@@ -6,6 +6,7 @@ import random
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -55,13 +56,41 @@ class Inventory:
         # Rises with every change, so that others know when what they kept is old.
         self.generation = 0
         self._localhost: Host | None = None
+        # Reads the sources again, into this inventory; what the run added is done again after that.
+        self._reader: Callable[[], None] | None = None
+        self._added: list[Callable[[], object]] = []
         self._limit: tuple[str, ...] | None = None
         self._vars_files = VarsFiles(vault=vault, warn=warn)
         self._matches: dict[str, list[str]] = {}
         self._layers: dict[tuple[str, Path | None], tuple[VarsLayer, ...]] = {}
+        self._begin()
+
+    def _begin(self) -> None:
         for name in ("all", "ungrouped"):
             self.add_group(name)
         self.add_child("all", "ungrouped")
+
+    def read(self, reader: Callable[[], None]) -> None:
+        """Fill the inventory by `reader`, which `refresh` calls again."""
+        self._reader = reader
+        reader()
+
+    def refresh(self) -> None:
+        """Read the sources and the vars files again, and add what the run has added. Raises PybibleError."""
+        self._vars_files.forget()
+        self._changed()
+        if self._reader is None:
+            return
+        for known in (self.hosts, self.groups):
+            known.clear()
+        for listed in (self.sources, self.source_folders):
+            listed.clear()
+        self._localhost = None
+        self._begin()
+        self._reader()
+        added, self._added = self._added, []
+        for again in added:
+            again()
 
     @classmethod
     def from_fleet(cls, fleet: Mapping[str, Mapping[str, str]], *, warn: Warn = lambda text: None) -> Inventory:
@@ -194,6 +223,7 @@ class Inventory:
 
     def add_dynamic_host(self, name: str, *, groups: Sequence[str] = (), variables: Mapping[str, object]) -> bool:
         """Do what add_host asks for; True when anything changed."""
+        self._added.append(partial(self.add_dynamic_host, name, groups=groups, variables=variables))
         changed = name not in self.hosts
         host = self.add_host(name, group="all" if changed else None)
         for key, value in variables.items():
@@ -209,6 +239,7 @@ class Inventory:
 
     def add_dynamic_group(self, host_name: str, group: str, *, parents: Sequence[str] = ("all",)) -> bool:
         """Do what group_by asks for; True when anything changed. Raises InventoryError."""
+        self._added.append(partial(self._regroup, host_name, group, parents))
         changed = group not in self.groups
         self.add_group(group)
         for parent in parents:
@@ -223,6 +254,11 @@ class Inventory:
         if changed:
             self.reconcile()
         return changed
+
+    def _regroup(self, host_name: str, group: str, parents: Sequence[str]) -> None:
+        """Do group_by again after a refresh, unless its host is gone."""
+        if self.host(host_name) is not None:
+            self.add_dynamic_group(host_name, group, parents=parents)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 

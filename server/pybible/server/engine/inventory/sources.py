@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -40,19 +41,22 @@ def load_inventory(
     Raises ConfigError for what pybible does not support yet (inventory plugins).
     """
     inventory = Inventory(vault=vault, warn=warn)
-    given = [source for source in sources if source]
-    for source in given:
+    inventory.read(partial(_read_all, inventory, [source for source in sources if source]))
+    return inventory
+
+
+def _read_all(inventory: Inventory, sources: Sequence[str]) -> None:
+    for source in sources:
         if _read_source(inventory, source if _is_host_list(source) else _absolute(source)):
             inventory.sources.append(source)
-    for source in given:
+    for source in sources:
         folder = source_folder(source)
         if folder is not None and folder not in inventory.source_folders:
             inventory.source_folders.append(folder)
     if inventory.sources:
         inventory.reconcile()
     else:
-        warn(NO_INVENTORY)
-    return inventory
+        inventory.warn(NO_INVENTORY)
 
 
 def source_folder(source: str) -> Path | None:

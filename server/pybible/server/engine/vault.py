@@ -50,6 +50,12 @@ class _Envelope:
     ciphertext: bytes
 
 
+class Decrypted(str):
+    """Text that came out of a vaulted value. It is data: never a template."""
+
+    __slots__ = ()
+
+
 def is_vaulted(text: str | bytes) -> bool:
     """Whether a file's text, or a value, is a vault."""
     return text.startswith(_HEADER_BYTES) if isinstance(text, bytes) else text.startswith(_HEADER)

@@ -21,7 +21,8 @@ from pybible.server.engine.templating.errors import UndefinedVariable, message_o
 from pybible.server.engine.templating.lazy import SCALARS, LazyDict, LazyList
 from pybible.server.engine.templating.lookups.call import run_lookup
 from pybible.server.engine.templating.undefined import OMIT, UndefinedValue
-from pybible.wire.errors import Origin, PybibleError, SourceError, TemplateError
+from pybible.server.engine.vault import Decrypted, VaultSecrets
+from pybible.wire.errors import Origin, PybibleError, SourceError, TemplateError, VaultError
 
 # How deeply templates may lead to templates, and data may be nested.
 TEMPLATE_DEPTH = 60
@@ -281,10 +282,12 @@ class Templar:
         return value
 
     def _vaulted(self, value: Vaulted) -> object:
-        if self.engine.vault is None:
-            raise TemplateError("Attempting to decrypt but no vault secrets found.", origin=value.origin)
-        text = self.engine.vault.decrypt(value.ciphertext).decode("utf-8", "surrogateescape")
-        return self._text(Trusted(text, value.origin))
+        try:
+            clear = (self.engine.vault or VaultSecrets()).decrypt(value.ciphertext, origin=value.origin)
+        except VaultError as error:
+            told = f"Error rendering template: Attempt to use undecryptable variable: {error.message}"
+            raise TemplateError(told, origin=value.origin) from None
+        return Decrypted(clear.decode("utf-8", "surrogateescape"))
 
     def _finalize_at(self, value: object, origin: Origin | None) -> object:
         try:

@@ -12,6 +12,7 @@ from pybible.server.engine.templating.filters.values import as_bool
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.plugins import Plugin
 from pybible.server.engine.templating.tests.versions import version
+from pybible.server.engine.vault import Decrypted
 
 _MATCHERS = {"search", "match", "fullmatch"}
 
@@ -76,7 +77,7 @@ def _nan(value: object) -> bool:
 
 
 def _vault_encrypted(value: object) -> bool:
-    return isinstance(value, Vaulted)
+    return isinstance(value, Vaulted | Decrypted)
 
 
 def _uri(value: object, schemes: list[str] | None = None) -> bool:

@@ -224,7 +224,8 @@ class Worker:
         os._exit(1)
 
     def _stop(self) -> None:
-        data = self._pipe.read()
+        # It may lie in the buffer already, behind the task.
+        data = self._pipe.read() if self._pipe.pending() else b""
         grace = _LOST_GRACE
         for frame in self._buffer.feed(data):
             grace = float(frame.header.get("grace", _LOST_GRACE))

@@ -121,24 +121,35 @@ class VaultError(SourceError):
     """Vaulted text can't be decrypted."""
 
 
+# How wide an excerpt's lines are, their numbers included.
+_EXCERPT_WIDTH = 120
+
+
 def source_excerpt(origin: Origin, *, context: int = 2) -> str:
     """Return the lines before and at `origin`, numbered, with a caret under its column; empty if unreadable."""
     if not origin.line:
         return ""
     try:
-        lines = Path(origin.file).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = Path(origin.file).read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return ""
+    if lines[0].startswith("$ANSIBLE_VAULT;"):
+        return "(source not shown: content encrypted)"
     if origin.line > len(lines):
         return ""
-    first = max(1, origin.line - context)
     width = len(str(origin.line))
-    shown = [_shown_line(f"{number:>{width}} {lines[number - 1]}") for number in range(first, origin.line + 1)]
-    if origin.column:
-        shown.append(" " * (width + origin.column) + "^ column " + str(origin.column))
+    room = _EXCERPT_WIDTH - width - 1
+    shown: list[str] = []
+    usable = room
+    for number in range(max(1, origin.line - context), origin.line + 1):
+        line = lines[number - 1].rstrip("\r").replace("\t", " ")
+        if len(line) > room:
+            line = line[: room - 3] + "..."
+            usable = room - 3
+        shown.append(f"{number:>{width}} {line}" if line else f"{number:>{width}}")
+    if 1 <= origin.column <= usable:
+        mark, before = f"column {origin.column}", origin.column - 1
+        fits = before + 2 + len(mark) <= room
+        pointer = " " * before + f"^ {mark}" if fits else " " * (before - len(mark) - 1) + f"{mark} ^"
+        shown.append(" " * (width + 1) + pointer)
     return "\n".join(shown)
-
-
-def _shown_line(text: str) -> str:
-    text = text.replace("\t", " ").rstrip()
-    return text if len(text) <= _EXCERPT_COLUMNS else f"{text[: _EXCERPT_COLUMNS - 3]}..."

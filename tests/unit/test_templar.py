@@ -402,6 +402,7 @@ def test_a_password_is_made_once_and_kept(tmp_path: Path) -> None:
         ("#jinja2: variable_start_string:'[[', variable_end_string:']]'\n[[ x ]] {{ x }}\n", "1 {{ x }}\n"),
         ("#jinja2: lstrip_blocks: True\n  {% if x %}\ny\n  {% endif %}\nz\n", "y\nz\n"),
         ("{{ 'a\\nb' }}\n\n", "a\nb\n\n"),
+        ("#jinja2: newline_sequence:'\\r\\n'\na\n{{ x }}\n", "a\r\n1\r\n"),
         ("{{ ansible_managed }} {{ template_path | basename }} {{ template_destpath }}", "Ansible managed t.j2 /etc/t"),
         ("{% from 'macros.j2' import m %}{{ m(2) }}", "<2 1>"),
         ("", None),

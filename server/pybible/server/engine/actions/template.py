@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shlex
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pybible.server.engine.actions import files
-from pybible.server.engine.actions.arguments import as_bool, as_text
+from pybible.server.engine.actions.arguments import as_text
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult
 from pybible.server.engine.actions.copy import Content, send
-from pybible.server.engine.model.text import Trusted
-from pybible.server.engine.templating.engine import TemplateOptions
-from pybible.wire.errors import Origin
+from pybible.server.engine.templating.engine import PLAIN_OPTIONS
+from pybible.server.engine.templating.files import OPTION_NAMES, render_source, split_header, with_options
 
-_HEADER = "#jinja2:"
-_STRINGS = (
-    "block_start_string",
-    "block_end_string",
-    "variable_start_string",
-    "variable_end_string",
-    "comment_start_string",
-    "comment_end_string",
-)
-_OWN = frozenset({*_STRINGS, "trim_blocks", "lstrip_blocks", "newline_sequence", "output_encoding"})
-_NEWLINES = {"\\n": "\n", "\\r": "\r", "\\r\\n": "\r\n"}
+_OWN = OPTION_NAMES | {"output_encoding"}
 
 
 async def run(call: ActionCall) -> ActionResult:
@@ -64,52 +49,7 @@ def _render(call: ActionCall, path: Path, dest: str) -> str:
         raise ActionFailed(f"Template source files must be utf-8 encoded: {error}") from error
     except OSError as error:
         raise ActionFailed(f"could not read src={path}: {error}") from error
-    values = {name: value for name, value in call.args.items() if name in _OWN}
-    if text.startswith(_HEADER):
-        header, _, text = text.partition("\n")
-        values.update(_header(header))
-    templar = call.templar.with_variables(_variables(path, dest))
-    rendered = templar.render_template(Trusted(text), options=_options(values), origin=Origin(str(path)))
+    given = {name: value for name, value in call.args.items() if name in OPTION_NAMES}
+    source = split_header(path, text, with_options(PLAIN_OPTIONS, given))
+    rendered = render_source(call.templar, source, destination=dest)
     return rendered if isinstance(rendered, str) else "" if rendered is None else str(rendered)
-
-
-def _options(values: dict[str, object]) -> TemplateOptions:
-    strings = {name: as_text(values[name]) for name in _STRINGS if values.get(name)}
-    newline = as_text(values.get("newline_sequence")) or "\n"
-    newline = _NEWLINES.get(newline, newline)
-    if newline not in _NEWLINES.values():
-        raise ActionFailed("newline_sequence needs to be one of: \n, \r or \r\n")
-    return TemplateOptions(
-        trim_blocks=as_bool(values.get("trim_blocks"), name="trim_blocks", default=True),
-        lstrip_blocks=as_bool(values.get("lstrip_blocks"), name="lstrip_blocks"),
-        newline_sequence=newline,
-        **strings,
-    )
-
-
-def _header(line: str) -> dict[str, object]:
-    """Read `#jinja2: trim_blocks:False, lstrip_blocks:True`: options of the file's own."""
-    options: dict[str, object] = {}
-    for pair in line.removeprefix(_HEADER).split(","):
-        name, _, value = pair.partition(":")
-        if name.strip() in _OWN:
-            options[name.strip()] = "".join(shlex.split(value.strip(), posix=True)) if value.strip() else ""
-    return options
-
-
-def _variables(path: Path, dest: str) -> dict[str, object]:
-    try:
-        info = path.stat()
-        owner: object = pwd.getpwuid(info.st_uid).pw_name
-    except KeyError:
-        owner = info.st_uid
-    return {
-        "template_host": os.uname().nodename,
-        "template_path": str(path),
-        "template_fullpath": str(path.absolute()),
-        "template_mtime": datetime.fromtimestamp(info.st_mtime, UTC).astimezone().replace(tzinfo=None),
-        "template_uid": owner,
-        "template_run_date": datetime.now(),
-        "template_destpath": dest,
-        "ansible_managed": "Ansible managed",
-    }

@@ -13,11 +13,14 @@ from pathlib import Path
 import yaml
 
 from pybible.server.engine.templating.engine import PLAIN_OPTIONS, SOURCE_LIMIT, TemplateOptions
+from pybible.server.engine.templating.filters.values import as_bool
 from pybible.server.engine.templating.templar import Templar
 from pybible.wire.errors import Origin, TemplateError
 
 MANAGED = "Ansible managed"
 _HEADER = "#jinja2:"
+# As they are written in YAML without double quotes.
+_NEWLINES = {"\\n": "\n", "\\r": "\r", "\\r\\n": "\r\n"}
 OPTION_NAMES = frozenset(field.name for field in fields(TemplateOptions))
 
 
@@ -67,11 +70,22 @@ def split_header(path: Path, text: str, options: TemplateOptions = PLAIN_OPTIONS
 def with_options(
     options: TemplateOptions, given: Mapping[str, object], *, origin: Origin | None = None
 ) -> TemplateOptions:
-    """Return `options` with those given (None ones aside). Raises TemplateError for an unknown one."""
-    unknown = [name for name in given if name not in OPTION_NAMES]
-    if unknown:
-        raise TemplateError(f"unknown template option {unknown[0]!r}", origin=origin)
-    chosen = {name: value for name, value in given.items() if value is not None}
+    """Return `options` with those given (None ones aside). Raises TemplateError for one that can't be."""
+    chosen: dict[str, object] = {}
+    for name, value in given.items():
+        if name not in OPTION_NAMES:
+            raise TemplateError(f"unknown template option {name!r}", origin=origin)
+        if value is None:
+            continue
+        if name in ("trim_blocks", "lstrip_blocks"):
+            chosen[name] = bool(as_bool(value)) if isinstance(value, str) else bool(value)
+        elif name == "newline_sequence":
+            newline = _NEWLINES.get(str(value), str(value))
+            if newline not in _NEWLINES.values():
+                raise TemplateError("newline_sequence needs to be one of: \n, \r or \r\n", origin=origin)
+            chosen[name] = newline
+        else:
+            chosen[name] = str(value)
     return replace(options, **chosen)  # type: ignore[arg-type]
 
 

@@ -37,8 +37,8 @@ class Role:
 
     `name` as banners show it; `path` the role's folder; `defaults` and `vars` the merged files; `params` what the
     play (or a dependency, or an include) passes as keys of its own, `entry_vars` what the entry's `vars:` gives: as
-    `vars`, above them, but never seen by the rest of the play; `parents` the chain of roles that brought it in, outermost first;
-    `dependencies` run before it.
+    `vars`, above them, but never seen by the rest of the play; `parents` the chain of roles that brought it in,
+    outermost first; `dependencies` run before it.
     """
 
     id: str

@@ -65,7 +65,8 @@ async def play(
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dedent(text))
-    inventory = load_inventory([",".join(hosts) + ","])
+    (folder / "hosts.ini").write_text("".join(f"{host}\n" for host in hosts))
+    inventory = load_inventory([str(folder / "hosts.ini")])
     templates = TemplateEngine(playbook_directory=folder)
     variables = VariableManager(
         inventory=inventory, engine=templates, playbook_directory=folder, extra_vars=extra_vars or {}

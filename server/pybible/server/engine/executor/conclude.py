@@ -8,11 +8,31 @@ from pybible.server.engine.executor import hygiene
 from pybible.server.engine.executor.compiled import CompiledTask, qualified
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.outcome import HostOutcome
+from pybible.server.engine.executor.targets import plain
 from pybible.server.engine.model.play import Node, Task
 from pybible.server.engine.strategy.events import TaskEnd, Verdict
 from pybible.server.results.events import CustomStats, HostResult, Status
 from pybible.wire.errors import PybibleError
 from pybible.wire.values import JsonObject, JsonValue
+
+# Keywords that ansible_failed_task shows as they stand.
+_SHOWN_AS_WRITTEN = (
+    "any_errors_fatal",
+    "become_exe",
+    "become_flags",
+    "become_user",
+    "collections",
+    "connection",
+    "debugger",
+    "delegate_facts",
+    "delegate_to",
+    "diff",
+    "ignore_errors",
+    "ignore_unreachable",
+    "port",
+    "remote_user",
+    "run_once",
+)
 
 
 class MissingHandler(PybibleError):
@@ -105,38 +125,43 @@ def note_failure(context: BatchContext, compiled: CompiledTask, outcome: HostOut
 
 
 def describe(task: Task) -> JsonObject:
-    """Return a task as ansible_failed_task shows it: the parts that playbooks look at."""
+    """Return a task as ansible_failed_task shows it."""
     keywords = task.keywords
-    return {
-        "_resolved_action": qualified(task.action),
-        "action": task.action_written,
-        "args": _plain(task.args),
-        "name": str(task.name),
-        "tags": [str(tag) for tag in keywords.tags],
-        "when": [_plain(condition) for condition in keywords.when],
-        "register": str(task.register) or None,
-        "delegate_to": _plain(keywords.get("delegate_to")),
-        "ignore_errors": _plain(keywords.get("ignore_errors")),
-        "become": bool(keywords.get("become") is True),
-        "loop": _plain(task.loop),
-        "loop_with": task.loop_with or None,
-        "notify": [_plain(name) for name in keywords.notify] or None,
-        "until": [_plain(condition) for condition in task.until],
-        "retries": _plain(task.retries),
-        "delay": _plain(task.delay),
-        "uuid": task.id,
-    }
-
-
-def _plain(value: object) -> JsonValue:
-    """Return a value as data: what is trusted text in the file is plain text here, and is never rendered."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, dict):
-        return {str.__str__(key) if isinstance(key, str) else key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    control = task.loop_control
+    described = {name: plain(keywords.get(name)) for name in _SHOWN_AS_WRITTEN}
+    described.update(
+        _resolved_action=qualified(task.action),
+        action=task.action_written,
+        args=plain(dict(task.args)),
+        become=plain(keywords.get("become", False)),
+        become_method=plain(keywords.get("become_method", "sudo")),
+        changed_when=plain(task.changed_when),
+        check_mode=plain(keywords.get("check_mode", False)),
+        delay=plain(task.delay),
+        environment=plain(keywords.environment) or [{}],
+        failed_when=plain(task.failed_when),
+        loop=plain(task.loop),
+        loop_control={
+            name: plain(getattr(control, name))
+            for name in ("break_when", "extended", "extended_allitems", "index_var", "label", "loop_var", "pause")
+        },
+        loop_with=task.loop_with or None,
+        module_defaults=plain(keywords.module_defaults),
+        name=str(task.name),
+        no_log=plain(keywords.get("no_log", False)),
+        notify=plain(keywords.notify) or None,
+        poll=plain(task.poll),
+        register=str(task.register) or None,
+        retries=plain(task.retries),
+        tags=plain(keywords.tags),
+        throttle=plain(keywords.get("throttle", 0)),
+        timeout=plain(keywords.get("timeout", 0)),
+        until=plain(task.until),
+        uuid=task.id,
+        when=plain(keywords.when),
+    )
+    described["async"] = plain(task.async_)
+    return described
 
 
 def _collect_stats(context: BatchContext, host: str, result: JsonObject) -> None:

@@ -304,7 +304,7 @@ class ItemRun:
             output=self._output() if limit else None,
         )
         if outcome.reason == Reason.TIMED_OUT and self._timeout is not None:
-            return Outcome(result={**hygiene.timed_out(self._timeout), "reason": outcome.reason}, reason=outcome.reason)
+            return Outcome(result=hygiene.timed_out(self._timeout), reason=outcome.reason)
         return outcome
 
     def _output(self) -> OutputSink:

@@ -83,14 +83,19 @@ class StepRun:
         self._end_includes()
 
     async def once(self, shared: Sequence[str]) -> None:
-        """Run it on the first host; what comes of it counts for `shared`."""
+        """Run it on the first host; what comes of it counts for `shared`, its failure for every host.
+
+        An action that always runs once (add_host) keeps its result to the host that ran it.
+        """
         host = self._step.hosts[0]
         self._settings(self._context.templar(host, self._step.task))
-        self._context.shared = tuple(shared)
+        run_once = not self._compiled.always_once
+        self._fatal = True
+        self._context.shared = tuple(shared) if run_once else ()
         try:
             outcome = await self._host(host)
-            self._end(outcome, run_once=True)
-            self._end_includes(run_once=True)
+            self._end(outcome, run_once=run_once)
+            self._end_includes(run_once=run_once)
         finally:
             self._context.shared = ()
 
@@ -145,8 +150,11 @@ class StepRun:
 
 
 def in_flight(forks: int) -> int:
-    """Return how many host-tasks the engine evaluates at a time: enough that the window is never short of work."""
-    return 2 * forks + 64
+    """Return how many host-tasks the engine evaluates at a time: enough that the window is never short of work.
+
+    With one fork hosts come one after the other, so that results stand in their order.
+    """
+    return 1 if forks == 1 else 2 * forks + 64
 
 
 def meta(context: BatchContext, step: Step, feed: Feed, *, banner: bool = True) -> bool:

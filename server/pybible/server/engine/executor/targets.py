@@ -10,8 +10,9 @@ from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.inventory.groups import LOCALHOST
 from pybible.server.engine.templating.templar import Templar
-from pybible.wire.errors import TemplateError
+from pybible.wire.errors import Origin, TemplateError
 from pybible.wire.tasks import Become
+from pybible.wire.values import JsonValue
 
 _HERE = frozenset({"local"})
 
@@ -62,7 +63,12 @@ def environment_for(compiled: CompiledTask, templar: Templar) -> dict[str, str]:
         try:
             rendered = templar.render(level)
         except TemplateError as error:
-            raise TemplateError("Error processing keyword 'environment'") from error
+            # As ansible-core: the value is shown, as its place is not known.
+            raise TemplateError(
+                "Error processing keyword 'environment'",
+                origin=Origin("<unknown>"),
+                hint=str(plain(list(compiled.environment))),
+            ) from error
         for entry in rendered if isinstance(rendered, list) else [rendered]:
             if not isinstance(entry, Mapping):
                 if entry:
@@ -70,6 +76,17 @@ def environment_for(compiled: CompiledTask, templar: Templar) -> dict[str, str]:
                 continue
             merged.update((str(name), "" if value is None else str(value)) for name, value in entry.items())
     return merged
+
+
+def plain(value: object) -> JsonValue:
+    """Return a value as data: what is trusted text in the file is plain text here, and is never rendered."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, dict):
+        return {str.__str__(key) if isinstance(key, str) else key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def _truth(value: object, name: str) -> bool:

@@ -117,11 +117,15 @@ def test_a_conditional_that_is_data_is_refused() -> None:
         "{{ cycler.__init__.__globals__.os }}",
         "{{ [] | map(attribute='__class__') | list }}{{ [1] | map(attribute='__class__') | list }}",
         "{{ hv._templar }}",
+        "{{ hv.origin }}",
+        "{{ hv.realize }}",
+        "{{ hd.realize() }}",
+        "{{ trusted.origin }}",
     ],
 )
 def test_the_sandbox_holds(attack: str) -> None:
     with pytest.raises(TemplateError):
-        templar(hv=[1]).render(T(attack))
+        templar(hv=[1], hd={}, trusted=T("x")).render(T(attack))
 
 
 # -- laziness ---------------------------------------------------------------------------------------------------------

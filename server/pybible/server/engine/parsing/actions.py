@@ -67,7 +67,7 @@ def _statement(
         if template is not None:
             raise ParseError("arguments may come from one template only", origin=origin_of(task))
         template = args.pop("_raw_params")
-    return Statement(action=action, written=str(written), args=args, template=template, local=local)
+    return Statement(action=action, written=written, args=args, template=template, local=local)
 
 
 def _resolve(task: Mapping[str, object], written: str) -> str:

@@ -31,6 +31,8 @@ OWNER = " owner"
 OUTPUT_LIMIT = 64 * 1024 * 1024
 LOOKUP_NAMES = frozenset({"lookup", "query", "q"})
 _DICT_ATTRIBUTES = frozenset(dir(dict))
+_LIST_ATTRIBUTES = frozenset(dir(list))
+_TEXT_ATTRIBUTES = frozenset(dir(str))
 
 
 class Owner(Protocol):
@@ -168,6 +170,11 @@ class TemplateEnvironment(SandboxedEnvironment):
                 return obj[attribute]
             except KeyError:
                 return UndefinedValue(obj=obj, name=attribute)
+        # What our own subclasses have besides is nothing that templates know.
+        if (isinstance(obj, list) and attribute not in _LIST_ATTRIBUTES) or (
+            isinstance(obj, str) and attribute not in _TEXT_ATTRIBUTES
+        ):
+            return UndefinedValue(obj=obj, name=attribute)
         if attribute in CHANGING and isinstance(obj, LazyDict | LazyList):
             obj.before_change()
         return super().getattr(obj, attribute)

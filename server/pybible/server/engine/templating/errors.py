@@ -52,14 +52,10 @@ def report_of(error: SourceError) -> str:
 
 
 def _merged(error: SourceError) -> list[tuple[list[str], Origin | None, str]]:
-    """Put levels of one place, or of none, together."""
+    """Put levels of one place together."""
     blocks: list[tuple[list[str], Origin | None, str]] = []
     for level in levels(error):
-        if (
-            blocks
-            and (level.origin is None or level.origin == blocks[-1][1])
-            and not level.message.startswith("maximum")
-        ):
+        if blocks and level.origin is not None and level.origin == blocks[-1][1]:
             messages, origin, hint = blocks[-1]
             blocks[-1] = ([*messages, level.message], origin, hint or level.hint)
         else:

@@ -11,6 +11,8 @@ from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from types import NoneType
 from typing import Protocol, SupportsIndex, cast, overload
 
+from pybible.server.engine.model.text import origin_of
+
 # Types that hold nothing and are never templates.
 SCALARS: frozenset[type] = frozenset({str, int, float, bool, NoneType})
 # Methods that change a container in place.
@@ -40,12 +42,13 @@ def type_name(value: object) -> str:
 class LazyDict(dict[object, object]):
     """A dict whose values are rendered when they are reached."""
 
-    __slots__ = ("_owner", "_pending")
+    __slots__ = ("_owner", "_pending", "origin")
 
     def __init__(self, source: Mapping[object, object] | Mapping[str, object], owner: Resolver) -> None:
         super().__init__(cast("Mapping[object, object]", source))
         self._owner = owner
         self._pending = True
+        self.origin = origin_of(source)
 
     def _value(self, key: object, raw: object) -> object:
         if type(raw) in SCALARS or not self._pending:
@@ -138,12 +141,13 @@ class LazyDict(dict[object, object]):
 class LazyList(list[object]):
     """A list whose elements are rendered when they are reached."""
 
-    __slots__ = ("_owner", "_pending")
+    __slots__ = ("_owner", "_pending", "origin")
 
     def __init__(self, source: Iterable[object], owner: Resolver) -> None:
         super().__init__(source)
         self._owner = owner
         self._pending = True
+        self.origin = origin_of(source)
 
     def before_change(self) -> None:
         """Render all, and let nobody else see the change."""

@@ -77,8 +77,13 @@ class Templar:
             return [result for item in value if (result := self.render(item)) is not OMIT]
         return self._finalize_at(self.resolve(value), origin_of(value))
 
-    def render_args(self, args: Mapping[str, object], *, action: str = "") -> dict[str, object]:
-        """Render a task's arguments; the errors name the argument, and the action when it is given."""
+    def render_args(
+        self, args: Mapping[str, object], *, action: str = "", origin: Origin | None = None
+    ) -> dict[str, object]:
+        """Render a task's arguments; the errors name the argument, and the action when it is given.
+
+        `origin` is where the action is named in the operator's file.
+        """
         rendered: dict[str, object] = {}
         for key, value in args.items():
             try:
@@ -90,7 +95,7 @@ class Templar:
                     raise failed from error
                 full = action if "." in action else f"ansible.builtin.{action}"
                 raise TemplateError(
-                    f"Finalization of task args for {full!r} failed", origin=origin_of(args)
+                    f"Finalization of task args for {full!r} failed", origin=origin or origin_of(args)
                 ) from failed
             if result is not OMIT:
                 rendered[str(key)] = result
@@ -278,7 +283,9 @@ class Templar:
         except UndefinedVariable as error:
             raise TemplateError("Error while evaluating conditional", origin=origin) from error
         if isinstance(value, UndefinedValue):
-            raise TemplateError("Error while evaluating conditional", origin=origin) from value.failure()
+            failure = value.failure()
+            failure.origin = failure.origin or origin
+            raise TemplateError("Error while evaluating conditional", origin=origin) from failure
         return value
 
     def _vaulted(self, value: Vaulted) -> object:
@@ -432,7 +439,10 @@ def _unstorable(value: object) -> TemplateError:
     if isinstance(value, UndefinedValue):
         return value.failure()
     kind = "Undefined" if isinstance(value, jinja2.Undefined) else type(value).__name__
-    return TemplateError(f"Error rendering template: Type {kind!r} is unsupported for variable storage.")
+    told = f"Type {kind!r} is unsupported for variable storage."
+    error = TemplateError("Error rendering template")
+    error.__cause__ = TemplateError(told, origin=Origin("<unknown>"), hint=repr(value))
+    return error
 
 
 def _note(error: TemplateError, noted: list[str]) -> str:

@@ -30,15 +30,25 @@ async def turns() -> None:
 
 
 def test_who_is_late_is_named() -> None:
-    task = TaskProgress(name="t", total=20, running={"a": 0.0, "b": 90.0, "c": 50.0}, took=[1.0, 2.0, 3.0])
+    task = TaskProgress(total=20, forks=5, running={"a": 0.0, "b": 90.0, "c": 50.0}, took=[1.0, 2.0, 3.0])
     assert task.text(100.0) == "3 done, 3 running, 14 waiting, late: a, c, b (100 s)"
     task.took = [30.0]
     assert task.text(100.0) == "1 done, 3 running, 16 waiting, late: a (100 s)"
 
 
+def test_no_more_than_forks_run() -> None:
+    task = TaskProgress(total=3, forks=2)
+    for host in ("a", "b", "c"):
+        task.begin(host, 0.0)
+    assert task.text(1.0) == "0 done, 2 running, 1 waiting"
+    task.end("b", 4.0)
+    assert task.running == {"a": 0.0, "c": 4.0}
+    assert task.text(5.0) == "1 done, 2 running, 0 waiting"
+
+
 async def test_it_appears_in_silence_and_makes_room_for_a_line() -> None:
     log = Log()
-    progress = Progress(Terminal(out=log.lines.append, err=log.lines.append), log, many=3, silence=0)
+    progress = Progress(Terminal(out=log.lines.append, err=log.lines.append), log, forks=2, many=3, silence=0)
     progress(TaskStarted(task_id="t", name="ping", hosts=3))
     progress.terminal.out("TASK\n")
     progress(HostStarted(task_id="t", host="a"))
@@ -52,7 +62,7 @@ async def test_it_appears_in_silence_and_makes_room_for_a_line() -> None:
 
 async def test_few_hosts_need_none() -> None:
     log = Log()
-    progress = Progress(Terminal(out=log.lines.append, err=log.lines.append), log, silence=0)
+    progress = Progress(Terminal(out=log.lines.append, err=log.lines.append), log, forks=2, silence=0)
     progress(TaskStarted(task_id="t", name="ping", hosts=3))
     progress.terminal.out("TASK\n")
     await turns()

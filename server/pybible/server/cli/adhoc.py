@@ -19,6 +19,7 @@ from pybible.server.cli.running import (
     reports_for,
     run_options,
 )
+from pybible.server.cli.settings import load_settings
 from pybible.server.engine.model.play import Block, Play, Playbook, Task, new_id
 from pybible.server.engine.model.text import SourceDict, Trusted
 from pybible.server.engine.parsing.actions import read_statement
@@ -46,8 +47,9 @@ def run(wanted: AdHoc) -> int:
 
 
 async def _run(wanted: AdHoc) -> int:
-    reports = reports_for(wanted.asked, standard_terminal(), one_line=True)
-    session = open_session(wanted.asked, reports)
+    settings = load_settings()
+    reports = reports_for(wanted.asked, settings, terminal=standard_terminal(), one_line=True)
+    session = open_session(wanted.asked, settings, reports=reports)
     async with AsyncExitStack() as stack:
         playbook = adhoc_playbook(wanted) if not wanted.list_hosts else None
         opener = await stack.enter_async_context(opened(session))

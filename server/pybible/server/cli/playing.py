@@ -21,6 +21,7 @@ from pybible.server.cli.running import (
     reports_for,
     run_options,
 )
+from pybible.server.cli.settings import load_settings
 from pybible.server.engine.executor.run import Engine
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.plan.listing import ListedPlay, Listing, list_playbook
@@ -56,9 +57,10 @@ def run(wanted: PlaybookRun) -> int:
 
 
 async def _run(wanted: PlaybookRun) -> int:
-    reports = _naming(wanted, reports_for(wanted.asked, standard_terminal()))
+    settings = load_settings()
+    reports = _naming(wanted, reports_for(wanted.asked, settings, terminal=standard_terminal()))
     check_playbooks(wanted.playbooks)
-    session = open_session(wanted.asked, reports)
+    session = open_session(wanted.asked, settings, reports=reports)
     options = run_options(
         session,
         tags=wanted.tags,

@@ -14,7 +14,7 @@ from pathlib import Path
 from pybible.server.cli.exits import RunCancelled
 from pybible.server.cli.extra_vars import extra_vars
 from pybible.server.cli.options import Asked
-from pybible.server.cli.settings import Settings, load_settings
+from pybible.server.cli.settings import Settings
 from pybible.server.cli.vars_prompts import ask
 from pybible.server.cli.vault_passwords import vault_secrets
 from pybible.server.client.connection import parse_endpoint
@@ -54,7 +54,7 @@ class Reports:
         self.event(Message(level=MessageLevel.WARNING, text=text))
 
 
-def reports_for(asked: Asked, terminal: Terminal, *, one_line: bool = False) -> Reports:
+def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_line: bool = False) -> Reports:
     """Return the report that was asked for, with live progress where somebody looks on."""
     if asked.as_json:
         from pybible.server.report.json_lines import JsonLines
@@ -73,7 +73,7 @@ def reports_for(asked: Asked, terminal: Terminal, *, one_line: bool = False) -> 
         return Reports(event=screen, recap=screen.recap)
     from pybible.server.report.progress import Progress, rich_display
 
-    progress = Progress(terminal, rich_display())
+    progress = Progress(terminal, rich_display(), forks=asked.forks or settings.forks)
     live = Screen(progress.terminal, verbosity=asked.verbose)
 
     def both(event: RunEvent) -> None:
@@ -99,9 +99,8 @@ class Session:
         return self.asked.forks or self.settings.forks
 
 
-def open_session(asked: Asked, reports: Reports) -> Session:
-    """Read the settings, ask for passwords, take -e apart. Raises PybibleError."""
-    settings = load_settings()
+def open_session(asked: Asked, settings: Settings, *, reports: Reports) -> Session:
+    """Ask for passwords, take -e apart. Raises PybibleError."""
     if asked.verbose:
         config = settings.ansible_config
         text = f"Using {config} as config file" if config else "No config file found; using defaults"

@@ -35,12 +35,34 @@ class Display(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class TaskProgress:
-    """One task: who runs it since when (seconds of a clock), how long the others took."""
+    """One task: who runs it since when (seconds of a clock), how long the others took.
 
-    name: str
+    At most `forks` run; those handed over beyond that wait, the first comes first, as in the dispatch window.
+    """
+
     total: int
+    forks: int
     running: dict[str, float] = field(default_factory=dict)
+    queued: dict[str, None] = field(default_factory=dict)
     took: list[float] = field(default_factory=list)
+
+    def begin(self, host: str, now: float) -> None:
+        """A host's task was handed over."""
+        self.queued[host] = None
+        self._fill(now)
+
+    def end(self, host: str, now: float) -> None:
+        """A host has its result."""
+        since = self.running.pop(host, None)
+        self.queued.pop(host, None)
+        self.took.append(0.0 if since is None else now - since)
+        self._fill(now)
+
+    def _fill(self, now: float) -> None:
+        while self.queued and len(self.running) < self.forks:
+            host = next(iter(self.queued))
+            del self.queued[host]
+            self.running[host] = now
 
     def text(self, now: float) -> str:
         """Return how many are done, running and waiting, and who is late."""
@@ -71,11 +93,13 @@ class Progress:
         terminal: Terminal,
         display: Display,
         *,
+        forks: int,
         many: int = MANY_HOSTS,
         silence: float = _SILENCE,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._display = display
+        self._forks = forks
         self._many = many
         self._silence = silence
         self._clock = clock
@@ -89,15 +113,15 @@ class Progress:
         """Take one event."""
         if isinstance(event, TaskStarted):
             self._task_id = event.task_id
-            self._task = TaskProgress(name=event.name, total=event.hosts) if event.hosts >= self._many else None
+            many = event.hosts >= self._many
+            self._task = TaskProgress(total=event.hosts, forks=self._forks) if many else None
             self._later(self._silence)
         elif self._task is None or not isinstance(event, HostStarted | HostResult) or event.task_id != self._task_id:
             return
         elif isinstance(event, HostStarted):
-            self._task.running[event.host] = self._now()
+            self._task.begin(event.host, self._now())
         else:
-            since = self._task.running.pop(event.host, None)
-            self._task.took.append(0.0 if since is None else self._now() - since)
+            self._task.end(event.host, self._now())
 
     def close(self) -> None:
         """Take it away for good."""

@@ -236,6 +236,15 @@ def test_what_is_undefined_can_be_noted_instead() -> None:
     assert visible.evaluate_noting(T("[foo, d.a]"))[0] == ["<< error 1 - 'foo' is undefined >>", 1]
 
 
+def test_an_argument_may_name_an_expression_by_a_template() -> None:
+    visible = templar(name=T("one"), one=1, data="one")
+    assert visible.expression(T("one + 1")) == "one + 1"
+    assert visible.expression(T("{{ name }}")) == "one"
+    assert visible.expression(T("{{ [one] }}")) == [1]
+    with pytest.raises(TemplateError, match="untrusted"):
+        visible.expression(T("{{ data }}"))
+
+
 @pytest.mark.parametrize("text", ["{{ 'a' * 70000000 ~ 'b' }}{{ 1 }}", "x" * (SOURCE_LIMIT + 1) + "{{ 1 }}"])
 def test_templates_are_bounded(text: str) -> None:
     with pytest.raises(TemplateError, match="at most"):

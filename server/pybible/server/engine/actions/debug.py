@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pybible.server.engine.actions.arguments import as_int
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult
-from pybible.server.engine.model.text import is_template, origin_of
+from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.parsing.yaml_source import located
 from pybible.wire.errors import TemplateError
 from pybible.wire.values import JsonObject
 
 _ALLOWED = ("msg", "var", "verbosity")
-_UNTRUSTED = (
-    "Templates and expressions must be defined by trusted sources such as playbooks or roles, not untrusted sources "
-    "such as module results."
-)
 
 
 async def run(call: ActionCall) -> ActionResult:
@@ -41,18 +37,16 @@ async def run(call: ActionCall) -> ActionResult:
 
 
 def _show_variable(call: ActionCall, result: JsonObject) -> None:
-    var = call.args["var"]
-    if is_template(var):
-        untrusted = TemplateError(
-            "Encountered untrusted template or expression.", origin=origin_of(var), hint=_UNTRUSTED
-        )
-        raise TemplateError("Error while resolving `var` expression", origin=origin_of(var)) from untrusted
-    if not isinstance(var, str):
-        # A list or mapping: it is its own value.
-        result[type(var).__name__] = var
-        return
-    origin = origin_of(var)
-    value, noted = call.templar.evaluate_noting(var)
+    origin = origin_of(call.args["var"])
+    try:
+        var = call.templar.expression(call.args["var"])
+        if not isinstance(var, str):
+            # A list or mapping: it is its own value.
+            result[type(var).__name__] = var
+            return
+        value, noted = call.templar.evaluate_noting(var)
+    except TemplateError as error:
+        raise TemplateError("Error while resolving `var` expression", origin=origin) from error
     if noted:
         count = len(noted)
         errors = "\n".join(f"error {number} - {text}" for number, text in enumerate(noted, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pybible.server.engine.model.text import Trusted, Vaulted, origin_of
-from pybible.wire.errors import TemplateError
+from pybible.wire.errors import Origin, TemplateError
 
 _ALLOW = "Broken conditionals can be temporarily allowed with the `ALLOW_BROKEN_CONDITIONALS` configuration option."
 
@@ -14,10 +14,20 @@ def check_expression(expression: object) -> Trusted:
     if not isinstance(expression, str):
         raise TemplateError("Conditional expressions must be strings.", origin=origin, hint=_ALLOW)
     if not isinstance(expression, Trusted):
-        raise TemplateError("Encountered untrusted template or expression.", origin=origin)
+        raise untrusted(origin)
     if not expression.strip():
         raise TemplateError("Empty conditional expressions are not allowed.", origin=origin, hint=_ALLOW)
     return expression
+
+
+def untrusted(origin: Origin | None) -> TemplateError:
+    """Return the error for data where an expression of the operator's is expected."""
+    return TemplateError(
+        "Encountered untrusted template or expression.",
+        origin=origin,
+        hint="Templates and expressions must be defined by trusted sources such as playbooks or roles, "
+        "not untrusted sources such as module results.",
+    )
 
 
 def check_result(value: object, expression: Trusted) -> bool:

@@ -15,7 +15,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.utils import missing
 
 from pybible.server.engine.model.text import Trusted, Vaulted, origin_of
-from pybible.server.engine.templating.conditions import check_expression, check_result, is_delimited
+from pybible.server.engine.templating.conditions import check_expression, check_result, is_delimited, untrusted
 from pybible.server.engine.templating.engine import PLAIN_OPTIONS, Program, TemplateEngine, TemplateOptions
 from pybible.server.engine.templating.errors import UndefinedVariable, message_of
 from pybible.server.engine.templating.lazy import SCALARS, LazyDict, LazyList
@@ -124,6 +124,23 @@ class Templar:
         except UndefinedVariable as error:
             return _note(error, noted), noted
         return self._finalize_noting(value, noted), noted
+
+    def expression(self, value: object) -> object:
+        """Return what an argument that holds an expression means: a template in it is rendered first.
+
+        Raises TemplateError when the text that comes out is data and not the operator's.
+        """
+        if not isinstance(value, str):
+            return self.render(value)
+        text = value
+        if isinstance(value, Trusted) and is_delimited(value):
+            rendered = self._text(value)
+            if not isinstance(rendered, str):
+                return self._finalize_at(rendered, value.origin)
+            text = rendered
+        if not isinstance(text, Trusted):
+            raise untrusted(origin_of(value))
+        return text
 
     def condition(self, expressions: Sequence[object]) -> tuple[bool, object]:
         """Return whether all hold, and the first that does not, as written (None when all hold)."""
@@ -270,6 +287,8 @@ class Templar:
             template = Trusted(text.strip(), text.origin)
             value = self._guarded(lambda: self._text(template), text.origin)
             if isinstance(value, str):
+                if not isinstance(value, Trusted):
+                    raise untrusted(text.origin)
                 return self._holds(value)
         else:
             value = self._guarded(lambda: self._evaluate(text, embedded=True), text.origin)
@@ -441,7 +460,7 @@ def _unstorable(value: object) -> TemplateError:
     kind = "Undefined" if isinstance(value, jinja2.Undefined) else type(value).__name__
     told = f"Type {kind!r} is unsupported for variable storage."
     error = TemplateError("Error rendering template")
-    error.__cause__ = TemplateError(told, origin=Origin("<unknown>"), hint=repr(value))
+    error.__cause__ = TemplateError(told, origin=Origin("<unknown>"), hint=str(value))
     return error
 
 

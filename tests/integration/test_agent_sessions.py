@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -374,6 +376,90 @@ async def test_an_agent_without_sessions_for_long_starts_itself_anew(tmp_path: P
         fake.deny = None
         await fake.session()
         assert agent.process.returncode is None
+
+
+async def test_the_controller_is_dialled_through_a_proxy(fake: FakeController, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[0])
+        host, port = fake.address.split(":")
+        there, back = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pump(reader, back))
+            group.create_task(pump(there, writer))
+
+    async with await asyncio.start_server(connect, "127.0.0.1", 0) as proxy:
+        host, port = proxy.sockets[0].getsockname()
+        async with running_agent(fake.enrol(tmp_path / "web01"), proxy=f"http://{host}:{port}"):
+            session = await fake.session()
+            await session.dispatch("a1", "ping")
+            await session.result("a1")
+    assert asked[0] == f"CONNECT {fake.address} HTTP/1.1"
+
+
+async def test_systemd_is_told_how_the_agent_is(
+    fake: FakeController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+    monkeypatch.setenv("WATCHDOG_USEC", "300000")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(path))
+        channel.setblocking(False)
+        loop = asyncio.get_running_loop()
+        seen: list[str] = []
+
+        async def until_told(state: str) -> None:
+            async with asyncio.timeout(10):
+                while state not in seen:
+                    seen.extend((await loop.sock_recv(channel, 4096)).decode().splitlines())
+
+        async with running_agent(fake.enrol(tmp_path / "web01")) as agent:
+            await until_told("READY=1")
+            session = await fake.session()
+            await until_told("STATUS=attached as web01")
+            await until_told("WATCHDOG=1")
+            # What a task starts must not speak in the agent's name.
+            await session.dispatch("a1", "shell", args={"_raw_params": "echo $NOTIFY_SOCKET $WATCHDOG_USEC"})
+            assert (await session.result("a1"))[0]["stdout"] == ""
+            await session.ack("a1")
+            agent.signal(signal.SIGTERM)
+            await until_told("STOPPING=1")
+
+
+async def test_a_hang_up_does_not_end_the_agent(fake: FakeController, agent: AgentProcess) -> None:
+    session = await fake.session()
+    agent.signal(signal.SIGHUP)
+    await session.dispatch("a1", "ping")
+    await session.result("a1")
+
+
+async def test_what_would_end_with_its_lease_does(fake: FakeController, tmp_path: Path) -> None:
+    fake.lease, fake.interval = 1.0, 0.3
+    async with running_agent(fake.enrol(tmp_path / "web01")):
+        session = await fake.session()
+        session.answer_heartbeats = False
+        await session.dispatch("ends", "command", args={"_raw_params": "sleep 300"}, terminate=True)
+        await session.dispatch("stays", "command", args={"_raw_params": "sleep 3"})
+        await session.expect("started", "stays")
+        fake.deny = agent_pb2.Deny(code=agent_pb2.Deny.CODE_OVERLOADED)
+        await session.ended.wait()
+        await asyncio.sleep(1.5)
+        fake.deny = None
+        session = await fake.session()
+        result, reason = await session.result("ends")
+        assert (reason, "lost its controller" in result["msg"]) == ("cancelled", True)
+        result, reason = await session.result("stays")
+        assert (result["rc"], reason) == (0, "")
 
 
 async def test_a_certificate_is_renewed_in_passing(fake: FakeController, agent: AgentProcess, tmp_path: Path) -> None:

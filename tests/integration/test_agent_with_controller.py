@@ -194,3 +194,41 @@ async def test_a_killed_agent_interrupts_its_task_when_it_is_back(c: RunningCont
             [after] = await ctl.submit("web01")
             assert (await ctl.result_of(after))["ping"] == "pong"
         await ctl.finish()
+
+
+async def test_agents_come_back_by_themselves_when_the_controller_does(tmp_path: Path) -> None:
+    async with controller(tmp_path) as c:
+        folder = await joined(c, tmp_path / "web01")
+        address = c.agent_address
+    async with running_agent(folder):
+        await asyncio.sleep(0.5)
+        async with controller(tmp_path, listen=address) as c:
+            await attached(c)
+            async with run(c) as ctl:
+                [ping] = await ctl.submit("web01")
+                assert (await ctl.result_of(ping))["ping"] == "pong"
+                await ctl.finish()
+        async with controller(tmp_path, listen=address) as c:
+            await attached(c)
+
+
+async def test_an_agent_needs_no_more_than_the_base_install(c: RunningController, tmp_path: Path) -> None:
+    folder = await joined(c, tmp_path / "web01")
+    packages = "jinja2 yaml sqlalchemy alembic click rich grpc_health grpc_reflection pybible.server"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name in {packages.split()!r}:\n"
+        "            raise ModuleNotFoundError(f'{name} is not for agents')\n"
+        "sys.meta_path.insert(0, Missing())\n"
+    )
+    status, printed = await command("env", f"PYTHONPATH={tmp_path / 'site'}", sys.executable, "-c", "import jinja2")
+    assert (status, "is not for agents" in printed) == (1, True)
+    async with running_agent(folder, environment={"PYTHONPATH": str(tmp_path / "site")}):
+        await attached(c)
+        async with run(c) as ctl:
+            [facts] = await ctl.submit("web01", module="setup")
+            assert "ansible_facts" in (await ctl.result_of(facts))
+            await ctl.finish()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -309,6 +311,36 @@ async def test_another_user_gets_content_it_could_not_read_itself(pool: WorkerPo
     attachment = Attachment(sha256="c0ffee", size=3_000_000, path=str(secret))
     pool.submit("a", task("reads", become=Become(user="nobody"), attachments=(attachment,)))
     assert len((await told.result("a"))[0]["content"]) == 3_000_000
+
+
+def through_sudo(become: Become | None) -> WorkerIdentity:
+    """Odd workers of another user, started by sudo, with the system's own Python: nobody can read this one."""
+    sudo = ("sudo", "-H", "-S", "-n", "-u", "nobody")
+    roots = [str(Path(__file__).parents[2] / root) for root in ("agent", "protos")]
+    python = ("env", f"PYTHONPATH={':'.join(roots)}", "/usr/bin/python3")
+    return WorkerIdentity("nobody", (*sudo, *python, odd_worker.__file__), (*sudo, "kill", "-KILL"))
+
+
+def sudo_works() -> bool:
+    """Tell whether this host has what such a worker needs."""
+    if os.geteuid() != 0 or shutil.which("sudo") is None:
+        return False
+    command = (*through_sudo(None).command[:-1], "-c", "import pybible.agent.worker")
+    return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not sudo_works(), reason="needs root, sudo, and a Python that every user can run")
+@pytest.mark.parametrize("module", ["spins", "swallows"])
+async def test_sudo_brings_another_user_and_what_it_started_is_ended(told: Told, module: str) -> None:
+    async with WorkerPool(told, slots=1, contents=Store(), identify=through_sudo) as pool:
+        pool.submit("a", task("looks"))
+        result, reason = await told.result("a")
+        assert (result["environment"]["USER"], reason) == ("nobody", "")
+        pool.submit("b", task(module, timeout=0.3))
+        _, reason = await told.result("b")
+        assert reason == Reason.TIMED_OUT
+        await until_dead(result["pid"])
+        await still_works(pool, told)
 
 
 async def test_a_program_for_another_user_that_fails_is_quoted(told: Told) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -39,7 +40,9 @@ class AgentProcess:
 
 
 @asynccontextmanager
-async def running_agent(folder: Path, **settings: object) -> AsyncIterator[AgentProcess]:
+async def running_agent(
+    folder: Path, *, environment: Mapping[str, str] | None = None, **settings: object
+) -> AsyncIterator[AgentProcess]:
     """Run the agent whose identity is in `folder`. `settings` are those of its configuration file."""
     config = folder.with_suffix(".toml")
     given = {"log_level": "debug", "reconnect_limit": 1.0, **settings}
@@ -51,6 +54,7 @@ async def running_agent(folder: Path, **settings: object) -> AsyncIterator[Agent
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
+            env={**os.environ, **(environment or {})},
         )
     try:
         yield AgentProcess(process, log)

@@ -62,10 +62,15 @@ class Outlet(Protocol):
         """It is over."""
 
 
-class Lease:
-    """Until when new work may be started, on the monotonic clock."""
+def _boot_clock() -> float:
+    """Return seconds on the monotonic clock that goes on while the host is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+
+class Lease:
+    """Until when new work may be started, on a monotonic clock."""
+
+    def __init__(self, clock: Callable[[], float] = _boot_clock) -> None:
         self._clock = clock
         self._until = 0.0
 

@@ -211,6 +211,7 @@ async def run_agent(folder: Path, config: Config) -> Exit:
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop)
-            loop.add_signal_handler(signal.SIGHUP, lambda: _log.info("reloaded"))
+            # There is nothing to read again yet, but a hang-up is no reason to end.
+            loop.add_signal_handler(signal.SIGHUP, lambda: None)
             systemd.notify("READY=1")
             return await agent.run()

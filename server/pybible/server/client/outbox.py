@@ -22,6 +22,7 @@ from pybible.wire.values import JsonObject
 
 # A message is cut here; a single attempt or event may be as large again (the wire takes 4 MiB).
 _BATCH_BYTES = 1024 * 1024
+_EVENTS_AT_ONCE = 200
 EVENT_BYTES = 1024 * 1024
 ATTEMPT_BYTES = 3 * 1024 * 1024
 # What a result that is too large for the history still says of itself.
@@ -80,10 +81,17 @@ class Outbox:
         """Say that the run is over, after all else."""
         self._finish = run_pb2.FinishRun(exit_status=exit_status, error=error)
 
-    def drain(self) -> Iterator[run_pb2.ExecuteRequest]:
-        """Take everything out."""
+    @property
+    def urgent(self) -> bool:
+        """Whether events may wait no longer: many do already, or the run is over."""
+        return self._finish is not None or len(self._events) >= _EVENTS_AT_ONCE
+
+    def drain(self, *, events: bool = True) -> Iterator[run_pb2.ExecuteRequest]:
+        """Take everything out; the events only if they are due."""
         attempts, self._attempts = list(self._attempts.values()), {}
-        events, self._events = self._events, []
+        told: list[RunEvent] = []
+        if events or self.urgent:
+            told, self._events = self._events, []
         local, self._local = self._local, []
         cancels, self._cancels = self._cancels, []
         finish, self._finish = self._finish, None
@@ -93,7 +101,7 @@ class Outbox:
             yield run_pb2.ExecuteRequest(attempts=_attempt_batch(part))
         if cancels:
             yield run_pb2.ExecuteRequest(cancel=run_pb2.CancelAttempts(attempt_ids=cancels))
-        for batch in _event_batches(events):
+        for batch in _event_batches(told):
             yield run_pb2.ExecuteRequest(events=batch)
         if finish is not None:
             yield run_pb2.ExecuteRequest(finish=finish)

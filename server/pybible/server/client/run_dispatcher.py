@@ -27,6 +27,8 @@ from pybible.wire.tasks import Attachment, TaskSpec
 Call = grpc.aio.StreamStreamCall[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse]
 
 _FINISH_SECONDS = 60.0
+# Attempts go out at once; events only make up the history, and every message costs both ends.
+_EVENTS_SECONDS = 0.05
 _STREAMS = {agent_pb2.Output.STREAM_STDERR: "stderr"}
 
 
@@ -82,6 +84,8 @@ class RunDispatcher:
         self._outbox = Outbox()
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
+        self._events_due = False
+        self._events_timer: asyncio.TimerHandle | None = None
         self._numbers = itertools.count(1)
         self._waiting: dict[str, _Waiting] = {}
         self._cancelled = ""
@@ -146,7 +150,11 @@ class RunDispatcher:
     def publish(self, events: Iterable[RunEvent]) -> None:
         """Hand over what the engine decided, in order."""
         self._outbox.events(events)
-        self._poke()
+        if self._outbox.urgent:
+            self._poke()
+        elif self._events_timer is None:
+            self._sent.clear()
+            self._events_timer = asyncio.get_running_loop().call_later(_EVENTS_SECONDS, self._let_events_out)
 
     async def finish(self, *, exit_status: int, error: str = "") -> Recap:
         """End the run and return the recap as the controller counted it."""
@@ -165,13 +173,23 @@ class RunDispatcher:
         self._fail(ConnectionFailed("the run is over"))
         for task in self._tasks:
             task.cancel()
+        if self._events_timer is not None:
+            self._events_timer.cancel()
         self._call.cancel()
         await self._local.close()
 
     async def flush(self) -> None:
         """Wait until what was handed over has been sent, or can't be."""
         if self._outbox and self._failure is None:
+            self._let_events_out()
             await self._sent.wait()
+
+    def _let_events_out(self) -> None:
+        if self._events_timer is not None:
+            self._events_timer.cancel()
+            self._events_timer = None
+        self._events_due = True
+        self._poke()
 
     def _poke(self) -> None:
         self._sent.clear()
@@ -202,7 +220,8 @@ class RunDispatcher:
                 self._wake.clear()
                 # What the engine hands over in this turn of the loop goes in one message.
                 await asyncio.sleep(0)
-                for request in self._outbox.drain():
+                due, self._events_due = self._events_due, False
+                for request in self._outbox.drain(events=due):
                     await self._call.write(request)
                 if not self._outbox:
                     self._sent.set()

@@ -95,7 +95,8 @@ def cancel(ctx: click.Context, run_id: str, controller: str) -> None:
     with connected(ctx, controller or ctx.obj["controller"]) as channel:
         stub = run_pb2_grpc.RunServiceStub(channel)
         run = stub.CancelRun(run_pb2.CancelRunRequest(run_id=run_id), timeout=CALL_SECONDS).run
-    click.echo(f"{run.run_id} {_state(run)}")
+    # What is out has its end before the run has.
+    click.echo(f"{run.run_id} {'is being cancelled' if run.state == run_pb2.RUN_STATE_RUNNING else _state(run)}")
 
 
 def _print_recap(run: run_pb2.RunSummary) -> None:

@@ -25,10 +25,15 @@ def call_failure(error: grpc.RpcError, target: str) -> PybibleError:
     if code in _SAID_BY_THE_CONTROLLER:
         return PybibleError(details or code.name.lower())
     if code is grpc.StatusCode.UNAVAILABLE:
-        return ConnectionFailed(f"the controller at {target} can't be reached: {details or 'no connection'}")
+        return ConnectionFailed(f"the controller at {target} can't be reached: {short_reason(error)}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ConnectionFailed(f"the controller at {target} does not answer in time")
     return ConnectionFailed(f"the call to the controller at {target} failed: {details or code.name.lower()}")
+
+
+def short_reason(error: grpc.RpcError) -> str:
+    """Return the end of gRPC's long sentence about a connection: `Connection refused`."""
+    return _details_of(error).rpartition("error: ")[2].strip() or "no connection"
 
 
 def _code_of(error: grpc.RpcError) -> grpc.StatusCode:

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from pybible.server.client.contents import Contents
-from pybible.server.client.failures import call_failure
+from pybible.server.client.failures import call_failure, short_reason
 from pybible.server.client.local_worker import LocalWorker, decode_outcome, local_failure
 from pybible.server.client.outbox import ATTEMPT_BYTES, Outbox, QueuedAttempt
 from pybible.server.engine.dispatcher import Outcome, OutputSink, Target
@@ -234,15 +234,14 @@ class RunDispatcher:
             while isinstance(response := await self._call.read(), run_pb2.ExecuteResponse):
                 self._take(response)
         except grpc.RpcError as error:
-            self._fail(self._lost(call_failure(error, self._target)))
+            cause = call_failure(error, self._target)
+            self._fail(self._lost(short_reason(error)) if isinstance(cause, ConnectionFailed) else cause)
             return
-        self._fail(self._lost(None))
+        self._fail(self._lost("it ended the call"))
 
-    def _lost(self, cause: PybibleError | None) -> PybibleError:
-        if cause is not None and not isinstance(cause, ConnectionFailed):
-            return cause
-        why = f": {cause}" if cause is not None else ""
-        return ConnectionFailed(f"the controller at {self._target} went away in the middle of run {self.run_id}{why}")
+    def _lost(self, why: str) -> PybibleError:
+        text = f"the controller at {self._target} went away in the middle of run {self.run_id}: {why}"
+        return ConnectionFailed(text, hint="What was out is cancelled by the controller, or ends by itself.")
 
     def _fail(self, failure: PybibleError) -> None:
         if self._failure is None:

@@ -23,6 +23,8 @@ def ansible_transcript(case: Case, venv: Path) -> str:
     with tempfile.TemporaryDirectory() as work:
         environment = {
             "ANSIBLE_TRANSPORT": "local",
+            # As on a terminal: a pipe would let standard error overtake standard output.
+            "PYTHONUNBUFFERED": "1",
             "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
         }
         command = [str(venv / "bin" / "ansible-playbook")]

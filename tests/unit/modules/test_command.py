@@ -115,5 +115,9 @@ def test_raw_keeps_the_output_as_it_came() -> None:
     assert (result["failed"], result["msg"], result["changed"]) == (True, "non-zero return code", True)
 
 
+def test_raw_takes_no_notice_of_what_it_does_not_know() -> None:
+    assert run_module("raw", {"_raw_params": "echo x", "chdir": "/"})["stdout"] == "x\n"
+
+
 def test_raw_with_another_shell() -> None:
     assert run_module("raw", {"_raw_params": "echo $0", "executable": "/bin/bash"})["stdout"] == "/bin/bash\n"

@@ -98,6 +98,7 @@ class Module(Generic[ArgsT]):
     """A native module: its name, the dataclass of its arguments, its plan, and the rules between arguments.
 
     A rule of `required_if` reads (argument, value, (arguments that are then needed, ...)).
+    ignores_unknown: arguments that it does not have are no error.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Module(Generic[ArgsT]):
     required_together: Sequence[tuple[str, ...]] = ()
     required_if: Sequence[tuple[str, object, tuple[str, ...]]] = ()
     exclusive: bool = False
+    ignores_unknown: bool = False
 
     @cached_property
     def spec(self) -> Spec:

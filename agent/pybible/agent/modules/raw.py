@@ -46,4 +46,4 @@ def _execute(args: Args, context: Context) -> JsonObject:
     return result
 
 
-MODULE = Module(name="raw", args=Args, plan=plan)
+MODULE = Module(name="raw", args=Args, plan=plan, ignores_unknown=True)

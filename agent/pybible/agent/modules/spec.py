@@ -180,7 +180,7 @@ def _check(module: Module[Any], values: JsonObject, shown: JsonObject) -> None:
             _check_choice(argument, values[argument.name], shown)
     _check_presence(module, shown)
     unsupported = sorted(name for name in values if name not in spec.names)
-    if unsupported:
+    if unsupported and not module.ignores_unknown:
         raise ArgumentError(_unsupported(module, unsupported), shown)
 
 

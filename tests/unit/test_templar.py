@@ -392,6 +392,24 @@ def test_a_lookup_may_be_let_fail() -> None:
     assert len(warnings) == 1
 
 
+@pytest.mark.parametrize(
+    ("filter", "hashed"),
+    [
+        # The vectors of "Unix crypt using SHA-256 and SHA-512", by U. Drepper.
+        (
+            "password_hash('sha512', 'saltstring')",
+            "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
+        ),
+        (
+            "password_hash('sha256', 'saltstringsaltst', rounds=10000)",
+            "$5$rounds=10000$saltstringsaltst$3xv.VbSHBb41AL9AvLeujZkZRBAwqFMz2.opqey6IcA",
+        ),
+    ],
+)
+def test_passwords_are_hashed_as_crypt_does(filter: str, hashed: str) -> None:
+    assert templar(password="Hello world!").render(T("{{ password | " + filter + " }}")) == hashed
+
+
 def test_a_password_is_made_once_and_kept(tmp_path: Path) -> None:
     visible = Templar(TemplateEngine(playbook_directory=tmp_path), {})
     password = visible.render(T("{{ lookup('password', 'kept/pw length=12 chars=digits') }}"))

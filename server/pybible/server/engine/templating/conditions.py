@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pybible.server.engine.model.text import Trusted, Vaulted, origin_of
+from pybible.server.engine.model.text import Trusted, origin_of
+from pybible.server.engine.templating.lazy import type_name
 from pybible.wire.errors import Origin, TemplateError
 
 _ALLOW = "Broken conditionals can be temporarily allowed with the `ALLOW_BROKEN_CONDITIONALS` configuration option."
@@ -34,10 +35,9 @@ def check_result(value: object, expression: Trusted) -> bool:
     """Return the value of a conditional. Raises TemplateError when it is neither true nor false."""
     if value is True or value is False:
         return value
-    place = origin_of(value) or (expression.origin if _is_constant(expression) else None) or "<unknown>"
-    kind = "str" if isinstance(value, str | Vaulted) else _kind(value)
+    place = origin_of(value) or (expression.origin if _is_constant(value, expression) else None) or "<unknown>"
     raise TemplateError(
-        f"Conditional result ({bool(value)}) was derived from value of type {kind!r} at {str(place)!r}. "
+        f"Conditional result ({bool(value)}) was derived from value of type {type_name(value)!r} at {str(place)!r}. "
         "Conditionals must have a boolean result.",
         origin=expression.origin,
         hint=_ALLOW,
@@ -50,13 +50,6 @@ def is_delimited(text: str) -> bool:
     return stripped.startswith(("{{", "{%")) and stripped.endswith(("}}", "%}"))
 
 
-def _is_constant(expression: str) -> bool:
-    stripped = expression.strip()
-    return len(stripped) > 1 and stripped[0] in "'\"" and stripped.find(stripped[0], 1) == len(stripped) - 1
-
-
-def _kind(value: object) -> str:
-    for kind in (dict, list):
-        if isinstance(value, kind):
-            return kind.__name__
-    return type(value).__name__
+def _is_constant(value: object, expression: str) -> bool:
+    """Whether a value is text that stands in the expression itself."""
+    return isinstance(value, str) and (f"'{value}'" in expression or f'"{value}"' in expression)

@@ -6,7 +6,7 @@ into Jinja's context: it asks the Templar for each name that a template uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from pathlib import Path
 from types import GeneratorType
 from typing import Protocol, cast
@@ -224,7 +224,7 @@ def text_of(value: object) -> str:
         return ""
     if isinstance(value, Trusted):
         return str(value)
-    if isinstance(value, GeneratorType):
+    if isinstance(value, GeneratorType | KeysView | ValuesView | ItemsView):
         value = list(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")

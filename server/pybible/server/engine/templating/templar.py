@@ -5,10 +5,10 @@ Only Trusted text is ever a template. What comes out is plain data: rendering it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from datetime import date, time
 from pathlib import Path
-from types import GeneratorType, MappingProxyType
+from types import MappingProxyType
 
 import jinja2
 from jinja2.exceptions import SecurityError
@@ -24,6 +24,8 @@ from pybible.server.engine.templating.undefined import OMIT, UndefinedValue
 from pybible.server.engine.vault import Decrypted, VaultSecrets
 from pybible.wire.errors import Origin, PybibleError, SourceError, TemplateError, VaultError
 
+# What becomes a list. Ranges and text do not.
+_ITERATED = (list, tuple, set, frozenset, Iterator, KeysView, ValuesView, ItemsView)
 # How deeply templates may lead to templates, and data may be nested.
 TEMPLATE_DEPTH = 60
 DATA_DEPTH = 300
@@ -186,7 +188,7 @@ class Templar:
         try:
             raw = self.variables[key]
         except KeyError:
-            return VariablesView(self) if key == "vars" else self.engine.globals.get(key, missing)
+            return LazyDict(dict(self.variables), self) if key == "vars" else self.engine.globals.get(key, missing)
         if type(raw) in SCALARS:
             return raw
         if key in self._active:
@@ -339,8 +341,8 @@ class Templar:
             raise _unstorable(value)
         if isinstance(value, Mapping):
             return self._finalize_dict(value, depth)
-        if isinstance(value, list | tuple | set | frozenset | GeneratorType | Iterator) or _is_view(value):
-            return self._finalize_list(value, depth)  # type: ignore[arg-type]
+        if isinstance(value, _ITERATED):
+            return self._finalize_list(value, depth)
         if value is OMIT or isinstance(value, date | time):
             return value
         return self._finalize_rare(value, depth)
@@ -422,30 +424,6 @@ class Overlay(Mapping[str, object]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-class VariablesView(Mapping[str, object]):
-    """What `vars` is: every variable, rendered when it is looked up."""
-
-    __slots__ = ("_templar",)
-
-    def __init__(self, templar: Templar) -> None:
-        self._templar = templar
-
-    def __getitem__(self, key: str) -> object:
-        if key not in self._templar.variables:
-            raise KeyError(key)
-        return self._templar.name(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._templar.variables)
-
-    def __len__(self) -> int:
-        return len(self._templar.variables)
-
-
-def _is_view(value: object) -> bool:
-    return type(value).__name__ in ("dict_keys", "dict_values", "dict_items")
 
 
 def _loop(origin: Origin | None) -> TemplateError:

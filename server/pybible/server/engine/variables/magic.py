@@ -56,7 +56,7 @@ def run_variables(magic: RunMagic, inventory: Inventory) -> dict[str, object]:
         "ansible_check_mode": magic.check,
         "ansible_diff_mode": magic.diff,
         "ansible_forks": magic.forks,
-        "ansible_inventory_sources": list(inventory.sources),
+        "ansible_inventory_sources": [_absolute(source) for source in inventory.sources],
         "ansible_run_tags": list(magic.run_tags),
         "ansible_skip_tags": list(magic.skip_tags),
         "ansible_verbosity": magic.verbosity,
@@ -64,6 +64,10 @@ def run_variables(magic: RunMagic, inventory: Inventory) -> dict[str, object]:
     if magic.limit is not None:
         variables["ansible_limit"] = magic.limit
     return variables
+
+
+def _absolute(source: str) -> str:
+    return source if "," in source or not Path(source).exists() else str(Path(source).absolute())
 
 
 def hosts_variables(hosts: PlayHosts) -> dict[str, object]:
@@ -84,7 +88,7 @@ def play_variables(play: Play, roles: Sequence[Role]) -> dict[str, object]:
         "ansible_play_name": play.name or _pattern_text(play.hosts),
         "ansible_play_role_names": own,
         "ansible_dependent_role_names": dependent,
-        "ansible_role_names": list(dict.fromkeys([*dependent, *own])),
+        "ansible_role_names": list(dict.fromkeys([*own, *dependent])),
         "role_names": own,
     }
 
@@ -93,12 +97,13 @@ def _pattern_text(hosts: object) -> str:
     return ",".join(str(part) for part in hosts) if isinstance(hosts, list | tuple) else str(hosts)
 
 
-def role_variables(role: Role) -> dict[str, object]:
-    """Return what holds for the tasks of a role."""
+def role_variables(role: Role, visible: Sequence[Role]) -> dict[str, object]:
+    """Return what holds for the tasks of a role, when the play sees the `visible` ones."""
     variables: dict[str, object] = {
         "role_name": role.name.rpartition(".")[2],
         "role_path": str(role.path),
         "ansible_role_name": role.name,
+        "ansible_role_names": list(dict.fromkeys([*(each.name for each in visible), role.name])),
         "ansible_collection_name": role.collection or None,
     }
     if role.parents:
@@ -120,4 +125,10 @@ def host_variables(name: str, inventory: Inventory) -> Mapping[str, object]:
         "inventory_hostname_short": name.partition(".")[0],
         "group_names": inventory.group_names(name),
     }
+    host = inventory.host(name)
+    source = None if host is None or host.source is None else Path(host.source)
+    if source is not None and source.exists():
+        place = source.absolute()
+        variables["inventory_file"] = str(place)
+        variables["inventory_dir"] = str(place if place.is_dir() else place.parent)
     return variables

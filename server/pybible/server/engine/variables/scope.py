@@ -253,7 +253,7 @@ class VariableManager:
             "role_defaults": _non_empty(each.defaults for each in chain),
             "role": _non_empty([*(each.vars for each in seen), *_own_role_vars(role, own.values())]),
             "role_params": _non_empty(each.params for each in (*role.parents, role)),
-            "magic": (magic_variables.role_variables(role),),
+            "magic": (magic_variables.role_variables(role, seen),),
         }
 
     def _of_task(self, task: Task) -> Layers:

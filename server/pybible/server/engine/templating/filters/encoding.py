@@ -20,6 +20,7 @@ from pybible.wire.errors import VaultError
 
 _NAMESPACE: Final = uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E")
 _SALT: Final = string.ascii_letters + string.digits + "./"
+_CRYPT_LIBRARIES: Final = ("libcrypt.so.1", "libcrypt.so.2", "libcrypt.so", "libcrypt.dylib")
 # Scheme -> (crypt's prefix, length of the salt, whether `rounds=` may follow).
 _SCHEMES: Final = {
     "md5": ("$1$", 8, False),
@@ -95,17 +96,21 @@ def password_hash(
 
 
 def _crypt(password: bytes, setting: bytes) -> str:
+    # Imported when used: seldom, and not small.
     import ctypes
-    import ctypes.util
 
-    name = ctypes.util.find_library("crypt")
-    if name is None:
+    for name in _CRYPT_LIBRARIES:
+        try:
+            function = ctypes.CDLL(name).crypt
+            break
+        except OSError:
+            continue
+    else:
         raise ValueError("this system has no libcrypt, which password_hash needs")
-    function = ctypes.CDLL(name).crypt
     function.restype = ctypes.c_char_p
     hashed = function(ctypes.c_char_p(password), ctypes.c_char_p(setting))
     if not hashed or hashed.startswith(b"*"):
-        raise ValueError("crypt.crypt does not support the algorithm, or its salt is not valid")
+        raise ValueError("crypt does not support the algorithm here, or its salt is not valid")
     return str(hashed.decode())
 
 

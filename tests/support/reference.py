@@ -1,0 +1,350 @@
+"""reference: the parts of docs/reference that are made from the code: `python -m tests.support.reference` writes them.
+
+A page is either made as a whole, or holds parts between `<!-- made: NAME -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import click
+import jinja2.filters
+import jinja2.tests
+
+from pybible.agent.cli import _parser as agent_parser
+from pybible.agent.modules import registry
+from pybible.agent.modules.api import FileAttributes
+from pybible.agent.modules.spec import Argument
+from pybible.server.cli.main import ctl
+from pybible.server.controller.cli import command as controller_command
+from pybible.server.engine.parsing import keywords, known
+from pybible.server.engine.templating.engine import TemplateOptions
+from pybible.server.engine.templating.filters.registry import FILTERS
+from pybible.server.engine.templating.lookups.registry import LOOKUPS
+from pybible.server.engine.templating.tests.registry import TESTS
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "reference"
+_PART = re.compile(r"(<!-- made: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_NOTICE = "<!-- Made by `make docs` from the code: don't edit it. -->\n"
+
+# What a play, a block or a task may say that pybible refuses, see parsing/scope and parsing/tasks.
+REFUSED_KEYWORDS = frozenset({"async", "debugger"})
+_WITHOUT_MEANING = frozenset({"poll", "collections", "remote_user", "port", "user"})
+_SHARED = tuple(item.name for item in dataclasses.fields(FileAttributes))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """An argument of a module as a table shows it."""
+
+    name: str
+    kind: str
+    default: str
+    text: str
+
+
+# Arguments that the engine uses up before a module sees the task.
+_ENGINE_ROWS = {
+    "copy": (Row("`decrypt`", "bool", "`true`", "decrypt a src that is encrypted with vault"),),
+    "fetch": (
+        Row("`dest`", "path", "required", "folder on the control node; files go to `DEST/HOST/PATH`"),
+        Row("`flat`", "bool", "`false`", "put the file at `dest` itself"),
+        Row("`fail_on_missing`", "bool", "`true`", "a file that is not there is a failure"),
+        Row("`validate_checksum`", "bool", "`true`", "compare digests after the transfer"),
+    ),
+}
+_TEMPLATE_LEAVES_OUT = frozenset({"src", "content", "remote_src", "local_follow", "directory_mode", "checksum"})
+_TEMPLATE_SOURCE = Row("`src`", "path", "required", "the template")
+_TEMPLATE_ENCODING = Row("`output_encoding`", "str", "`utf-8`", "encoding of the file on the host")
+# What is said of a module where its file speaks of the agent's part only.
+_TEXTS = {
+    "fetch": "brings a file of the host's to the control node. It may have 47 MiB at most.",
+    "template": "renders a Jinja template of the control node's for each host, and copies the result there.",
+}
+
+
+def pages() -> dict[Path, str]:
+    """Return every page that is made, wholly or in part, as it should be."""
+    found = {PAGES / "pybible-ctl.md": _ctl_page(), PAGES / "modules.md": _modules_page()}
+    for path in sorted(PAGES.glob("*.md")):
+        text = path.read_text()
+        if path not in found and _PART.search(text):
+            found[path] = _PART.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}\n{match[3]}", text)
+    return found
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+_CTL_HEAD = """# pybible-ctl
+
+The operator's command. Commands that only ask the controller need to be told which one: by `--controller`, by
+`PYBIBLE_CONTROLLER`, or in [the settings](settings.md#pybible-ctl). `run` and `exec` start one in their own process
+when none is named.
+
+An address is `unix:PATH` (the controller's socket, on its own machine) or `HOST:PORT` (with the identity that
+`pybible-ctl login` stored).
+
+## Exit status
+
+| status | meaning |
+|---|---|
+| 0 | everything was done |
+| 1 | an error: a file, a setting, a controller that can't be reached |
+| 2 | a task failed on at least one host |
+| 4 | a host was unreachable; also a playbook that can't be parsed |
+| 5 | wrong options |
+| 8 | the run was cancelled or interrupted by somebody else |
+| 99 | ended by ^C |
+| 250 | a bug in pybible |
+"""
+
+
+def _ctl_page() -> str:
+    parts = [_CTL_HEAD.replace("\n\n", f"\n\n{_NOTICE}\n", 1)]
+    context = click.Context(ctl, info_name="pybible-ctl")
+    for name in ctl.list_commands(context):
+        command = ctl.get_command(context, name)
+        if command is not None:
+            parts += _command_sections(command, f"pybible-ctl {name}")
+    return "\n".join(parts)
+
+
+def _command_sections(command: click.Command, name: str) -> Iterable[str]:
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield f"## {name}\n\n{_usage(command, name)}\n\n{_options_table(command)}"
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            yield from _command_sections(inner, f"{name} {inner.name}")
+
+
+def _usage(command: click.Command, name: str) -> str:
+    context = click.Context(command, info_name=name)
+    pieces = [
+        piece for piece in command.collect_usage_pieces(context) if "COMMAND" not in piece and "ARGS" not in piece
+    ]
+    return f"    {name} {' '.join(pieces)}\n\n{inspect.cleandoc(command.help or '')}"
+
+
+def _options_table(command: click.Command) -> str:
+    options = [item for item in command.params if isinstance(item, click.Option)]
+    rows = [(_option_names(item) + _value(item), _option_text(item)) for item in options if not item.hidden]
+    text = _table(("option", "meaning"), rows)
+    without_effect = [_option_names(item) for item in options if item.hidden and "no SSH" in (item.help or "")]
+    if without_effect:
+        text += "\nTaken, with a warning that they have no effect, as nothing is reached over SSH: "
+        text += f"{'; '.join(reversed(without_effect))}.\n"
+    return text
+
+
+def _option_names(option: click.Option) -> str:
+    return ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+
+
+def _option_text(option: click.Option) -> str:
+    text, default = option.help or "", option.default
+    if isinstance(default, str | int) and not isinstance(default, bool) and default and not text.endswith("]"):
+        text += f" [{default}]"
+    return text
+
+
+def _value(option: click.Option) -> str:
+    if option.is_flag or option.count:
+        return ""
+    if isinstance(option.type, click.Choice):
+        return f" `{'|'.join(option.type.choices)}`"
+    return f" `{option.metavar or option.type.name.upper().removesuffix(' RANGE')}`"
+
+
+def _controller_options() -> str:
+    return _options_table(controller_command)
+
+
+def _agent_options() -> str:
+    parts = []
+    parser = agent_parser()
+    commands = next(item for item in parser._actions if isinstance(item, argparse._SubParsersAction))
+    for name, inner in commands.choices.items():
+        rows = [
+            (", ".join(f"`{word}`" for word in item.option_strings) + (f" `{item.metavar or item.dest.upper()}`"),
+             (item.help or "").partition(" (default: %(")[0])
+            for item in inner._actions
+            if item.dest != "help"
+        ]  # fmt: skip
+        parts.append(f"`pybible-agent {name}`\n\n{_table(('option', 'meaning'), rows)}")
+    return "\n".join(parts)
+
+
+# -- modules -----------------------------------------------------------------------------------------------------------
+
+_MODULES_HEAD = f"""# Modules
+
+{_NOTICE}
+These modules run on agents, without Ansible on the host. Each is called by its name, by `ansible.builtin.NAME` or by
+`ansible.legacy.NAME`. Arguments, results and messages are those of the stock modules. [What the engine does
+itself](language.md#actions-of-the-engine), such as `debug` and `set_fact`, is no module.
+
+In check mode `command`, `shell`, `raw` and `fetch` are skipped (`command` and `shell` with `creates` or `removes` say
+whether they would run); all others say what they would do.
+
+## File attributes
+
+Modules that make files have these arguments too.
+"""
+
+
+def _modules_page() -> str:
+    parts = [_MODULES_HEAD, _arguments_table(_found("file")[name] for name in _SHARED)]
+    parts += map(_module_section, registry.NAMES)
+    return "\n".join(parts)
+
+
+def _found(name: str) -> Mapping[str, Argument]:
+    module = registry.find(name)
+    return {} if module is None else module.spec.arguments
+
+
+def _module_section(name: str) -> str:
+    arguments = _found(name)
+    own = [item for item in arguments.values() if item.name not in _SHARED and _is_public(item)]
+    rows = list(_ENGINE_ROWS.get(name, ()))
+    if name == "template":
+        own = [item for item in own if item.name not in _TEMPLATE_LEAVES_OUT]
+        rows = [_TEMPLATE_SOURCE, *map(_template_row, dataclasses.fields(TemplateOptions)), _TEMPLATE_ENCODING]
+    text = f"## {name}\n\n{_capital(_module_text(name))}\n\n{_arguments_table(own, rows)}"
+    if set(_SHARED) <= arguments.keys():
+        text += "\nAnd the [file attributes](#file-attributes).\n"
+    return text + _rules(name)
+
+
+def _module_text(name: str) -> str:
+    if name in _TEXTS:
+        return _TEXTS[name]
+    module = importlib.import_module(f"pybible.agent.modules.{name}")
+    return " ".join((module.__doc__ or "").partition("\n")[0].partition(": ")[2].split())
+
+
+def _is_public(argument: Argument) -> bool:
+    return argument.name == "_raw_params" or not argument.name.startswith("_")
+
+
+def _arguments_table(arguments: Iterable[Argument], more: Iterable[Row] = ()) -> str:
+    rows = [*map(_argument_row, arguments), *more]
+    return _table(("argument", "type", "default", "meaning"), [dataclasses.astuple(row) for row in rows])
+
+
+def _argument_row(item: Argument) -> Row:
+    name = "free form" if item.name == "_raw_params" else f"`{item.name}`"
+    if item.aliases:
+        name += f" ({', '.join(f'`{alias}`' for alias in item.aliases)})"
+    text = item.doc
+    if item.choices:
+        text += f"{': ' if text else ''}{', '.join(f'`{choice}`' for choice in item.choices)}"
+    kind = "any" if item.kind == "raw" else item.kind
+    return Row(name, kind, "required" if item.required else _shown(item.default), text)
+
+
+def _template_row(item: dataclasses.Field[object]) -> Row:
+    return Row(f"`{item.name}`", type(item.default).__name__, _shown(item.default), "as of Jinja")
+
+
+def _shown(value: object) -> str:
+    if value is None or value == []:
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, str):
+        return f"`{repr(value)[1:-1]}`"
+    return f"`{', '.join(map(str, value)) if isinstance(value, list) else value}`"
+
+
+def _rules(name: str) -> str:
+    module = registry.find(name)
+    if module is None:
+        return ""
+    lines = [
+        *(f"At most one of {_names(group)}." for group in module.mutually_exclusive),
+        *(f"One of {_names(group)} is needed." for group in module.required_one_of),
+        *(f"{_names(group)} only together." for group in module.required_together),
+        *(f"`{name}: {value}` needs {_names(needed)}." for name, value, needed in module.required_if),
+    ]
+    return f"\n{' '.join(lines)}\n" if lines else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join("free form" if name == "_raw_params" else f"`{name}`" for name in names)
+
+
+# -- the language ------------------------------------------------------------------------------------------------------
+
+
+def _keywords() -> str:
+    tables = {"play": keywords.PLAY, "block": keywords.BLOCK, "task": keywords.TASK, "role": keywords.ROLE}
+    rows = [
+        (what, _words(set(table) - REFUSED_KEYWORDS - _WITHOUT_MEANING - ({"roles"} if what == "role" else set())))
+        for what, table in tables.items()
+    ]
+    rows.append(("handler", "those of a task, and `listen`"))
+    rows.append(("`import_playbook`", _words({"import_playbook", "name", "vars", "tags", "when"})))
+    rows.append(
+        ("`include_tasks`, `include_role`", _words(set(keywords.INCLUDE) - REFUSED_KEYWORDS - _WITHOUT_MEANING))
+    )
+    rows.append(("`loop_control`", _words(keywords.LOOP_CONTROL)))
+    rows.append(("`vars_prompt`", _words(set(keywords.VARS_PROMPT) - {"encrypt", "salt", "salt_size"})))
+    return _table(("where", "keywords"), rows)
+
+
+def _filters() -> str:
+    return _plugins(FILTERS, jinja2.filters.FILTERS)
+
+
+def _tests() -> str:
+    return _plugins(TESTS, jinja2.tests.TESTS)
+
+
+def _plugins(ours: Iterable[str], jinja: Iterable[str]) -> str:
+    return f"Ansible's: {_words(set(ours) - set(jinja))}.\n\nJinja's: {_words(set(ours) & set(jinja))}.\n"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "keywords": _keywords,
+    "filters": _filters,
+    "tests": _tests,
+    "lookups": lambda: f"{_words(LOOKUPS)}.\n",
+    "meta": lambda: f"{_words(known.META)}.\n",
+    "modules not yet": lambda: f"{_words(known.NOT_YET)}.\n",
+    "controller options": _controller_options,
+    "agent options": _agent_options,
+}
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def main() -> None:
+    """Write every page."""
+    for path, text in pages().items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

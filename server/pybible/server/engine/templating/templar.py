@@ -157,7 +157,8 @@ class Templar:
         """Run a lookup as with_X does: `terms` as written; a value that is no list is the only term."""
         undefined_ok = name.rpartition(".")[2] == "first_found"
         rendered = self.render_noting(terms)[0] if undefined_ok else self.render(terms)
-        return run_lookup(name, rendered if isinstance(rendered, list) else [rendered], options, self)
+        items = rendered if isinstance(rendered, list) else [rendered]
+        return run_lookup(name, items, options, self, loop=True)
 
     def render_template(
         self,

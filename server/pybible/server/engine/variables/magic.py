@@ -83,7 +83,7 @@ def hosts_variables(hosts: PlayHosts) -> dict[str, object]:
 def play_variables(play: Play, roles: Sequence[Role]) -> dict[str, object]:
     """Return what holds for a play with these roles, dependencies included."""
     own = [role.name for role in play.roles]
-    dependent = [role.name for role in roles if role.name not in own]
+    dependent = list(dict.fromkeys(each.name for role in roles for each in role.dependencies))
     return {
         "ansible_play_name": play.name or _pattern_text(play.hosts),
         "ansible_play_role_names": own,

@@ -23,6 +23,8 @@ class LookupCall:
     terms: list[object]
     options: Mapping[str, object] = field(default_factory=dict)
     templar: Templar
+    # Called by with_X rather than by a template.
+    loop: bool = False
 
     @property
     def directory(self) -> Path:
@@ -42,7 +44,9 @@ class LookupCall:
 Lookup: TypeAlias = Callable[[LookupCall], Sequence[object]]
 
 
-def run_lookup(name: str, terms: list[object], options: Mapping[str, object], templar: Templar) -> list[object]:
+def run_lookup(
+    name: str, terms: list[object], options: Mapping[str, object], templar: Templar, *, loop: bool = False
+) -> list[object]:
     """Return what a lookup finds, as data. Raises PluginError."""
     short = name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
     function = templar.engine.lookups.get(short)
@@ -52,7 +56,7 @@ def run_lookup(name: str, terms: list[object], options: Mapping[str, object], te
     given = dict(options)
     errors = given.pop("errors", "strict")
     try:
-        found = function(LookupCall(terms=terms, options=given, templar=templar))
+        found = function(LookupCall(terms=terms, options=given, templar=templar, loop=loop))
         return [templar.finalize(value) for value in found]
     except LookupFailed as error:
         message = f"The lookup plugin {name!r} failed: {error}"

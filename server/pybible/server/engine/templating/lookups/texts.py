@@ -113,8 +113,10 @@ def _first_found(call: LookupCall) -> list[object]:
             add(str(term), call.options.get("paths", []))
     if "files" in call.options:
         add(call.options["files"], call.options.get("paths", []))
+    # In a template ansible-core looks beside the task only; with_first_found knows what kind of file it is for.
+    kinds = ("files", "templates", "vars", "tasks") if call.loop else ("",)
     for name in wanted:
-        for kind in ("files", "templates", "vars", "tasks"):
+        for kind in kinds:
             path = find_file(call.templar, kind, name)
             if path is not None:
                 return [str(path)]

@@ -233,6 +233,9 @@ async def test_no_log_hides_results_from_events_and_not_from_the_play(tmp_path: 
             - command: echo {{ item }}
               loop: [secret]
               no_log: true
+            - fail: msg=secret
+              no_log: true
+              ignore_errors: true
             - debug: msg={{ r.stdout | length }}
         """,
         answer=lambda target, spec: Outcome(result={"changed": False, "stdout": "secret", "msg": "secret"}),

@@ -363,7 +363,7 @@ def test_a_task_that_is_wrong_is_told_at_its_place(
         ("- hosts: all\n  vars: {1: 1}", "Invalid variable name '1' of type 'int'.", ERROR),
         ("- hosts: all\n  tags: {a: 1}", "tags must be specified as a list", ERROR),
         ("- hosts: all\n  strategy: fre", "Invalid play strategy specified: fre", PARSER),
-        ("- hosts: all\n  strategy: host_pinned", "the strategy 'host_pinned' is not supported yet", PARSER),
+        ("- hosts: all\n  strategy: debug", "the strategy 'debug' is not supported yet", PARSER),
         ("- hosts: all\n  vars_prompt: [{nam: x}]", "Invalid vars_prompt data structure, missing 'name' key", PARSER),
         ("- hosts: all\n  vars_prompt: [{name: x, foo: 1}]",
          "Invalid vars_prompt data structure, found unsupported key 'foo'", PARSER),

@@ -1,8 +1,9 @@
-"""atwill: a batch under the free strategy."""
+"""atwill: a batch under the free strategy, and under host_pinned."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from pybible.server.engine.actions.registry import ONCE_FOR_ALL
 from pybible.server.engine.executor import step as steps
@@ -22,9 +23,11 @@ _NOT_ONCE = (
 class FreeRun:
     """Lets every host go on as soon as it can."""
 
-    def __init__(self, context: BatchContext, strategy: Free) -> None:
+    def __init__(self, context: BatchContext, strategy: Free, *, at_a_time: int = 0) -> None:
         self._context = context
         self._strategy = strategy
+        # How many hosts are under way, each to its end (host_pinned); 0 for all.
+        self._at_a_time = at_a_time
         context.announce = self._announce
         self._steps: dict[str, Step] = {}
 
@@ -32,9 +35,14 @@ class FreeRun:
         """Run the batch to its end."""
         while hosts := self._strategy.ready():
             # Hosts that clear_host_errors brings back are taken up by the next round.
+            rest = iter(hosts)
             async with asyncio.TaskGroup() as group:
-                for host in hosts:
-                    group.create_task(self._host(host))
+                for _ in range(min(len(hosts), self._at_a_time or len(hosts))):
+                    group.create_task(self._crew(rest))
+
+    async def _crew(self, hosts: Iterator[str]) -> None:
+        for host in hosts:
+            await self._host(host)
 
     async def _host(self, host: str) -> None:
         breather = steps.Breather()

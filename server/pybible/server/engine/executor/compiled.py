@@ -84,7 +84,8 @@ class CompiledTask:
     def check_text(self) -> None:
         """Fail for free text that the action can't take. Raises TemplateError."""
         if self.action in TAKES_NO_TEXT and "_raw_params" in self.task.args:
-            raise TemplateError(f"Action '{qualified(self.action)}' does not support raw params.")
+            text = f"Action '{qualified(self.action)}' does not support raw params."
+            raise TemplateError(text, origin=self.task.origin)
 
 
 def is_static(value: object) -> bool:

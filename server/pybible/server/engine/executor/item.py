@@ -15,6 +15,8 @@ from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.outcome import IncludeRequest, ItemOutcome
 from pybible.server.engine.executor.targets import become_for, environment_for, flag, number, target_for
+from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.templating.errors import UndefinedVariable, levels
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.results.events import Message, MessageLevel, Output, Retry
 from pybible.wire.errors import ConnectionFailed, PybibleError, SourceError, TemplateError
@@ -122,16 +124,16 @@ class ItemRun:
         options = run.options
         self._check = flag(compiled.keyword("check_mode"), templar, "check_mode", default=options.check)
         self._diff = flag(compiled.keyword("diff"), templar, "diff", default=options.diff)
-        connection = templar
+        reach = templar
         runs_on = self._host
         if compiled.delegate_to is not None:
             self._label = f"{self._host} -> {compiled.delegate_to}"
             runs_on = templar.render_text(compiled.delegate_to) or self._host
             self._delegate = runs_on
-            connection = self._context.delegate_templar(runs_on)
-            self._label = _delegated_label(self._host, runs_on, connection)
-        self._target = target_for(compiled, connection, options, host=self._host, runs_on=runs_on)
-        self._become = become_for(compiled, connection if self._delegate else templar, options)
+            reach = self._context.delegate_templar(runs_on)
+            self._label = _delegated_label(self._host, runs_on, reach)
+        self._target = target_for(compiled, templar, reach, options, host=self._host, runs_on=runs_on)
+        self._become = become_for(compiled, templar, reach, options)
         if compiled.environment:
             self._environment = environment_for(compiled, templar)
         timeout = number(compiled.timeout, templar, "timeout", default=options.task_timeout)
@@ -155,7 +157,7 @@ class ItemRun:
             written.update(extra)
         written.update(task.args)
         expressions = {name: written.pop(name) for name in compiled.expressions if name in written}
-        args = templar.render_args(written, action=compiled.action)
+        args = templar.render_args(written, action=compiled.action, origin=origin_of(task.action_written))
         args.update(expressions)
         compiled.check_text()
         return args
@@ -332,6 +334,9 @@ class ItemRun:
         error = ""
         if answer.reported:
             error = answer.error
+        elif self._no_log and (result.get("failed") or result.get("unreachable")):
+            # Stock Ansible shows the message; here nothing that no_log hides leaves the engine.
+            error = hygiene.failure(self._compiled.task, f"{_kind(answer)}.")
         elif result.get("failed") or result.get("unreachable"):
             error = hygiene.failure(self._compiled.task, answer.error or _reason(answer))
         return ItemOutcome(
@@ -353,6 +358,9 @@ class ItemRun:
 
     def _source_failure(self, error: SourceError) -> ItemOutcome:
         message, report = hygiene.failure_of(self._compiled.task, error)
+        if self._no_log and not any(isinstance(level, UndefinedVariable) for level in levels(error)):
+            # The text of an error may repeat the value that could not be worked with.
+            report = hygiene.failure(self._compiled.task, hygiene.CENSORED)
         return self._failed({"msg": message}, report)
 
     def _failed(self, result: JsonObject, report: str) -> ItemOutcome:
@@ -434,8 +442,12 @@ def _names(rendered: object) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
+def _kind(answer: ActionResult) -> str:
+    return "Module failed" if answer.module_failed else "Action failed"
+
+
 def _reason(answer: ActionResult) -> str:
     """Return what stands behind "Task failed: " for a result that says it failed."""
-    kind = "Module failed" if answer.module_failed else "Action failed"
+    kind = _kind(answer)
     msg = answer.result.get("msg")
     return f"{kind}: {msg}" if msg else f"{kind}."

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pybible.server.engine.executor import hygiene
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
-from pybible.server.engine.strategy.events import Effect, TaskEnd, Verdict
+from pybible.server.engine.model.play import Task
+from pybible.server.engine.strategy.events import Effect, TaskEnd
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.results.events import HostResult, Message, MessageLevel, Status
 from pybible.wire.errors import SourceError
-from pybible.wire.values import JsonObject
 
 _EFFECTS = {
     "flush_handlers": Effect.FLUSH,
@@ -46,89 +45,83 @@ def kind_of(compiled: CompiledTask) -> str:
 
 
 def perform(context: BatchContext, compiled: CompiledTask, host: str, templar: Templar) -> MetaEnd:
-    """Do it for a host. What goes wrong is the host's failure."""
+    """Do it for a host. Raises SourceError for what is no meta, and for a condition that fails."""
     kind = kind_of(compiled)
     effect = _EFFECTS.get(kind)
     task = compiled.task
     once = kind not in _PER_HOST
-    try:
-        if effect is None:
-            raise SourceError(f"invalid meta action requested: {kind}", origin=task.origin)
-        if task.keywords.when:
-            if kind in _NO_WHEN:
+    if effect is None:
+        raise SourceError(f"invalid meta action requested: {kind}", origin=task.origin)
+    if task.keywords.when:
+        if kind in _NO_WHEN:
+            if not task.implicit:
                 context.run.warn(f"{kind} task does not support when conditional")
-            else:
-                holds, failing = templar.condition(task.keywords.when)
-                if not holds:
-                    _skipped(context, compiled, host, failing)
-                    return MetaEnd(end=TaskEnd(), once=once)
-    except SourceError as error:
-        return MetaEnd(end=_failed(context, compiled, host, error), once=once)
+        elif not templar.condition(task.keywords.when)[0]:
+            _skipped(context, compiled, host, kind)
+            return MetaEnd(end=TaskEnd(), once=once)
     if kind == "role_complete" and task.role is not None:
         context.end_role(task.role, host)
     elif kind == "clear_facts":
         for each in context.batch.reachable():
             context.run.variables.clear_facts(each)
-    elif kind == "refresh_inventory":
-        context.run.inventory.refresh()
     elif kind == "clear_host_errors":
         # Of every host that the play is meant for, those that failed in an earlier play too.
         context.run.failed.difference_update(context.play_context.hosts)
         context.run.unreachable.difference_update(context.play_context.hosts)
-    if not task.implicit:
-        context.run.emit(Message(level=MessageLevel.NOTICE, text=f"META: {_told(kind, host)}", verbosity=2))
+    if kind != "end_role":
+        _tell(context, compiled, _done(kind, host))
     return MetaEnd(end=TaskEnd(effect=effect), once=once)
 
 
-def _told(kind: str, host: str) -> str:
-    match kind:
-        case "flush_handlers":
-            return f"triggered running handlers for {host}"
-        case "end_host":
-            return f"ending play for {host}"
-        case "end_play":
-            return "ending play"
-        case "end_batch":
-            return "ending batch"
-        case "clear_facts":
-            return "facts cleared"
-        case "clear_host_errors":
-            return "cleared host errors"
-        case "refresh_inventory":
-            return "inventory successfully refreshed"
-    return kind
+def _tell(context: BatchContext, compiled: CompiledTask, text: str) -> None:
+    if not compiled.task.implicit:
+        context.run.emit(Message(level=MessageLevel.NOTICE, text=f"META: {text}", verbosity=2))
 
 
-def _skipped(context: BatchContext, compiled: CompiledTask, host: str, failing: object) -> None:
-    if compiled.task.implicit:
+def _done(kind: str, host: str) -> str:
+    return {
+        "flush_handlers": f"triggered running handlers for {host}",
+        "end_host": f"ending play for {host}",
+        "end_play": "ending play",
+        "end_batch": "ending batch",
+        "clear_facts": "facts cleared",
+        "clear_host_errors": "cleared host errors",
+        "refresh_inventory": "inventory successfully refreshed",
+        "reset_connection": "reset connection",
+    }.get(kind, kind)
+
+
+def _left_out(kind: str, host: str, task: Task) -> str:
+    """Return what is left undone, in ansible-core's words (and its missing comma)."""
+    role = task.role.name if task.role is not None else ""
+    return {
+        "flush_handlers": f", not running handlers for {host}",
+        "end_host": f", continuing execution for {host}",
+        "end_role": f"continuing role {role} for {host}",
+        "end_play": ", continuing play",
+        "end_batch": ", continuing current batch",
+        "clear_facts": f", not clearing facts and fact cache for {host}",
+        "clear_host_errors": f", not clearing host error state for {host}",
+    }.get(kind, "")
+
+
+def _skipped(context: BatchContext, compiled: CompiledTask, host: str, kind: str) -> None:
+    task = compiled.task
+    if task.implicit:
         return
-    result: JsonObject = {"skip_reason": "Conditional result was False", "false_condition": failing, "skipped": True}
+    rest = _left_out(kind, host, task)
+    reason = f"{kind} conditional evaluated to False{rest}"
+    msg = f"{kind} conditional evaluated to false{rest}" if kind == "end_host" else kind
+    _tell(context, compiled, reason)
     context.tell(
         compiled,
         HostResult(
-            task_id=compiled.task.id,
+            task_id=task.id,
             host=host,
             status=Status.SKIPPED,
-            result=result,
+            result={"msg": msg, "skip_reason": reason, "skipped": True},
             action=compiled.action,
             label=host,
             counted=False,
         ),
     )
-
-
-def _failed(context: BatchContext, compiled: CompiledTask, host: str, error: SourceError) -> TaskEnd:
-    message, report = hygiene.failure_of(compiled.task, error)
-    context.tell(
-        compiled,
-        HostResult(
-            task_id=compiled.task.id,
-            host=host,
-            status=Status.FAILED,
-            result={"failed": True, "msg": message},
-            action=compiled.action,
-            label=host,
-            error=report,
-        ),
-    )
-    return TaskEnd(verdict=Verdict.FAILED)

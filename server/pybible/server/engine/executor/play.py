@@ -106,9 +106,9 @@ async def _run_batch(
     """Run a batch; None when max_fail_percentage ended it, and the run with it."""
     run, play = context.run, context.play
     alive = [host for host in hosts if host not in run.failed and host not in run.unreachable]
-    free = _strategy(context, templar) == "free"
+    name = _strategy(context, templar)
     strategy: Linear | Free
-    if free:
+    if name != "linear":
         strategy = Free(nodes, alive, handlers=context.handlers)
     else:
         limit = None
@@ -128,7 +128,7 @@ async def _run_batch(
     try:
         whole = True
         if isinstance(strategy, Free):
-            await FreeRun(batch, strategy).run()
+            await FreeRun(batch, strategy, at_a_time=run.options.forks if name == "host_pinned" else 0).run()
         else:
             whole = await run_linear(batch, strategy)
     finally:
@@ -142,7 +142,7 @@ def _strategy(context: PlayContext, templar: Templar) -> str:
     written = context.play.strategy
     name = templar.render_text(written) if written is not None else context.run.options.strategy
     name = name.rpartition(".")[2]
-    if name not in ("linear", "free"):
+    if name not in ("linear", "free", "host_pinned"):
         raise SourceError(f"the strategy '{name}' is not supported yet", origin=context.play.origin)
     return name
 

@@ -17,35 +17,38 @@ from pybible.wire.values import JsonValue
 _HERE = frozenset({"local"})
 
 
-def target_for(compiled: CompiledTask, templar: Templar, options: RunOptions, *, host: str, runs_on: str) -> Target:
-    """Return where the task runs. `templar` sees the variables of `runs_on`, the host itself or its delegate."""
-    variables = templar.variables
-    connection: object = variables.get("ansible_connection")
-    if connection is None:
+def target_for(
+    compiled: CompiledTask, templar: Templar, reach: Templar, options: RunOptions, *, host: str, runs_on: str
+) -> Target:
+    """Return where the task runs. `reach` sees the variables of `runs_on`: the host itself, or its delegate."""
+    connection: object = reach.variables.get("ansible_connection")
+    if connection is not None:
+        connection = reach.render(connection)
+    else:
         connection = compiled.keyword("connection")
-        if connection is None:
-            connection = options.connection
-            if connection is None and runs_on in LOCALHOST:
-                connection = "local"
-    if connection is not None and templar.render(connection) in _HERE:
+        if connection is not None:
+            connection = templar.render(connection)
+        else:
+            connection = options.connection or ("local" if runs_on in LOCALHOST else None)
+    if connection in _HERE:
         return Target(host=host, agent="")
-    agent = variables.get("pybible_agent")
-    return Target(host=host, agent=templar.render_text(agent) if agent else runs_on)
+    agent = reach.variables.get("pybible_agent")
+    return Target(host=host, agent=reach.render_text(agent) if agent else runs_on)
 
 
-def become_for(compiled: CompiledTask, templar: Templar, options: RunOptions) -> Become | None:
-    """Return as whom the task runs, None for whoever the agent is. Variables win over keywords."""
-    variables, keywords = templar.variables, compiled.become_keywords
+def become_for(compiled: CompiledTask, templar: Templar, reach: Templar, options: RunOptions) -> Become | None:
+    """Return as whom the task runs, None for whoever the agent is. Variables of where it runs win over keywords."""
+    variables, keywords = reach.variables, compiled.become_keywords
     wanted: object = variables.get("ansible_become")
-    if wanted is None:
-        wanted = keywords.get("become", options.become)
-    if wanted is False or wanted is None or not _truth(templar.render(wanted), "become"):
+    wanted = reach.render(wanted) if wanted is not None else templar.render(keywords.get("become", options.become))
+    if wanted is False or wanted is None or not _truth(wanted, "become"):
         return None
 
     def value(name: str, default: str) -> str:
         found = variables.get(f"ansible_{name}")
-        if found is None:
-            found = keywords.get(name)
+        if found is not None:
+            return reach.render_text(found) or default
+        found = keywords.get(name)
         return default if found is None else templar.render_text(found) or default
 
     return Become(

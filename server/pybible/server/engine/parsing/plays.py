@@ -17,8 +17,8 @@ from pybible.server.engine.parsing.tasks import TaskReader
 from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError
 
 _IMPORT: Final = ("import_playbook", "ansible.builtin.import_playbook", "ansible.legacy.import_playbook")
-_STRATEGIES: Final = frozenset({"linear", "free"})
-_STRATEGIES_NOT_YET: Final = frozenset({"host_pinned", "debug"})
+_STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
+_STRATEGIES_NOT_YET: Final = frozenset({"debug"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,16 @@ class Args:
 def plan(args: Args, context: Context) -> Unchanged:
     """Read the file."""
     path = Path(args.src)
-    if path.is_dir():
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise ModuleError(f"File not found: {args.src}", cause=str(error)) from error
+    except OSError as error:
+        raise ModuleError(f"Failed to get information on remote file ({args.src}): {error.strerror}") from error
+    if stat.S_ISDIR(found.st_mode):
         raise ModuleError("remote file is a directory, fetch cannot work on directories")
-    if path.is_file() and path.stat().st_size > _LIMIT:
-        raise ModuleError(f"{args.src} has {path.stat().st_size} bytes: fetch carries at most {_LIMIT}")
+    if found.st_size > _LIMIT:
+        raise ModuleError(f"{args.src} has {found.st_size} bytes: fetch carries at most {_LIMIT}")
     data = read(args.src)
     values = {
         "content": base64.b64encode(data).decode("ascii"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import stat
@@ -17,7 +18,7 @@ from pybible.wire.tasks import Attachment
 from pybible.wire.values import JsonObject
 
 # Arguments that mean something on the control node only.
-_LOCAL = frozenset({"content", "decrypt", "directory_mode", "local_follow", "src"})
+_LOCAL = frozenset({"content", "decrypt", "local_follow", "src"})
 _VAULT_PROBE = 64
 
 
@@ -72,6 +73,9 @@ async def send(
     outcome = await call.services.run_module("copy", args, (content.attachment,))
     answer = from_outcome(outcome)
     _name_diff(answer.result, content.shown)
+    if "src" in answer.result and "md5sum" not in answer.result:
+        # Nothing was sent: what stays there is named beside what would have come.
+        answer.result["src"] = content.shown
     return answer
 
 
@@ -113,13 +117,14 @@ async def _send_folder(call: ActionCall, folder: Path, source: str, dest: str) -
     """Send a folder's content (a trailing slash) or the folder itself; one answer for all."""
     base = folder if source.endswith("/") else folder.parent
     follow = as_bool(call.args.get("local_follow"), name="local_follow", default=True)
+    # With a slash at its end the host makes what is missing of the folder on the way to each file.
+    place = dest if dest.endswith("/") else f"{dest}/"
     changed = False
-    answer: ActionResult | None = None
-    sent = 0
+    sent: list[ActionResult] = []
     for path in sorted(_tree(folder, follow=follow)):
-        place = str(Path(dest) / path.relative_to(base))
+        relative = path.relative_to(base)
         if path.is_dir():
-            arguments = {"path": place, "state": "directory", "recurse": False}
+            arguments = {"path": str(Path(dest) / relative), "state": "directory", "recurse": False}
             if call.args.get("directory_mode") is not None:
                 arguments["mode"] = call.args["directory_mode"]
             for name in ("owner", "group"):
@@ -127,15 +132,16 @@ async def _send_folder(call: ActionCall, folder: Path, source: str, dest: str) -
                     arguments[name] = call.args[name]
             answer = from_outcome(await call.services.run_module("file", arguments))
         else:
-            answer = await send(call, await _content(call, path), place)
-            sent += 1
+            content = dataclasses.replace(await _content(call, path), name=str(relative))
+            answer = await send(call, content, place)
+            sent.append(answer)
         if answer.result.get("failed") or answer.result.get("unreachable"):
             return answer
         changed = changed or bool(answer.result.get("changed"))
-    if sent == 1 and answer is not None and answer.result.get("state") == "file":
-        return ActionResult(result={**answer.result, "changed": changed})
+    if len(sent) == 1 and sent[0].result.get("state") == "file":
+        return ActionResult(result={**sent[0].result, "changed": changed})
     return ActionResult(
-        result={"changed": changed, "src": f"{folder}/" if source.endswith("/") else str(folder), "dest": dest}
+        result={"changed": changed, "src": f"{folder}/" if source.endswith("/") else str(folder), "dest": place}
     )
 
 

@@ -43,15 +43,19 @@ async def run(call: ActionCall) -> ActionResult:
 def _missing(source: str, answer: ActionResult, strict: bool) -> ActionResult:
     result: JsonObject = {"changed": False}
     reason = str(answer.result.get("msg", ""))
-    if "not found" in reason.lower() or "no such file" in reason.lower():
+    error = f"Action failed: {reason}"
+    if reason.startswith("File not found"):
         result["msg"] = "the remote file does not exist, not transferring, ignored"
+        error = answer.error or f"Module failed: {reason}"
+        if not strict:
+            result["file"] = source
+    elif "is a directory" in reason:
+        result["msg"] = reason if strict else f"{reason}, not transferring, ignored"
     else:
-        result.update(msg=reason, file=source)
+        result.update(msg=reason if strict else f"{reason}, ignored", file=source)
     if strict:
         result["failed"] = True
-    elif result["msg"] == reason:
-        result["msg"] = f"{reason}, ignored"
-    return ActionResult(result=result, error=answer.error or f"Module failed: {reason}")
+    return ActionResult(result=result, error=error)
 
 
 def _store(call: ActionCall, answer: JsonObject, source: str, dest: str, *, flat: bool) -> ActionResult:

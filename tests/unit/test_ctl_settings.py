@@ -93,3 +93,10 @@ def test_forks_must_be_a_number_above_0(tmp_path: Path, forks: str) -> None:
 def test_a_relative_xdg_folder_is_ignored(tmp_path: Path) -> None:
     assert settings(tmp_path, XDG_CONFIG_HOME="x").config_folder == tmp_path / "home/.config/pybible"
     assert settings(tmp_path, XDG_STATE_HOME="/x").state_folder == Path("/x/pybible")
+
+
+def test_custom_stats_are_shown_when_asked_for(tmp_path: Path) -> None:
+    assert not settings(tmp_path).show_custom_stats
+    assert settings(tmp_path, ANSIBLE_SHOW_CUSTOM_STATS="true").show_custom_stats
+    write(tmp_path / "here/ansible.cfg", "[defaults]\nshow_custom_stats = yes\n")
+    assert settings(tmp_path).show_custom_stats

@@ -69,12 +69,12 @@ def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_lin
     from pybible.server.report.screen import Screen
 
     if not (sys.stdout.isatty() and terminal.colour):
-        screen = Screen(terminal, verbosity=asked.verbose)
+        screen = Screen(terminal, verbosity=asked.verbose, show_custom_stats=settings.show_custom_stats)
         return Reports(event=screen, recap=screen.recap)
     from pybible.server.report.progress import Progress, rich_display
 
     progress = Progress(terminal, rich_display(), forks=asked.forks or settings.forks)
-    live = Screen(progress.terminal, verbosity=asked.verbose)
+    live = Screen(progress.terminal, verbosity=asked.verbose, show_custom_stats=settings.show_custom_stats)
 
     def both(event: RunEvent) -> None:
         live(event)

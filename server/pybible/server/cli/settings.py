@@ -27,6 +27,8 @@ class Settings:
     roles_path: tuple[Path, ...]
     config_folder: Path
     state_folder: Path
+    # What set_stats collected is shown after the recap.
+    show_custom_stats: bool = False
     # The ansible.cfg that was read.
     ansible_config: Path | None = None
 
@@ -54,8 +56,13 @@ def load_settings(
         roles_path=_paths(roles, directory) if roles else _paths(theirs.get("roles_path", _ROLES_PATH), base),
         config_folder=config_folder,
         state_folder=_xdg(environment, "XDG_STATE_HOME", home / ".local/state") / "pybible",
+        show_custom_stats=_is_true(environment.get("ANSIBLE_SHOW_CUSTOM_STATS") or theirs.get("show_custom_stats", "")),
         ansible_config=path,
     )
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() in {"1", "yes", "y", "true", "t", "on"}
 
 
 def _xdg(environment: Mapping[str, str], name: str, default: Path) -> Path:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.module_cases import CASES, Case, build, comparable, load, names, tree
+from tests.conformance.module_cases import CASES, ENVIRONMENT, Case, build, comparable, load, names, tree
 
 _STOCK = {"shell": "command"}
 
@@ -27,7 +27,7 @@ def record(case: Case, folder: Path, python: str) -> dict[str, Any]:
     file = folder.with_suffix(".json")
     file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), encoding="utf-8")
     module = f"ansible.modules.{_STOCK.get(case.module, case.module)}"
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    environment = {**os.environ, **ENVIRONMENT}
     done = subprocess.run(
         [python, "-m", module, file], capture_output=True, text=True, check=False, env=environment, cwd=folder
     )

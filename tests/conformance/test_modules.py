@@ -12,7 +12,7 @@ import pytest
 
 from pybible.agent.modules import registry, runner
 from pybible.agent.modules.api import Context
-from tests.conformance.module_cases import CASES, Case, build, comparable, load, names, tree
+from tests.conformance.module_cases import CASES, ENVIRONMENT, Case, build, comparable, load, names, tree
 
 pytestmark = pytest.mark.conformance
 
@@ -43,6 +43,8 @@ def test_a_module_does_what_the_stock_module_did(
     assert module is not None
     context = Context(check=case.check, diff=case.diff, content=_no_content, emit=lambda _stream, _data: None)
     monkeypatch.chdir(folder)
+    for variable, value in ENVIRONMENT.items():
+        monkeypatch.setenv(variable, value)
     result = runner.run(module, case.arguments(folder), context)
     recorded = _records(name)[case.name]
     if "crashed" in recorded["result"]:

@@ -102,6 +102,7 @@ def test_a_handler_that_notifies_an_earlier_one_leaves_it_for_the_next_flush() -
     cursor = Cursor((task("flush"), task("next")))
     cursor.notified.add(late.id)
     cursor.flush([early, late])
+    assert cursor.current is late
     cursor.notified.add(early.id)
 
     assert walk(cursor) == ["late", "next"]
@@ -113,6 +114,7 @@ def test_a_handler_that_fails_sends_the_host_to_the_rescue_and_keeps_the_other_n
     cursor = Cursor((block(task("flush"), rescue=[task("r"), task("flush again")]), task("z")))
     cursor.notified.update({first.id, second.id})
     cursor.flush([first, second])
+    assert cursor.current is first
     cursor.fail()
 
     assert cursor.current is not None

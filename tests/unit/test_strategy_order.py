@@ -89,6 +89,12 @@ def test_any_errors_fatal_sends_everybody_to_the_rescue() -> None:
     assert strategy.batch.failed == {"h1", "h3"}
 
 
+def test_any_errors_fatal_leads_to_the_rescue_from_the_last_task_of_a_block_too() -> None:
+    tree: list[Node] = [block(task("a"), rescue=[task("r")]), task("z")]
+
+    assert drive(linear(tree), fails("h2 a", fatal=True)) == ["a: h1 h2 h3", "r: h1 h2 h3", "z: h1 h2 h3"]
+
+
 def test_any_errors_fatal_without_rescue_ends_the_batch() -> None:
     strategy = linear([task("a"), task("b")])
 

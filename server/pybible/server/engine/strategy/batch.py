@@ -56,7 +56,7 @@ class Batch:
         cursor = self.cursors[host]
         rescued = cursor.rescuable
         cursor.fail()
-        if cursor.current is None:
+        if cursor.failed:
             self.failed.add(host)
         return rescued
 

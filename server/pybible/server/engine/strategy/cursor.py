@@ -57,13 +57,14 @@ class _Flush:
 
 
 class Cursor:
-    """One host's place. `current` is the task that is due, None when the host has nothing left in this play.
+    """One host's place. `failed` is true once the host fell out of the outermost block; `notified` holds the ids of the
+    handlers that wait for it.
 
-    `failed` is true once the host fell out of the outermost block; `notified` holds the ids of the handlers that wait
-    for it.
+    Between a task's end and the question for the next one the host still is in the block of the task that ended: a
+    failure that comes from elsewhere (any_errors_fatal) then leads to that block's rescue.
     """
 
-    __slots__ = ("_flush", "_frames", "_revivable", "current", "failed", "notified")
+    __slots__ = ("_current", "_flush", "_frames", "_revivable", "_settled", "failed", "notified")
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._frames = [_Frame(nodes)]
@@ -71,8 +72,19 @@ class Cursor:
         self._revivable = False
         self.failed = False
         self.notified: set[str] = set()
-        self.current: Task | None = None
-        self._settle()
+        self._current: Task | None = None
+        self._settled = False
+
+    @property
+    def current(self) -> Task | None:
+        """The task that is due, None when the host has nothing left in this play."""
+        if not self._settled:
+            self._settled = True
+            if self._flush is not None:
+                self._seek_handler(self._flush)
+            else:
+                self._settle()
+        return self._current
 
     @property
     def in_handlers(self) -> bool:
@@ -91,21 +103,18 @@ class Cursor:
         if self.current is None:
             return
         if self._flush is not None:
-            self._leave_handler(self._flush)
+            self._flush.index += 1
         else:
             self._frames[-1].index += 1
-            self._settle()
+        self._settled = False
 
     def fail(self) -> None:
         """The task that was due (or the host as a whole) failed: go to rescue, to always, or out."""
-        if self.current is None:
+        if not self._frames or (self._settled and self._current is None):
             return
-        if self._flush is not None:
-            # What the other handlers were notified of stays, for a flush that this host may still reach.
-            self.notified.discard(self.current.id)
-            self._flush = None
-        if self._fail_frame():
-            self._settle()
+        # What handlers were notified of stays, for a flush that this host may still reach.
+        self._flush = None
+        self._settled = not self._fail_frame()
 
     def include(self, nodes: Sequence[Node]) -> None:
         """The task that was due included these nodes: they are next, and their failure is a failure at its place."""
@@ -116,7 +125,7 @@ class Cursor:
             return
         self._frames[-1].index += 1
         self._frames.append(_Frame(nodes))
-        self._settle()
+        self._settled = False
 
     def flush(self, handlers: Sequence[Task]) -> None:
         """The task that was due is a flush: run the notified ones of `handlers`, in their order, then go on."""
@@ -126,13 +135,14 @@ class Cursor:
             self.advance()
             return
         self._flush = _Flush(handlers)
-        self._seek_handler(self._flush)
+        self._settled = False
 
     def end(self) -> None:
         """Nothing more in this play for this host; it has not failed by that."""
         self._flush = None
         self._frames.clear()
-        self.current = None
+        self._current = None
+        self._settled = True
         self._revivable = False
 
     def end_role(self, role: Role) -> None:
@@ -146,9 +156,9 @@ class Cursor:
         self.failed = False
         for frame in self._frames:
             frame.failed = False
-        if self.current is None and self._revivable:
+        if self._revivable:
             self._revivable = False
-            self._settle()
+            self._settled = False
 
     # -- movement -------------------------------------------------------------------------------------------------
 
@@ -160,14 +170,14 @@ class Cursor:
             if frame.index < len(frame.nodes):
                 node = frame.nodes[frame.index]
                 if isinstance(node, Task):
-                    self.current = node
+                    self._current = node
                     return
                 frame.index += 1
                 frames.append(_Frame(node.block, node))
             elif not self._finish_part(frame):
-                self.current = None
+                self._current = None
                 return
-        self.current = None
+        self._current = None
 
     def _finish_part(self, frame: _Frame) -> bool:
         """The last node of a part has ended. False when the host has nothing left."""
@@ -198,7 +208,7 @@ class Cursor:
             self._frames.pop()
         self.failed = True
         self._flush = None
-        self.current = None
+        self._current = None
         self._revivable = left_by_always
         if not left_by_always:
             self._frames.clear()
@@ -213,23 +223,20 @@ class Cursor:
             if handler.id in self.notified or handler.id in flush.inserted:
                 # Taken off now: a handler that notifies itself waits for the next flush.
                 self.notified.discard(handler.id)
-                self.current = handler
+                self._current = handler
                 return
             flush.index += 1
         self._flush = None
         self._frames[-1].index += 1
         self._settle()
 
-    def _leave_handler(self, flush: _Flush) -> None:
-        flush.index += 1
-        self._seek_handler(flush)
-
     def _include_handlers(self, flush: _Flush, nodes: Sequence[Node]) -> None:
         tasks = list(tasks_of(nodes))
         at = flush.index + 1
         flush.handlers = [*flush.handlers[:at], *tasks, *flush.handlers[at:]]
         flush.inserted.update(task.id for task in tasks)
-        self._leave_handler(flush)
+        flush.index += 1
+        self._settled = False
 
 
 def tasks_of(nodes: Iterable[Node]) -> Iterable[Task]:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
@@ -462,14 +463,31 @@ async def test_what_would_end_with_its_lease_does(fake: FakeController, tmp_path
         assert (result["rc"], reason) == (0, "")
 
 
-async def test_a_certificate_is_renewed_in_passing(fake: FakeController, agent: AgentProcess, tmp_path: Path) -> None:
-    session = await fake.session()
+async def test_a_certificate_is_renewed_and_the_stream_handed_over(
+    fake: FakeController, agent: AgentProcess, tmp_path: Path
+) -> None:
+    old = await fake.session()
     before = (tmp_path / "web01" / "agent.key").read_bytes()
-    await session.dispatch("a1", "command", args={"_raw_params": "sleep 2"})
-    await session.expect("started", "a1")
-    await session.send(renew_certificate=agent_pb2.RenewCertificate())
-    session = await fake.session()
+    await old.dispatch("a1", "command", args={"_raw_params": "sleep 2"})
+    await old.expect("started", "a1")
+    await old.send(renew_certificate=agent_pb2.RenewCertificate())
+    new = await fake.session()
+    # The old stream was still there when the new one came: at no moment was the agent away.
+    assert not old.ended.is_set()
+    await old.send(deny=agent_pb2.Deny(code=agent_pb2.Deny.CODE_SUPERSEDED))
+    await old.ended.wait()
     assert fake.renewed == 1
     assert (tmp_path / "web01" / "agent.key").read_bytes() != before
-    result, reason = await session.result("a1")
+    result, reason = await new.result("a1")
     assert (result["rc"], reason) == (0, "")
+    await new.dispatch("a2", "ping")
+    await new.result("a2")
+
+
+async def test_a_certificate_is_renewed_in_time_without_being_asked(fake: FakeController, tmp_path: Path) -> None:
+    async with running_agent(fake.enrol(tmp_path / "web01", renew_at=time.time() + 1)):
+        first = await fake.session()
+        second = await fake.session()
+        assert second.hello.incarnation == first.hello.incarnation
+        about = json.loads((tmp_path / "web01" / "agent.json").read_bytes())
+        assert time.time() + 3600 < about["renew_at"] < about["expires"]

@@ -232,3 +232,18 @@ async def test_an_agent_needs_no_more_than_the_base_install(c: RunningController
             [facts] = await ctl.submit("web01", module="setup")
             assert "ansible_facts" in (await ctl.result_of(facts))
             await ctl.finish()
+
+
+async def test_an_agent_outlives_its_first_certificate(tmp_path: Path) -> None:
+    async with controller(tmp_path, agent_certificate_ttl=6.0) as c:
+        folder = await joined(c, tmp_path / "web01")
+        expires = json.loads((folder / "agent.json").read_bytes())["expires"]
+        async with running_agent(folder), run(c) as ctl:
+            await attached(c)
+            [task] = await ctl.submit("web01", module="command", args={"_raw_params": "sleep 7"})
+            result = await ctl.result_of(task)
+            assert result.get("rc") == 0, result
+            assert json.loads((folder / "agent.json").read_bytes())["expires"] > expires
+            [ping] = await ctl.submit("web01")
+            assert (await ctl.result_of(ping))["ping"] == "pong"
+            await ctl.finish()

@@ -190,7 +190,7 @@ class FakeController(agent_pb2_grpc.AgentServiceServicer, blob_pb2_grpc.BlobServ
         async with asyncio.timeout(SECONDS):
             return await self._sessions.get()
 
-    def enrol(self, folder: Path, name: str = "web01") -> Path:
+    def enrol(self, folder: Path, name: str = "web01", *, renew_at: float = 0.0) -> Path:
         """Write an identity to a state folder."""
         key, certificate = self.authority.issue(x509.UniformResourceIdentifier(f"pybible://agent/id-of-{name}"))
         state.prepare(folder)
@@ -203,6 +203,7 @@ class FakeController(agent_pb2_grpc.AgentServiceServicer, blob_pb2_grpc.BlobServ
                 key=key,
                 certificate=certificate,
                 authority=self.authority.pem,
+                renew_at=renew_at,
             ),
         )
         return folder

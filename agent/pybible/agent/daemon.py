@@ -32,6 +32,8 @@ from pybible.wire.outcomes import Reason
 _STABLE_SECONDS = 60.0
 _ACK_SECONDS = 3.0
 _KILL_SECONDS = 5.0
+_RENEWAL_LOOK = 6 * 3600.0
+_RENEWAL_PAUSE = 60.0
 # How long to wait at least when trying again soon can't help.
 _REFUSED_PAUSES = {"SUPERSEDED": 10.0, "QUARANTINED": 60.0, "REVOKED": 60.0, "UNKNOWN_AGENT": 60.0, "PROTOCOL": 60.0}
 _log = logging.getLogger(__name__)
@@ -55,6 +57,8 @@ class Agent:
     blobs: BlobCache
     stopping: asyncio.Event
     backoff: Backoff
+    # Set when there is a new certificate.
+    handover: asyncio.Event
 
     @staticmethod
     @asynccontextmanager
@@ -96,6 +100,7 @@ class Agent:
                     blobs=blobs,
                     stopping=asyncio.Event(),
                     backoff=backoff,
+                    handover=asyncio.Event(),
                 )
         finally:
             await blobs.close()
@@ -107,6 +112,7 @@ class Agent:
             helpers = [
                 group.create_task(systemd.keep_alive()),
                 group.create_task(self.blobs.close_when_idle()),
+                group.create_task(self._renew_when_due()),
             ]
             connecting = group.create_task(self._connect())
             stopped = group.create_task(self.stopping.wait())
@@ -121,30 +127,65 @@ class Agent:
     async def _connect(self) -> None:
         """Hold a session, for ever. Returns when this process has not had one for too long."""
         last_ready = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self.handover.clear()
+                stream = Stream(self.session)
+                served = group.create_task(self._serve(stream))
+                handed_over = group.create_task(self.handover.wait())
+                await asyncio.wait((served, handed_over), return_when=asyncio.FIRST_COMPLETED)
+                handed_over.cancel()
+                if not served.done():
+                    # The new certificate needs a new stream. The old one works until the controller has the new one.
+                    continue
+                ended = served.result()
+                now = time.monotonic()
+                if stream.ready_at:
+                    last_ready = now
+                    if now - stream.ready_at >= _STABLE_SECONDS or ended.after is not None:
+                        self.backoff.reset()
+                elif self._is_hopeless(now - last_ready):
+                    extra = fields(without_session=f"{now - last_ready:.0f}s")
+                    _log.warning("the agent starts itself anew", extra=extra)
+                    return
+                await self._wait_to_dial(ended)
+
+    async def _serve(self, stream: Stream) -> Ended:
+        # A new channel for each try: a kept one leaks against a dead server, and remembers its address.
+        channel = self.dialer.channel()
+        try:
+            return await stream.serve(channel)
+        finally:
+            await channel.close()
+
+    async def _wait_to_dial(self, ended: Ended) -> None:
+        self.dialer.redirect(ended.target)
+        pause = self._pause(ended)
+        extra = fields(why=ended.why, controller=self.dialer.target, retry=f"{pause:.1f}s")
+        _log.warning("not attached", extra=extra)
+        if 0 < self.dialer.expires < time.time():
+            _log.error("the agent's certificate has expired: it must be enrolled anew")
+        systemd.notify(f"STATUS=not attached: {ended.why[:200]}")
+        await asyncio.sleep(pause)
+
+    async def _renew_when_due(self) -> None:
+        """Renew the certificate in time, and whenever the controller asks for it."""
+        backoff = Backoff(first=_RENEWAL_PAUSE, limit=3600)
         while True:
-            self.session.ready_at = 0.0
-            # A new channel for each try: a kept one leaks against a dead server, and remembers its address.
-            channel = self.dialer.channel()
+            due = self.dialer.renew_at - time.time() if self.dialer.renew_at else _RENEWAL_LOOK
             try:
-                ended = await Stream(self.session).serve(channel)
-            finally:
-                await channel.close()
-            now = time.monotonic()
-            if self.session.ready_at:
-                last_ready = now
-                if now - self.session.ready_at >= _STABLE_SECONDS or ended.after is not None:
-                    self.backoff.reset()
-            elif self._is_hopeless(now - last_ready):
-                _log.warning("the agent starts itself anew", extra=fields(without_session=f"{now - last_ready:.0f}s"))
-                return
-            self.dialer.redirect(ended.target)
-            if ended.renew:
-                await renew(self.folder, self.dialer, proxy=self.config.proxy)
-            pause = self._pause(ended)
-            extra = fields(why=ended.why, controller=self.dialer.target, retry=f"{pause:.1f}s")
-            _log.warning("not attached", extra=extra)
-            systemd.notify(f"STATUS=not attached: {ended.why[:200]}")
-            await asyncio.sleep(pause)
+                # Looked at again now and then: clocks are set, and hosts are suspended.
+                async with asyncio.timeout(min(max(0.0, due), _RENEWAL_LOOK)):
+                    await self.session.renewal.wait()
+            except TimeoutError:
+                if due > _RENEWAL_LOOK or not self.dialer.renew_at:
+                    continue
+            self.session.renewal.clear()
+            if await renew(self.folder, self.dialer, proxy=self.config.proxy):
+                backoff.reset()
+                self.handover.set()
+            else:
+                await asyncio.sleep(_RENEWAL_PAUSE + backoff.next())
 
     def _is_hopeless(self, since: float) -> bool:
         """Tell whether to start anew: not while a task runs, which would not survive it."""

@@ -20,6 +20,8 @@ class Dialer:
 
     def use(self, identity: AgentIdentity) -> None:
         """Take this key and certificate for the next channel."""
+        self.renew_at = identity.renew_at
+        self.expires = identity.expires
         self._credentials = client_credentials(
             authority=identity.authority, key=identity.key, certificate=identity.certificate
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pybible.agent import state
+from pybible.agent.renew import validity
 from pybible.wire.enrolment import enrol
 from pybible.wire.errors import ConfigError
 from pybible.wire.identity import JoinToken, Role
@@ -22,6 +23,7 @@ def join(folder: Path, *, token: str, controller: str = "", name: str = "") -> s
     # Before the token is used up.
     state.check_writable(folder)
     enrolled = enrol(token, role=Role.AGENT, controller=controller, name=name)
+    renew_at, expires = validity(enrolled.certificate)
     identity = state.AgentIdentity(
         id=enrolled.id,
         name=enrolled.name,
@@ -29,6 +31,8 @@ def join(folder: Path, *, token: str, controller: str = "", name: str = "") -> s
         key=enrolled.key,
         certificate=enrolled.certificate,
         authority=enrolled.authority,
+        renew_at=renew_at,
+        expires=expires,
     )
     state.prepare(folder)
     state.save_identity(folder, identity)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import random
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +24,8 @@ _SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-async def renew(folder: Path, dialer: Dialer, *, proxy: str) -> None:
-    """Renew, and dial with the new certificate from now on. A failure is logged: the old one is still good."""
+async def renew(folder: Path, dialer: Dialer, *, proxy: str) -> bool:
+    """Renew, and dial with the new certificate from now on. False, and a log line, when it failed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-P", "-m", "pybible.agent.renew", "--state", str(folder), "--controller", dialer.target, "--proxy", proxy),
@@ -42,9 +44,23 @@ async def renew(folder: Path, dialer: Dialer, *, proxy: str) -> None:
     if process.returncode == 0:
         dialer.use(state.load_identity(folder))
         _log.info("certificate renewed")
-        return
+        return True
     text = errors.decode("utf-8", "replace").strip()
     _log.error("the certificate was not renewed", extra=fields(error=text[-500:]))
+    return False
+
+
+def validity(certificate: bytes) -> tuple[float, float]:
+    """Return when to renew a certificate (PEM) that was issued now, and when it ends, in seconds since the epoch.
+
+    It is renewed when about two thirds of what it has before it are over, each agent at a moment of its own.
+    """
+    from cryptography import x509
+
+    # Not from its beginning, which lies back for the sake of hosts whose clocks are late.
+    now = time.time()
+    ends = x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
+    return now + (ends - now) * random.uniform(0.6, 0.7), ends  # noqa: S311  not a secret
 
 
 def renew_now(folder: Path, *, controller: str, proxy: str) -> None:
@@ -62,16 +78,18 @@ def renew_now(folder: Path, *, controller: str, proxy: str) -> None:
         answer = agent_pb2_grpc.AgentServiceStub(channel).RenewCertificate(
             agent_pb2.RenewCertificateRequest(csr=key.request()), timeout=_SECONDS
         )
-    key.check(answer.certificate, x509.load_pem_x509_certificate(answer.authority or identity.authority))
-    state.save_identity(
-        folder,
-        replace(
-            identity,
-            key=key.pem,
-            certificate=answer.certificate,
-            authority=answer.authority or identity.authority,
-        ),
+    authority = answer.authority or identity.authority
+    key.check(answer.certificate, x509.load_pem_x509_certificate(authority))
+    renew_at, expires = validity(answer.certificate)
+    renewed = replace(
+        identity,
+        key=key.pem,
+        certificate=answer.certificate,
+        authority=authority,
+        renew_at=renew_at,
+        expires=expires,
     )
+    state.save_identity(folder, renewed)
 
 
 def main(arguments: list[str]) -> int:

@@ -17,7 +17,10 @@ _FILES = ("agent.key", "agent.crt", "ca.crt", "agent.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentIdentity:
-    """Who this agent is, PEM where it is a key or a certificate, and where its controller was (HOST:PORT)."""
+    """Who this agent is, PEM where it is a key or a certificate, and where its controller was (HOST:PORT).
+
+    `renew_at` and `expires` are about the certificate, in seconds since the epoch; 0: not known.
+    """
 
     id: str
     name: str
@@ -25,6 +28,8 @@ class AgentIdentity:
     key: bytes
     certificate: bytes
     authority: bytes
+    renew_at: float = 0.0
+    expires: float = 0.0
 
 
 def prepare(folder: Path) -> None:
@@ -66,16 +71,24 @@ def load_identity(folder: Path) -> AgentIdentity:
             key=key,
             certificate=certificate,
             authority=authority,
+            renew_at=float(found.get("renew_at", 0)),
+            expires=float(found.get("expires", 0)),
         )
     except OSError as error:
         raise ConfigError(f"can't read {error.filename}: {error.strerror}") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder / 'agent.json'} is damaged: {error}") from error
 
 
 def save_identity(folder: Path, identity: AgentIdentity) -> None:
     """Write who this agent is; agent.json last, because it is what makes the agent enrolled."""
-    about = {"id": identity.id, "name": identity.name, "controller": identity.controller}
+    about = {
+        "id": identity.id,
+        "name": identity.name,
+        "controller": identity.controller,
+        "renew_at": identity.renew_at,
+        "expires": identity.expires,
+    }
     contents = (identity.key, identity.certificate, identity.authority, dumps(about) + b"\n")
     try:
         for name, content in zip(_FILES, contents, strict=True):

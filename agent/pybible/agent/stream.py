@@ -51,7 +51,6 @@ class Ended:
     deny: str = ""
     after: float | None = None
     target: str = ""
-    renew: bool = False
 
 
 class StreamEnded(Exception):
@@ -73,10 +72,10 @@ class Session:
     slots: int
     # Called with (name, epoch) when a session is READY.
     on_ready: Callable[[str, int], None]
+    # Set when the controller asks for a new certificate.
+    renewal: asyncio.Event = field(default_factory=asyncio.Event)
     stream: Stream | None = None
     stopping: bool = False
-    # On `clock`; 0: this try has not led to a session.
-    ready_at: float = 0.0
     clock: Callable[[], float] = field(default=time.monotonic)
 
 
@@ -85,6 +84,8 @@ class Stream:
 
     def __init__(self, session: Session) -> None:
         self.closed = asyncio.Event()
+        # On the session's clock; 0: never yet.
+        self.ready_at = 0.0
         self._session = session
         self._attempts = session.attempts
         self._outbox = Outbox()
@@ -123,7 +124,8 @@ class Stream:
             ended = _first(failed).ended
         finally:
             self._attempts.disconnect(self)
-            self._session.stream = None
+            if self._session.stream is self:
+                self._session.stream = None
             if self._news_timer is not None:
                 self._news_timer.cancel()
             call.cancel()
@@ -207,7 +209,7 @@ class Stream:
         if self._session.stopping:
             self.draining()
         self._session.last_epoch = welcome.epoch
-        self._session.ready_at = self._heard
+        self.ready_at = self._heard
         self._session.stream = self
         self._session.on_ready(welcome.name, welcome.epoch)
         self._attempts.connect(self)
@@ -245,7 +247,7 @@ class Stream:
                 target = next(iter(message.reconnect.targets), "")
                 raise StreamEnded(Ended(why="the controller asks to reconnect", after=after, target=target))
             case "renew_certificate":
-                raise StreamEnded(Ended(why="the certificate is to be renewed", after=0.0, renew=True))
+                self._session.renewal.set()
             case "deny":
                 raise StreamEnded(_denied(message.deny))
             case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -117,10 +118,12 @@ async def _run_plays(playbook: Playbook, run: Run) -> None:
 
 async def _give_up(dispatcher: Dispatcher, cause: BaseException) -> None:
     """End the run at the controller: it must not look as if it were still going on."""
+    status, error = ExitStatus.BUG, f"bug: {type(cause).__name__}: {cause}"
     if isinstance(cause, PybibleError):
-        await dispatcher.finish(exit_status=cause.exit_status, error=cause.message)
-    else:
-        await dispatcher.finish(exit_status=ExitStatus.BUG, error=f"bug: {type(cause).__name__}: {cause}")
+        status, error = cause.exit_status, cause.message
+    # What went wrong first is what the operator is to hear of.
+    with contextlib.suppress(PybibleError):
+        await dispatcher.finish(exit_status=status, error=error)
 
 
 def exit_status(run: Run) -> ExitStatus:

@@ -15,7 +15,7 @@ from pybible.server.cli.main import ctl
 from pybible.server.cli.playing import PlaybookRun
 from pybible.server.cli.vault_passwords import vault_secrets
 from pybible.server.engine.model.text import Trusted
-from pybible.wire.errors import UsageError
+from pybible.wire.errors import PybibleError, UsageError
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_extra_vars_in_all_forms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["@/none.yml", "/none.yml", "[1, 2]"])
 def test_extra_vars_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(PybibleError):
         extra_vars([text])
 
 
@@ -145,5 +145,5 @@ def test_a_vault_password_that_can_not_be_had(tmp_path: Path, content: str | Non
     if content is not None:
         path.write_text(content)
         path.chmod(0o700 if content else 0o600)
-    with pytest.raises(UsageError):
+    with pytest.raises(PybibleError):
         vault_secrets([], [str(path)], environment=dict(os.environ))

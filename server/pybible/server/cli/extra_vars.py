@@ -9,7 +9,7 @@ from pybible.server.engine.model.text import Trusted
 from pybible.server.engine.parsing.free_form import parse_args
 from pybible.server.engine.parsing.yaml_source import load_file, load_yaml
 from pybible.server.engine.vault import VaultSecrets
-from pybible.wire.errors import Origin, UsageError
+from pybible.wire.errors import Origin, PybibleError
 
 _ORIGIN = "<CLI option '-e'>"
 
@@ -17,7 +17,7 @@ _ORIGIN = "<CLI option '-e'>"
 def extra_vars(
     options: Sequence[str], *, vault: VaultSecrets | None = None, warn: Callable[[str], None] = lambda text: None
 ) -> dict[str, object]:
-    """Return the variables of all -e options, later ones win. UsageError for what is none."""
+    """Return the variables of all -e options, later ones win. PybibleError for what is none."""
     variables: dict[str, object] = {}
     for option in options:
         text = option.strip()
@@ -30,10 +30,10 @@ def _variables(text: str, vault: VaultSecrets | None, warn: Callable[[str], None
     if text.startswith("@"):
         path = Path(text[1:]).expanduser()
         if not path.is_file():
-            raise UsageError(f"Unable to retrieve file contents: {path} could not be found")
+            raise PybibleError(f"Unable to retrieve file contents: {path} could not be found")
         return _mapping(load_file(path, vault, warn=warn), text)
     if text[0] in "/.":
-        raise UsageError(
+        raise PybibleError(
             f"Please prepend extra_vars filename '{text}' with '@'", hint="A path alone is no variable: write -e @FILE."
         )
     if text[0] in "[{":
@@ -45,5 +45,5 @@ def _mapping(value: object, text: str) -> Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise UsageError(f"Invalid extra vars data supplied. '{text}' could not be made into a dictionary")
+        raise PybibleError(f"Invalid extra vars data supplied. '{text}' could not be made into a dictionary")
     return value

@@ -25,8 +25,9 @@ from pybible.server.cli.settings import load_settings
 from pybible.server.engine.executor.run import Engine
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.plan.listing import ListedPlay, Listing, list_playbook
+from pybible.server.engine.plan.start_at import first_match
 from pybible.server.report.terminal import standard_terminal
-from pybible.server.results.events import PlaybookStarted, RunEvent
+from pybible.server.results.events import Message, MessageLevel, PlaybookStarted, RunEvent
 from pybible.wire.errors import ExitStatus
 
 
@@ -80,7 +81,15 @@ async def _run(wanted: PlaybookRun) -> int:
         if wanted.only_lists or opener is None:
             _list(wanted, playbooks, engine)
             return ExitStatus.OK
-        return await execute(session, playbooks, engine=engine, opener=opener)
+        status = await execute(session, playbooks, engine=engine, opener=opener)
+        if wanted.start_at and not _has_task(playbooks, wanted.start_at):
+            text = f'No matching task "{wanted.start_at}" found. Note: --start-at-task can only follow static includes.'
+            reports.event(Message(level=MessageLevel.ERROR, text=text))
+        return status
+
+
+def _has_task(playbooks: tuple[Playbook, ...], name: str) -> bool:
+    return any(first_match(play.blocks, name) for playbook in playbooks for play in playbook.plays)
 
 
 def _naming(wanted: PlaybookRun, reports: Reports) -> Reports:

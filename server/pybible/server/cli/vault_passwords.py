@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pybible.server.engine.vault import VaultSecret, VaultSecrets
-from pybible.wire.errors import UsageError
+from pybible.wire.errors import PybibleError
 
 _DEFAULT = "default"
 _PROMPTS = frozenset({"prompt", "prompt_ask_vault_pass"})
@@ -23,7 +23,7 @@ def vault_secrets(
     environment: Mapping[str, str] = os.environ,
     prompt: Callable[[str], str] = getpass.getpass,
 ) -> VaultSecrets | None:
-    """Return the secrets in the order of the options, None without any. UsageError for one that can't be had."""
+    """Return the secrets in the order of the options, None without any. PybibleError for one that can't be had."""
     named = [_labelled(text) for text in ids]
     from_environment = environment.get("ANSIBLE_VAULT_PASSWORD_FILE", "")
     if not (ids or files or ask) and from_environment:
@@ -46,14 +46,14 @@ def _password(label: str, source: str, prompt: Callable[[str], str]) -> bytes:
         text = "Vault password: " if label == _DEFAULT else f"Vault password ({label}): "
         password = prompt(text).strip().encode()
         if not password:
-            raise UsageError("Invalid vault password was provided")
+            raise PybibleError("Invalid vault password was provided")
         return password
-    path = Path(source).expanduser()
+    path = Path(source).expanduser().absolute()
     if not path.exists():
-        raise UsageError(f"The vault password file {path} was not found")
+        raise PybibleError(f"The vault password file {path} was not found")
     password = _from_script(path, label) if os.access(path, os.X_OK) and path.is_file() else _from_file(path)
     if not password:
-        raise UsageError(f"Invalid vault password was provided from {path}")
+        raise PybibleError(f"Invalid vault password was provided from {path}")
     return password
 
 
@@ -61,21 +61,21 @@ def _from_file(path: Path) -> bytes:
     try:
         return path.read_bytes().strip()
     except OSError as error:
-        raise UsageError(f"Could not read vault password file {path}: {error.strerror}") from error
+        raise PybibleError(f"Could not read vault password file {path}: {error.strerror}") from error
 
 
 def _from_script(path: Path, label: str) -> bytes:
-    command = [str(path.absolute())]
+    command = [str(path)]
     # A script whose name says so serves several ids and wants to know which.
     if path.stem.endswith("-client"):
         command += ["--vault-id", label]
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     except OSError as error:
-        raise UsageError(
+        raise PybibleError(
             f"Problem running vault password script {path} ({error.strerror}).",
             hint="If this is not a script, remove the executable bit from the file.",
         ) from error
     if done.returncode:
-        raise UsageError(f"Vault password script {path} returned non-zero ({done.returncode})")
+        raise PybibleError(f"Vault password script {path} returned non-zero ({done.returncode})")
     return done.stdout.strip(b"\r\n")

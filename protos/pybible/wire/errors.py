@@ -135,8 +135,10 @@ def source_excerpt(origin: Origin, *, context: int = 2) -> str:
         return ""
     if lines[0].startswith("$ANSIBLE_VAULT;"):
         return "(source not shown: content encrypted)"
+    if not lines[-1]:
+        lines.pop()
     if origin.line > len(lines):
-        return ""
+        return "(source not shown: file truncated)"
     width = len(str(origin.line))
     room = _EXCERPT_WIDTH - width - 1
     shown: list[str] = []

@@ -20,6 +20,8 @@ import select
 import signal
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 from pybible.agent import processes
@@ -263,10 +265,19 @@ def _encoded(result: object) -> tuple[str, bytes]:
     return (Reason.INTERNAL_ERROR if reason == Reason.INTERNAL_ERROR and "exception" in result else ""), body
 
 
+def _be_expendable() -> None:
+    """Give up what the service manager gave to the agent alone: a task's memory is not to be spared before others'."""
+    with suppress(OSError, ValueError):
+        path = Path("/proc/self/oom_score_adj")
+        if int(path.read_text()) < 0:
+            path.write_text("0")
+
+
 def main(arguments: list[str]) -> int:
     """Serve on standard input and output. The one argument, if any, is the user to become first."""
     pipe = Pipe()
     faulthandler.enable()
+    _be_expendable()
     problem = ""
     if arguments:
         try:

@@ -20,7 +20,8 @@ from pybible.wire.errors import Origin, source_excerpt
         ("x" * 130, 1, 125, "1 " + "x" * 115 + "..."),
         ("\n".join("abcdefghijk"), 10, 1, " 8 h\n 9 i\n10 j\n   ^ column 1"),
         ("$ANSIBLE_VAULT;1.1;AES256\n61", 2, 1, "(source not shown: content encrypted)"),
-        ("a", 5, 1, ""),
+        ("a", 5, 1, "(source not shown: file truncated)"),
+        ("a: [\n", 2, 1, "(source not shown: file truncated)"),
         ("a", 0, 0, ""),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from pybible.server.engine.dispatcher import Outcome, Target
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.results.events import Included, NoHostsMatched, NoHostsRemaining, PlayStarted, TaskStarted
-from pybible.wire.errors import ExitStatus, PybibleError
+from pybible.wire.errors import ConnectionFailed, ExitStatus, PybibleError
 from pybible.wire.tasks import TaskSpec
 from tests.support.plays import play
 
@@ -346,6 +346,14 @@ async def test_a_run_that_is_cancelled_ends_after_the_task(tmp_path: Path) -> No
     assert len(played.dispatcher.sent) == 1
     assert played.outcome.exit_status == ExitStatus.RUN_INTERRUPTED
     assert played.dispatcher.finished == (ExitStatus.RUN_INTERRUPTED, "cancelled by test")
+
+
+async def test_a_controller_that_is_gone_ends_the_run_with_its_error(tmp_path: Path) -> None:
+    def answer(_target: Target, _spec: TaskSpec) -> Outcome:
+        raise ConnectionFailed("the controller is gone")
+
+    with pytest.raises(ConnectionFailed, match="the controller is gone"):
+        await play(tmp_path, "[{hosts: all, gather_facts: false, tasks: [{ping: }]}]", answer=answer)
 
 
 async def test_the_engine_keeps_few_host_tasks_under_way(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def perform(context: BatchContext, compiled: CompiledTask, host: str, templar: T
     elif kind == "clear_facts":
         for each in context.batch.reachable():
             context.run.variables.clear_facts(each)
+    elif kind == "refresh_inventory":
+        context.run.inventory.refresh()
     elif kind == "clear_host_errors":
         # Of every host that the play is meant for, those that failed in an earlier play too.
         context.run.failed.difference_update(context.play_context.hosts)

@@ -371,3 +371,24 @@ async def test_the_engine_keeps_few_host_tasks_under_way(tmp_path: Path) -> None
 
     assert len(played.dispatcher.sent) == 90
     assert played.dispatcher.most_out <= 68
+
+
+async def test_meta_refreshes_the_inventory(tmp_path: Path) -> None:
+    def answer(_target: Target, _spec: TaskSpec) -> Outcome:
+        (tmp_path / "hosts.ini").write_text("h1\nnew\n")
+        return Outcome(result={"changed": False})
+
+    played = await play(
+        tmp_path,
+        """
+        - hosts: h1
+          gather_facts: false
+          tasks: [{ping: }, {meta: refresh_inventory}]
+        - hosts: new
+          gather_facts: false
+          tasks: [{debug: }]
+        """,
+        answer=answer,
+    )
+
+    assert played.counts() == {"h1": "ok=1", "new": "ok=1"}

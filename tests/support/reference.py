@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 import jinja2.filters
@@ -24,10 +25,12 @@ from pybible.agent.modules.spec import Argument
 from pybible.server.cli.main import ctl
 from pybible.server.controller.cli import command as controller_command
 from pybible.server.engine.parsing import keywords, known
+from pybible.server.engine.parsing.plays import _STRATEGIES
 from pybible.server.engine.templating.engine import TemplateOptions
 from pybible.server.engine.templating.filters.registry import FILTERS
 from pybible.server.engine.templating.lookups.registry import LOOKUPS
 from pybible.server.engine.templating.tests.registry import TESTS
+from pybible.server.results.events import RunEvent
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "reference"
 _PART = re.compile(r"(<!-- made: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -311,11 +314,23 @@ def _plugins(ours: Iterable[str], jinja: Iterable[str]) -> str:
     return f"Ansible's: {_words(set(ours) - set(jinja))}.\n\nJinja's: {_words(set(ours) & set(jinja))}.\n"
 
 
+def _events() -> str:
+    rows = []
+    for kind in get_args(RunEvent):
+        names = (item.name for item in dataclasses.fields(kind))
+        rows.append(
+            (f"`{kind.type}`", (kind.__doc__ or "").partition("\n")[0], ", ".join(f"`{name}`" for name in names))
+        )
+    return _table(("`type`", "what happened", "fields"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "keywords": _keywords,
     "filters": _filters,
     "tests": _tests,
     "lookups": lambda: f"{_words(LOOKUPS)}.\n",
+    "strategies": lambda: f"{_words(_STRATEGIES)}.\n",
+    "events": _events,
     "meta": lambda: f"{_words(known.META)}.\n",
     "modules not yet": lambda: f"{_words(known.NOT_YET)}.\n",
     "controller options": _controller_options,

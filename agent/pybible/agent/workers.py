@@ -263,7 +263,9 @@ class WorkerPool:
 
     def _watch_idle(self) -> None:
         if self._reaper is None and self._idle:
-            self._reaper = asyncio.get_running_loop().call_later(self._idle_seconds, self._reap)
+            # The first has been idle for longest.
+            left = self._idle[0].idle_since + self._idle_seconds - time.monotonic()
+            self._reaper = asyncio.get_running_loop().call_later(max(left, 0.01), self._reap)
 
     def _reap(self) -> None:
         """Let go of the workers that had nothing to do for long."""

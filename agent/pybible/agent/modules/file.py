@@ -73,7 +73,7 @@ def plan(args: Args, context: Context) -> Plan:
     if state == "absent":
         return _plan_absent(args.path, before)
     if state == "directory":
-        return _plan_directory(args, before)
+        return _plan_directory(args, before, context)
     if state == "touch":
         return _plan_touch(args, before, context)
     return _plan_file(args, before)
@@ -145,12 +145,12 @@ def _plan_file(args: Args, before: str) -> Plan:
     return Change(values={"path": path}, diff=diff, apply=change.apply)
 
 
-def _plan_directory(args: Args, before: str) -> Plan:
+def _plan_directory(args: Args, before: str, context: Context) -> Plan:
     path = target_of(args)
     state = state_of(path) if path != args.path else before
     if state == "absent":
         diff = state_diff(path, {"state": "absent"}, {"state": "directory"})
-        return Change(values={"path": path}, diff=diff, apply=partial(_make_directories, args, path))
+        return Change(values={"path": path}, diff=diff, apply=partial(_make_directories, args, path, context.diff))
     if state != "directory":
         raise ModuleError(f"{path} already exists as a {state}", path=path)
     top = plan_attributes(path, args)
@@ -168,7 +168,8 @@ def _plan_directory(args: Args, before: str) -> Plan:
     return Change(values={"path": path}, diff=diff, apply=AttributeChange(steps=steps).apply)
 
 
-def _make_directories(args: Args, path: str) -> None:
+def _make_directories(args: Args, path: str, with_diff: bool) -> JsonObject | None:
+    diff = state_diff(path, {"state": "absent"}, {"state": "directory"})
     missing: list[Path] = []
     folder = Path(path)
     while not folder.exists():
@@ -180,10 +181,15 @@ def _make_directories(args: Args, path: str) -> None:
         except OSError as error:
             cause = f"[Errno {error.errno}] {error.strerror}: {os.fsencode(new)!r}"
             raise ModuleError(f"There was an issue creating {new} as requested: {cause}", path=path) from error
-        plan_attributes(str(new), args).apply()
+        # What a new directory has by default is known only now.
+        change = plan_attributes(str(new), args)
+        diff["before"].update(change.before)
+        diff["after"].update(change.after)
+        change.apply()
     if args.recurse:
         for below in _below(path, args):
             below.apply()
+    return {"diff": diff} if with_diff else None
 
 
 def _below(path: str, args: Args) -> Iterator[AttributeChange]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from pybible.agent.modules.api import Context, Diff, Module, ModuleError, Plan, Unchanged
+from pybible.agent.modules.api import Change, Context, Diff, Module, ModuleError, Plan, Unchanged
 from pybible.agent.modules.describe import add_path_facts
 from pybible.agent.modules.spec import ArgumentError, check_arguments
 from pybible.wire.outcomes import Reason
@@ -53,10 +53,11 @@ def _carry_out(plan: Plan, context: Context) -> JsonObject:
         result = {"changed": plan.changed, **plan.values}
         if plan.msg is not None:
             result["msg"] = plan.msg
-        if not context.check:
-            result.update(plan.apply() or {})
     if context.diff and plan.diff is not None:
         result["diff"] = plan.diff.as_json() if isinstance(plan.diff, Diff) else plan.diff
+    if isinstance(plan, Change) and not context.check:
+        # What only doing it can tell goes over what was planned.
+        result.update(plan.apply() or {})
     return result
 
 

@@ -6,7 +6,7 @@ SETUP := $(VENV)/.setup
 PROTOS := agent enrollment run fleet blob
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos lint test conformance demo bench clean
+.PHONY: help setup protos docs lint test conformance demo bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ protos: $(SETUP) ## generate the code of protos/pybible/v1 again
 	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=protos --grpc_python_out=protos \
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--mypy_out=quiet:protos --mypy_grpc_out=quiet:protos $(PROTOS:%=protos/pybible/v1/%.proto)
+
+docs: $(SETUP) ## write the parts of docs/reference that come from the code again
+	$(BIN)/python -m tests.support.reference
 
 lint: $(SETUP) ## ruff, mypy, import contracts, layout, drift of the generated code
 	$(BIN)/ruff check .

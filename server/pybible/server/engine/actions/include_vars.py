@@ -27,7 +27,7 @@ async def run(call: ActionCall) -> ActionResult:
     args = call.args
     for name in args:
         if name not in _FILE | _DIRECTORY | _EITHER:
-            raise TemplateError(f"{name} is not a valid option in include_vars")
+            raise TemplateError(f"{name} is not a valid option in include_vars", origin=call.task.origin)
     if "dir" in args and _FILE & args.keys():
         raise ActionFailed("You are mixing file only and dir only arguments, these are incompatible")
     read: list[str] = []

@@ -43,9 +43,9 @@ class Args(FileAttributes):
     force: bool = arg(default=False, doc="make a link to nothing, or in the place of a file")
     follow: bool = arg(default=True, doc="work on what a link leads to")
     modification_time: str | None = arg(default=None, doc="preserve, now, or a time in the format below")
-    modification_time_format: str = arg(default=_TIME_FORMAT)
+    modification_time_format: str = arg(default=_TIME_FORMAT, doc="as of strftime")
     access_time: str | None = arg(default=None, doc="preserve, now, or a time in the format below")
-    access_time_format: str = arg(default=_TIME_FORMAT)
+    access_time_format: str = arg(default=_TIME_FORMAT, doc="as of strftime")
     _original_basename: str | None = arg(default=None)
     _diff_peek: bool | None = arg(default=None)
 

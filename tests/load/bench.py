@@ -1,120 +1,36 @@
 """bench: what a host-task costs, through the real commands, and what peers and the floor do in the same run.
 
 `python -m tests.load.bench [--hosts 10,50] [--rounds 3]`. Absolute figures drift on shared machines: the ratios count.
-A rate is host-tasks a second of the whole command; `net` leaves out what an empty play takes (starting, connecting).
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.load import floor, peers, workloads
-from tests.load.peers import Timing, timed
-from tests.load.processes import usage
+from tests.load import floor, peers, spine, workloads
+from tests.load.floor import Floor
+from tests.load.peers import timed
+from tests.load.spine import Footprint, Row
 from tests.load.workloads import Workload
-from tests.support.lab import lab
 
 # ansible-core needs so long for a host-task that a few tell its rate.
 ANSIBLE_TASKS = 4
 ANSIBLE_HOSTS = 10
+_MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One workload at one number of hosts; CPU in seconds a host-task, memory in bytes."""
-
-    name: str
-    hosts: int
-    rate: float
-    net: float
-    ctl_cpu: float
-    controller_cpu: float
-    agent_cpu: float
-
-
-def measure_pybible(hosts: int, *, rounds: int) -> list[Row]:
-    """Run every workload on so many agents."""
-    with tempfile.TemporaryDirectory(prefix="bench") as scratch:
-        folder = Path(scratch)
-        with lab(agents=hosts, prefix="bench", state=folder / "lab") as running:
-            processes = running.pids
-            names = [f"bench{number:02}" for number in range(1, hosts + 1)]
-            inventory = workloads.inventory(folder, names)
-            command = ["pybible-ctl", "run", "--controller", running.controller, "-i", str(inventory), "-f", str(hosts)]
-            start = _median([timed([*command, str(workloads.empty().write(folder))]) for _ in range(rounds)])
-            rows = [
-                _row(workload, hosts, command, folder, processes, start, rounds) for workload in _all_workloads(folder)
-            ]
-            _print_memory(processes, hosts, start)
-            return rows
-
-
-def _all_workloads(folder: Path) -> list[Workload]:
-    realistic = workloads.realistic(folder / "out")
-    (folder / "out").mkdir()
-    again = Workload(name="W3 again", tasks=realistic.tasks, text=realistic.text)
-    return [
-        workloads.repeated("W1", "ping:", 20),
-        workloads.repeated("W2", "command: /bin/true", 20),
-        realistic,
-        again,
-        workloads.facts(),
-    ]
-
-
-def _row(
-    workload: Workload,
-    hosts: int,
-    command: list[str],
-    folder: Path,
-    processes: dict[str, int],
-    start: Timing,
-    rounds: int,
-) -> Row:
-    playbook = workload.write(folder)
-    tries = 1 if workload.name == "W3" else rounds
-    controller, agents = _pids(processes)
-    before = usage([controller]), usage(agents)
-    timings = [timed([*command, str(playbook)]) for _ in range(tries)]
-    after = usage([controller]), usage(agents)
-    median = _median(timings)
-    count = hosts * workload.tasks
-    return Row(
-        name=workload.name,
-        hosts=hosts,
-        rate=count / median.wall,
-        net=count / max(median.wall - start.wall, 1e-3),
-        ctl_cpu=max(median.cpu - start.cpu, 0.0) / count,
-        controller_cpu=(after[0].cpu - before[0].cpu) / (count * tries),
-        agent_cpu=(after[1].cpu - before[1].cpu) / (count * tries),
-    )
-
-
-def _pids(processes: dict[str, int]) -> tuple[int, list[int]]:
-    """Return the controller's process id and the agents'."""
-    return processes["controller"], [pid for name, pid in processes.items() if name != "controller"]
-
-
-def _median(timings: list[Timing]) -> Timing:
-    return Timing(
-        wall=statistics.median(timing.wall for timing in timings),
-        cpu=statistics.median(timing.cpu for timing in timings),
-    )
-
-
-def _print_memory(processes: dict[str, int], hosts: int, start: Timing) -> None:
-    controller, agents = _pids(processes)
-    mib = 1024 * 1024
+def measure_floor(hosts: int, *, rounds: int) -> Floor:
+    """Return the median of several floors, and print it."""
+    tries = [floor.measure(hosts, rounds=5000 // hosts) for _ in range(rounds)]
+    found = sorted(tries, key=lambda each: each.round_trips_per_second)[len(tries) // 2]
     print(
-        f"N={hosts}: an empty play takes {start.wall:.2f} s; memory (PSS): controller "
-        f"{usage([controller]).memory / mib:.0f} MiB, an agent with its workers "
-        f"{usage(agents).memory / mib / len(agents):.1f} MiB",
+        f"floor, {hosts} connections: {found.round_trips_per_second:.0f} round trips/s, "
+        f"{found.server_cpu_per_round_trip * 1e6:.0f} us of server CPU each",
         flush=True,
     )
+    return found
 
 
 def measure_ansible(program: str) -> dict[str, tuple[float, float]]:
@@ -143,15 +59,32 @@ def measure_ansible(program: str) -> dict[str, tuple[float, float]]:
             return found
 
 
-def print_table(rows: list[Row], floors: dict[int, floor.Floor], ansible: dict[str, tuple[float, float]]) -> None:
+def print_footprint(found: Footprint) -> None:
+    """Print the memory and the times that are no host-task's."""
+    print(
+        f"N={found.hosts}: memory: controller {found.controller / _MIB:.0f} MiB, "
+        f"ctl at most {found.ctl / _MIB:.0f} MiB, an agent {(found.agent + found.worker) / _MIB:.1f} MiB "
+        f"({found.agent / _MIB:.1f} the daemon, {found.worker / _MIB:.1f} its worker)\n"
+        f"N={found.hosts}: an empty play {found.empty_play:.2f} s; one ping on one host {found.one_ping:.2f} s, "
+        f"each further one {found.latency * 1e3:.1f} ms; an idle agent {found.idle_cpu:.2%} of a core",
+        flush=True,
+    )
+
+
+def print_table(rows: list[Row], floors: dict[int, Floor], ansible: dict[str, tuple[float, float]]) -> None:
     """Print a line for each workload and number of hosts."""
-    print(f"\n{'workload':<10}{'hosts':>6}{'tasks/s':>9}{'net/s':>8}{'of floor':>10}{'x ansible':>11}", end="")
-    print(f"{'ctl us':>8}{'controller us':>15}{'agent us':>10}")
+    print("\nhost-tasks a second, and microseconds of CPU for each; net is without starting and ending ctl;")
+    print("`start` is the first task of every agent, which starts its worker (no other row does)")
+    print(f"{'workload':<10}{'hosts':>6}{'tasks/s':>9}{'net/s':>8}{'of floor':>10}{'x ansible':>11}", end="")
+    print(f"{'ctl':>8}{'controller':>12}{'x floor':>9}{'agent':>8}{'worker':>8}")
     for row in rows:
-        share = row.net / floors[row.hosts].round_trips_per_second
+        base = floors[row.hosts]
+        share = row.net / base.round_trips_per_second
         times = f"{row.rate / ansible[row.name][0]:.0f}" if row.name in ansible else "-"
-        print(f"{row.name:<10}{row.hosts:>6}{row.rate:>9.0f}{row.net:>8.0f}{share:>9.1%}{times:>11}", end=" ")
-        print(f"{row.ctl_cpu * 1e6:>8.0f}{row.controller_cpu * 1e6:>14.0f}{row.agent_cpu * 1e6:>10.0f}")
+        print(f"{row.name:<10}{row.hosts:>6}{row.rate:>9.0f}{row.net:>8.0f}{share:>10.1%}{times:>11}", end="")
+        print(f"{row.ctl_cpu * 1e6:>8.0f}{row.controller_cpu * 1e6:>12.0f}", end="")
+        print(f"{row.controller_cpu / base.server_cpu_per_round_trip:>9.1f}", end="")
+        print(f"{row.agent_cpu * 1e6:>8.0f}{row.worker_cpu * 1e6:>8.0f}")
 
 
 def main() -> None:
@@ -159,27 +92,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hosts", default="10,50", help="numbers of agents, separated by commas")
     parser.add_argument("--rounds", type=int, default=3, help="how often each workload is run; the median counts")
+    parser.add_argument("--no-peers", action="store_true", help="leave out the other tools")
     options = parser.parse_args()
     counts = [int(word) for word in options.hosts.split(",")]
-    floors = {}
-    for hosts in counts:
-        tries = [floor.measure(hosts, rounds=5000 // hosts) for _ in range(options.rounds)]
-        floors[hosts] = sorted(tries, key=lambda found: found.round_trips_per_second)[len(tries) // 2]
-        print(
-            f"floor, {hosts} connections: {floors[hosts].round_trips_per_second:.0f} round trips/s, "
-            f"{floors[hosts].server_cpu_per_round_trip * 1e6:.0f} us of server CPU each",
-            flush=True,
-        )
-    rows = [row for hosts in counts for row in measure_pybible(hosts, rounds=options.rounds)]
-    program = peers.ansible_playbook()
+    floors = {hosts: measure_floor(hosts, rounds=options.rounds) for hosts in counts}
+    found = [spine.measure(hosts, rounds=options.rounds) for hosts in counts]
+    program = None if options.no_peers else peers.ansible_playbook()
     ansible: dict[str, tuple[float, float]] = {}
     if program and peers.sshd():
         ansible = measure_ansible(program)
         for name, (rate, cpu) in ansible.items():
             print(f"ansible-core, {ANSIBLE_HOSTS} hosts, {name}: {rate:.1f} host-tasks/s, {cpu * 1e3:.0f} ms CPU each")
     else:
-        print("ansible-core is left out: ansible-playbook or sshd is not installed")
-    print_table(rows, floors, ansible)
+        print("ansible-core is left out: ansible-playbook or sshd is not installed, or it was not asked for")
+    for each in found:
+        print_footprint(each.footprint)
+    print_table([row for each in found for row in each.rows], floors, ansible)
 
 
 if __name__ == "__main__":

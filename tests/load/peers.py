@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,24 +18,28 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Wall and CPU seconds of one command."""
+    """Wall and CPU seconds of one command; the largest resident set that it, or a child of it, had, in bytes."""
 
     wall: float
     cpu: float
+    memory: int = 0
 
 
 def timed(command: list[str], *, environment: dict[str, str] | None = None, cwd: Path | None = None) -> Timing:
     """Run a command that must succeed, and time it."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.monotonic()
-    done = subprocess.run(
-        command, env={**os.environ, **(environment or {})}, cwd=cwd, capture_output=True, text=True, check=False
-    )
-    wall = time.monotonic() - started
-    if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Timing(wall=wall, cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    with tempfile.TemporaryFile("w+") as printed:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command, env={**os.environ, **(environment or {})}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=printed,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.monotonic() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            printed.seek(0)
+            raise RuntimeError(f"{command[0]} ended with {process.returncode}:\n{printed.read()[-4000:]}")
+    return Timing(wall=wall, cpu=used.ru_utime + used.ru_stime, memory=used.ru_maxrss * 1024)
 
 
 def ansible_playbook() -> str | None:

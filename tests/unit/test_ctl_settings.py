@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pybible.server.cli.ansible_config import AnsibleConfigError
 from pybible.server.cli.settings import DEFAULT_FORKS, Settings, load_settings
-from pybible.wire.errors import ConfigError, UsageError
+from pybible.wire.errors import ConfigError, ExitStatus, UsageError
 
 
 def settings(folder: Path, **environment: str) -> Settings:
@@ -86,8 +87,9 @@ def test_several_inventories_are_several_paths(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("forks", ["many", "0", "-1"])
 def test_forks_must_be_a_number_above_0(tmp_path: Path, forks: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises((UsageError, AnsibleConfigError)) as raised:
         settings(tmp_path, ANSIBLE_FORKS=forks)
+    assert raised.value.exit_status == ExitStatus.BAD_OPTIONS
 
 
 def test_a_relative_xdg_folder_is_ignored(tmp_path: Path) -> None:

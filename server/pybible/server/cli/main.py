@@ -15,6 +15,7 @@ COMMANDS = {
     "exec": ("exec_", "Run one module on hosts that match a pattern."),
     "agents": ("agents", "List the agents; show or remove one."),
     "token": ("token", "Create, list and revoke join tokens."),
+    "vault": ("vault", "Encrypt and decrypt files and values, as ansible-vault does."),
     "runs": ("runs", "List runs; show, watch or cancel one."),
     "lab": ("lab", "Start and stop a throwaway controller with agents on this machine."),
     "login": ("login", "Get an operator's identity from a controller."),

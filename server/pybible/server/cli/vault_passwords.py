@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pybible.server.engine.vault import VaultSecret, VaultSecrets
-from pybible.wire.errors import PybibleError
+from pybible.wire.errors import PybibleError, UsageError
 
 _DEFAULT = "default"
 _PROMPTS = frozenset({"prompt", "prompt_ask_vault_pass"})
@@ -22,9 +22,14 @@ def vault_secrets(
     ask: bool = False,
     environment: Mapping[str, str] = os.environ,
     prompt: Callable[[str], str] = getpass.getpass,
+    create: bool = False,
 ) -> VaultSecrets | None:
-    """Return the secrets in the order of the options, None without any. PybibleError for one that can't be had."""
-    named = [_labelled(text) for text in ids]
+    """Return the secrets in the order of the options, None without any. PybibleError for one that can't be had.
+
+    `create`: they are going to encrypt, so what is typed is typed twice.
+    """
+    listed = environment.get("ANSIBLE_VAULT_IDENTITY_LIST", "")
+    named = [_labelled(text) for text in ids or tuple(part.strip() for part in listed.split(",") if part.strip())]
     from_environment = environment.get("ANSIBLE_VAULT_PASSWORD_FILE", "")
     if not (ids or files or ask) and from_environment:
         files = (from_environment,)
@@ -33,7 +38,7 @@ def vault_secrets(
         sources.append((_DEFAULT, "prompt_ask_vault_pass"))
     if not sources:
         return None
-    return VaultSecrets([VaultSecret(label, _password(label, source, prompt)) for label, source in sources])
+    return VaultSecrets([VaultSecret(label, _password(label, source, prompt, create)) for label, source in sources])
 
 
 def _labelled(text: str) -> tuple[str, str]:
@@ -41,13 +46,26 @@ def _labelled(text: str) -> tuple[str, str]:
     return (label or _DEFAULT, source) if at else (_DEFAULT, text)
 
 
-def _password(label: str, source: str, prompt: Callable[[str], str]) -> bytes:
+def encryption_secret(secrets: VaultSecrets, wanted: str = "") -> VaultSecret:
+    """Return the secret to encrypt with: the one with the id `wanted`, else the only one. UsageError for neither."""
+    if wanted:
+        for secret in secrets.secrets:
+            if secret.id == wanted:
+                return secret
+        known = ", ".join(secret.id for secret in secrets.secrets)
+        raise UsageError(f"Did not find a match for --encrypt-vault-id={wanted} in the known vault-ids [{known}]")
+    ids = list(dict.fromkeys(secret.id for secret in secrets.secrets))
+    if len(ids) > 1:
+        named = ",".join(ids)
+        raise UsageError(
+            f"The vault-ids {named} are available to encrypt. Specify the vault-id to encrypt with --encrypt-vault-id"
+        )
+    return secrets.secrets[0]
+
+
+def _password(label: str, source: str, prompt: Callable[[str], str], create: bool) -> bytes:
     if source in _PROMPTS:
-        text = "Vault password: " if label == _DEFAULT else f"Vault password ({label}): "
-        password = prompt(text).strip().encode()
-        if not password:
-            raise PybibleError("Invalid vault password was provided")
-        return password
+        return _typed(label, prompt, create)
     path = Path(source).expanduser().absolute()
     if not path.exists():
         raise PybibleError(f"The vault password file {path} was not found")
@@ -55,6 +73,19 @@ def _password(label: str, source: str, prompt: Callable[[str], str]) -> bytes:
     if not password:
         raise PybibleError(f"Invalid vault password was provided from {path}")
     return password
+
+
+def _typed(label: str, prompt: Callable[[str], str], create: bool) -> bytes:
+    named = f"vault password ({label}): " if label != _DEFAULT else "Vault password: "
+    try:
+        password = prompt(f"New {named}" if create else named[0].upper() + named[1:]).strip()
+        if not password:
+            raise PybibleError("Invalid vault password was provided")
+        if create and prompt(f"Confirm {'new' if label != _DEFAULT else 'New'} {named}").strip() != password:
+            raise PybibleError("Passwords do not match")
+    except EOFError:
+        raise PybibleError(f"EOFError (ctrl-d) on prompt for ({label})") from None
+    return password.encode()
 
 
 def _from_file(path: Path) -> bytes:

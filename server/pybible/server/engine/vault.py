@@ -74,13 +74,17 @@ class VaultSecrets:
 
     def decrypt(self, text: str | bytes, *, origin: Origin | None = None) -> bytes:
         """Return what a vault holds. Raises VaultError: no vault, damaged, no secrets, no secret that opens it."""
+        return self.open(text, origin=origin)[0]
+
+    def open(self, text: str | bytes, *, origin: Origin | None = None) -> tuple[bytes, VaultSecret]:
+        """Return what a vault holds, and the secret that opened it. Raises VaultError as decrypt does."""
         envelope = _open(text, origin)
         if not self.secrets:
             raise VaultError("Attempting to decrypt but no vault secrets found.", origin=origin)
         for secret in self._candidates(envelope.id):
             clear = self._try(envelope, secret, origin)
             if clear is not None:
-                return clear
+                return clear, secret
         raise VaultError("Decryption failed (no vault secrets were found that could decrypt).", origin=origin)
 
     def encrypt(self, clear: bytes, *, vault_id: str = "", salt: bytes | None = None) -> str:
@@ -89,6 +93,10 @@ class VaultSecrets:
         if secret is None:
             wanted = f" with id {vault_id!r}" if vault_id else ""
             raise VaultError(f"There is no vault secret{wanted} to encrypt with.")
+        return self.seal(clear, secret, vault_id=vault_id, salt=salt)
+
+    def seal(self, clear: bytes, secret: VaultSecret, *, vault_id: str = "", salt: bytes | None = None) -> str:
+        """Return `clear` as a vault with a secret of one's own; `vault_id` is what its header says."""
         salt = os.urandom(_SALT_BYTES) if salt is None else salt
         key, signing_key, iv = self._derive(secret.password, salt)
         padder = padding.PKCS7(128).padder()

@@ -1,7 +1,8 @@
 """floor: a bare gRPC echo over mTLS, the most that this stack can do: no engine, no worker, no store.
 
 `measure(connections)` starts an echo server and, in another process, that many connections with one stream each; every
-stream sends a message as large as a dispatched ping, and waits for its answer, as large as a ping's result.
+stream sends a message as large as a dispatched ping, and waits for its answer, as large as a ping's result. With
+`apart` each connection has a process of its own, as agents have: what that costs is the machine's, not pybible's.
 """
 
 from __future__ import annotations
@@ -35,32 +36,61 @@ METHOD = "/floor.Echo/Attach"
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What was measured."""
+    """What was measured. CPU in seconds a round trip, of the server and of the clients."""
 
     round_trips_per_second: float
-    server_cpu_per_round_trip: float
+    server_cpu: float
+    client_cpu: float
 
 
-def measure(connections: int, *, rounds: int) -> Floor:
+def measure(connections: int, *, rounds: int, apart: bool = False) -> Floor:
     """Run the echo with `rounds` round trips on each connection."""
     with tempfile.TemporaryDirectory() as folder:
         _write_certificates(Path(folder))
-        command = [sys.executable, "-m", "tests.load.floor"]
-        server = subprocess.Popen(
-            [*command, "server", folder], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
-        )
-        if server.stdout is None:
-            raise RuntimeError("the echo server has no output")
+        server = _start("server", folder)
+        clients: list[subprocess.Popen[str]] = []
         try:
-            port = server.stdout.readline().strip()
-            client = [*command, "client", folder, port, str(connections), str(rounds)]
-            seconds = json.loads(subprocess.run(client, check=True, capture_output=True, text=True).stdout)["seconds"]
-            output, _ = server.communicate("stop\n", timeout=30)
+            port = _line(server)
+            each = 1 if apart else connections
+            clients += [_start("client", folder, port, str(each), str(rounds)) for _ in range(connections // each)]
+            for client in clients:
+                _line(client)
+            before = json.loads(_said(server, "cpu"))
+            started = time.monotonic()
+            for client in clients:
+                _say(client, "go")
+            client_cpu = sum(json.loads(_line(client)) for client in clients)
+            seconds = time.monotonic() - started
+            server_cpu = json.loads(_said(server, "cpu")) - before
         finally:
-            server.kill()
-            server.wait()
+            for process in (server, *clients):
+                process.kill()
+                process.communicate()
         trips = connections * rounds
-        return Floor(trips / seconds, json.loads(output)["cpu"] / trips)
+        return Floor(trips / seconds, server_cpu / trips, client_cpu / trips)
+
+
+def _start(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.load.floor", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+
+
+def _say(process: subprocess.Popen[str], word: str) -> None:
+    if process.stdin is not None:
+        process.stdin.write(f"{word}\n")
+        process.stdin.flush()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    line = process.stdout.readline().strip() if process.stdout is not None else ""
+    if not line:
+        raise RuntimeError("a process of the floor ended early")
+    return line
+
+
+def _said(process: subprocess.Popen[str], word: str) -> str:
+    _say(process, word)
+    return _line(process)
 
 
 def _write_certificates(folder: Path) -> None:
@@ -100,10 +130,9 @@ async def _serve(folder: Path) -> None:
     credentials = channel.server_credentials(key=key, certificate=certificate, client_authority=certificate)
     port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
-    before = time.process_time()
     print(port, flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
-    print(json.dumps({"cpu": time.process_time() - before}), flush=True)
+    while await asyncio.to_thread(sys.stdin.readline):
+        print(time.process_time(), flush=True)
     await server.stop(0)
 
 
@@ -114,8 +143,9 @@ async def _stream(folder: Path, port: str, rounds: int, ready: asyncio.Barrier) 
         call: grpc.aio.StreamStreamCall[bytes, bytes] = link.stream_stream(METHOD)()
         await call.write(REQUEST)
         await call.read()
-        async with ready:
-            pass
+        # Once when it is connected, once when all are to begin.
+        await ready.wait()
+        await ready.wait()
         for _ in range(rounds):
             await call.write(REQUEST)
             await call.read()
@@ -127,9 +157,12 @@ async def _drive(folder: Path, port: str, connections: int, rounds: int) -> None
     async with asyncio.TaskGroup() as group:
         for _ in range(connections):
             group.create_task(_stream(folder, port, rounds, ready))
-        async with ready:
-            started = time.monotonic()
-    print(json.dumps({"seconds": time.monotonic() - started}))
+        await ready.wait()
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        before = time.process_time()
+        await ready.wait()
+    print(time.process_time() - before, flush=True)
 
 
 def main(words: list[str]) -> None:

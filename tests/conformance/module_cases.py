@@ -7,12 +7,15 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.support import web_server
 
 CASES = Path(__file__).parent / "modules"
 
@@ -31,7 +34,12 @@ _BACKUP = re.compile(r"\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A module call. `files`: what is there before, path -> text or {mode, text, dir, link, hard}."""
+    """A module call. `files`: what is there before, path -> text or {mode, text, dir, link, hard}.
+
+    setup, cleanup: shell commands around it; probe: ones whose outputs are compared. again: the call is made a second
+    time. volatile: keys of which the type alone is compared; ignored: ones that are not. server: a web server is there,
+    its address stands for URL, one with TLS for TLS. whole: the folder is compared. environment: for both sides.
+    """
 
     name: str
     module: str
@@ -40,11 +48,48 @@ class Case:
     check: bool
     diff: bool
     root: bool
+    setup: Sequence[str] = ()
+    probe: Sequence[str] = ()
+    cleanup: Sequence[str] = ()
+    again: bool = False
+    volatile: frozenset[str] = frozenset()
+    ignored: frozenset[str] = frozenset()
+    patterns: Sequence[tuple[str, str]] = ()
+    server: bool = False
+    whole: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def arguments(self, folder: Path) -> dict[str, Any]:
         """Return the arguments with the case's own folder in them."""
-        placed: dict[str, Any] = json.loads(json.dumps(self.args).replace(_PLACE, str(folder)))
+        placed: dict[str, Any] = json.loads(self.placed(json.dumps(self.args), folder))
         return placed
+
+    def placed(self, text: str, folder: Path) -> str:
+        """Return text with the case's own folder, and the server's addresses, in it."""
+        for word, address in self.addresses.items():
+            text = text.replace(word, address)
+        return text.replace(_PLACE, str(folder))
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """The words that stand for addresses."""
+        return web_server.addresses() if self.server else {}
+
+    def surroundings(self, folder: Path) -> dict[str, str]:
+        """Return the environment of both sides."""
+        return {**ENVIRONMENT, **{name: self.placed(value, folder) for name, value in self.environment.items()}}
+
+    def run(self, commands: Sequence[str], folder: Path) -> list[str]:
+        """Run shell commands in the folder; return what they print, with the exit status when it is not 0."""
+        outputs = []
+        for command in commands:
+            done = subprocess.run(
+                ["/bin/sh", "-c", self.placed(command, folder)],
+                cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                check=False, env={**os.environ, **self.surroundings(folder)}, timeout=60,
+            )  # fmt: skip
+            outputs.append(done.stdout + (f"[{done.returncode}]" if done.returncode else ""))
+        return outputs
 
 
 def load(name: str) -> list[Case]:
@@ -63,6 +108,16 @@ def _cases(document: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Ca
             check="check" in mode,
             diff="diff" in mode,
             root=bool(entry.get("root")),
+            setup=[*document.get("setup", []), *entry.get("setup", [])],
+            probe=[*document.get("probe", []), *entry.get("probe", [])],
+            cleanup=[*entry.get("cleanup", []), *document.get("cleanup", [])],
+            again="check" not in mode and bool(entry.get("again", document.get("again"))),
+            volatile=frozenset(document.get("volatile", ())),
+            ignored=frozenset(document.get("ignored", ())),
+            patterns=[tuple(pair) for pair in document.get("patterns", ())],
+            server=bool(document.get("server")),
+            whole=bool(document.get("whole", True)),
+            environment=document.get("environment", {}) | entry.get("environment", {}),
         )
 
 
@@ -145,3 +200,52 @@ def comparable(result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _warning(item: Any) -> str:
     return str(item["event"]["msg"]) if isinstance(item, dict) else str(item)
+
+
+def outcome(case: Case, folder: Path, call: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """Set the case up, make its call (twice), and return all that is compared; whatever comes, clean up."""
+    try:
+        case.run(case.setup, folder)
+        results = [call(case.arguments(folder)) for _ in range(2 if case.again else 1)]
+        found: dict[str, Any] = {"result": shown(case, results[0], folder)}
+        if case.again:
+            found["again"] = shown(case, results[1], folder)
+        if case.probe:
+            found["probe"] = [_plain(case, text, folder) for text in case.run(case.probe, folder)]
+        found["tree"] = {_plain(case, name, folder): _plain(case, text, folder) for name, text in tree(folder).items()}
+        if not case.whole:
+            del found["tree"]
+    finally:
+        case.run(case.cleanup, folder)
+    return found
+
+
+def shown(case: Case, result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what is compared of a result, the case's own exceptions made."""
+    if "crashed" in result:
+        return {"failed": True, "crashed": _plain(case, str(result["crashed"]), folder)}
+    kept: dict[str, Any] = _without(case, comparable(result, folder), folder)
+    return kept
+
+
+def _without(case: Case, value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {
+            _plain(case, key, folder): f"<{type(item).__name__}>"
+            if key in case.volatile
+            else _without(case, item, folder)
+            for key, item in value.items()
+            if key not in case.ignored
+        }
+    if isinstance(value, list):
+        return [_without(case, item, folder) for item in value]
+    return _plain(case, value, folder) if isinstance(value, str) else value
+
+
+def _plain(case: Case, text: str, folder: Path) -> str:
+    for word, address in case.addresses.items():
+        text = text.replace(address, word)
+    text = text.replace(str(folder), _PLACE)
+    for pattern, replacement in case.patterns:
+        text = re.sub(pattern, replacement, text)
+    return text

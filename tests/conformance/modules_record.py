@@ -10,10 +10,11 @@ import json
 import os
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.module_cases import CASES, ENVIRONMENT, Case, build, comparable, load, names, tree
+from tests.conformance.module_cases import CASES, Case, build, load, names, outcome
 
 _STOCK = {"shell": "command"}
 
@@ -21,23 +22,25 @@ _STOCK = {"shell": "command"}
 def record(case: Case, folder: Path, python: str) -> dict[str, Any]:
     """Run one case through the stock module."""
     build(case, folder)
-    arguments = case.arguments(folder) | {"_ansible_check_mode": case.check, "_ansible_diff": case.diff}
+    return outcome(case, folder, partial(_call, case, folder, python))
+
+
+def _call(case: Case, folder: Path, python: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    arguments |= {"_ansible_check_mode": case.check, "_ansible_diff": case.diff}
     if case.module == "shell":
         arguments["_uses_shell"] = True
     file = folder.with_suffix(".json")
     file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), encoding="utf-8")
     module = f"ansible.modules.{_STOCK.get(case.module, case.module)}"
-    environment = {**os.environ, **ENVIRONMENT}
+    environment = {**os.environ, **case.surroundings(folder)}
     done = subprocess.run(
         [python, "-m", module, file], capture_output=True, text=True, check=False, env=environment, cwd=folder
     )
     try:
-        result = json.loads(done.stdout)
+        result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        result = {"failed": True, "crashed": done.stderr.strip().splitlines()[-1]}
-    if "crashed" in result:
-        return {"result": {"failed": True, "crashed": result["crashed"].partition(": ")[2]}, "tree": tree(folder)}
-    return {"result": comparable(result, folder), "tree": tree(folder)}
+        result = {"failed": True, "crashed": done.stderr.strip().splitlines()[-1].partition(": ")[2]}
+    return result
 
 
 def main() -> None:

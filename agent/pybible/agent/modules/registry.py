@@ -13,6 +13,7 @@ _FILES = {
     "copy": "copy",
     "fetch": "fetch",
     "file": "file",
+    "group": "group",
     "lineinfile": "lineinfile",
     "ping": "ping",
     "raw": "raw",
@@ -21,6 +22,7 @@ _FILES = {
     "slurp": "slurp",
     "stat": "stat",
     "template": "copy",
+    "user": "user",
 }
 
 NAMES: tuple[str, ...] = tuple(_FILES)

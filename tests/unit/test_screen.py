@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pybible.server.report.look import Look
 from pybible.server.report.screen import Screen
 from pybible.server.report.terminal import Terminal
 from pybible.server.results.events import (
@@ -45,7 +46,7 @@ class Shown:
         self.out: list[str] = []
         self.err: list[str] = []
         terminal = Terminal(out=self.out.append, err=self.err.append, colour=colour)
-        self.screen = Screen(terminal, verbosity=verbosity, show_custom_stats=custom_stats)
+        self.screen = Screen(terminal, verbosity=verbosity, look=Look(show_custom_stats=custom_stats))
 
     def __call__(self, *events: RunEvent) -> str:
         for event in events:

@@ -15,13 +15,28 @@ _COLOURS = {"+": Colour.DIFF_ADDED, "-": Colour.DIFF_REMOVED}
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
 
 
-def render_diff(diff: JsonValue, *, colour: bool = False) -> str:
-    """Return unified diffs of one entry or a list of them, an empty line after each; empty if nothing differs."""
+def render_diff(diff: JsonValue, *, colour: bool = False, context: int = CONTEXT_LINES, limit: int = 0) -> str:
+    """Return unified diffs of one entry or a list of them, an empty line after each; empty if nothing differs.
+
+    Content of more than `limit` bytes is not compared; 0: no limit.
+    """
     entries = diff if isinstance(diff, list) else [diff]
-    return "".join(part for entry in entries if isinstance(entry, Mapping) for part in _parts(dict(entry), colour))
+    found = (_limited(dict(entry), limit) for entry in entries if isinstance(entry, Mapping))
+    return "".join(part for entry in found for part in _parts(entry, colour, context))
 
 
-def _parts(entry: JsonObject, colour: bool) -> Iterator[str]:
+def _limited(entry: JsonObject, limit: int) -> JsonObject:
+    if not limit:
+        return entry
+    sizes = {side: len(str(entry[side]).encode("utf-8", "replace")) for side in ("before", "after") if side in entry}
+    if sizes.get("before", 0) > limit:
+        entry = {key: value for key, value in entry.items() if key != "before"} | {"dst_larger": limit}
+    if sizes.get("after", 0) > limit:
+        entry = {key: value for key, value in entry.items() if key != "after"} | {"src_larger": limit}
+    return entry
+
+
+def _parts(entry: JsonObject, colour: bool, context: int) -> Iterator[str]:
     if "dst_binary" in entry:
         yield "diff skipped: destination file appears to be binary\n"
     if "src_binary" in entry:
@@ -31,18 +46,18 @@ def _parts(entry: JsonObject, colour: bool) -> Iterator[str]:
     if "src_larger" in entry:
         yield f"diff skipped: source file size is greater than {entry['src_larger']}\n"
     if "before" in entry and "after" in entry:
-        yield from _unified(entry, colour)
+        yield from _unified(entry, colour, context)
     if "prepared" in entry:
         yield visible(str(entry["prepared"]))
 
 
-def _unified(entry: JsonObject, colour: bool) -> Iterator[str]:
+def _unified(entry: JsonObject, colour: bool, context: int) -> Iterator[str]:
     lines = difflib.unified_diff(
         _lines(entry["before"]),
         _lines(entry["after"]),
         fromfile=_header(entry, "before"),
         tofile=_header(entry, "after"),
-        n=CONTEXT_LINES,
+        n=context,
     )
     found = False
     for line in lines:

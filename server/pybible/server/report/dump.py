@@ -31,9 +31,13 @@ def debug_result(result: JsonObject) -> JsonObject:
 
 def dump_result(result: JsonObject, *, verbosity: int = 0, pretty: bool = False, indent: int = 4) -> str:
     """Return a result as one line of JSON, or over several lines when `pretty` and from -vvv on."""
+    return dump_value(shown_part(result, verbosity=verbosity), indent=indent if pretty or verbosity > 2 else None)
+
+
+def shown_part(result: JsonObject, *, verbosity: int = 0) -> JsonObject:
+    """Return what of a result is shown with it."""
     hidden = _ELSEWHERE if verbosity > 2 else _ELSEWHERE | _DETAIL
-    shown = {key: value for key, value in result.items() if key not in hidden and not _is_internal(key)}
-    return dump_value(shown, indent=indent if pretty or verbosity > 2 else None)
+    return {key: value for key, value in result.items() if key not in hidden and not _is_internal(key)}
 
 
 def dump_value(value: JsonValue, *, indent: int | None = None) -> str:

@@ -22,9 +22,14 @@ def labelled(label: str, text: str) -> str:
 class Messages:
     """Writes them, and remembers what was written."""
 
-    def __init__(self, terminal: Terminal, *, verbosity: int = 0) -> None:
+    def __init__(
+        self, terminal: Terminal, *, verbosity: int = 0, deprecations: bool = True, of_actions: bool = True
+    ) -> None:
         self._terminal = terminal
         self._verbosity = verbosity
+        # Whether deprecations are shown, and warnings that come with results.
+        self._deprecations = deprecations
+        self._of_actions = of_actions
         self._seen: set[str] = set()
 
     def show(self, event: Message) -> None:
@@ -41,14 +46,14 @@ class Messages:
             case MessageLevel.NOTICE:
                 self._terminal.line(visible(event.text), Colour.VERBOSE if event.verbosity else None)
 
-    def of_result(self, result: JsonObject, error: str = "") -> None:
+    def of_result(self, result: JsonObject, error: str = "", *, standard_error: bool = False) -> None:
         """Write what a result brings along: warnings and deprecations, then its error."""
-        for warning in _items(result.get("warnings")):
+        for warning in _items(result.get("warnings")) if self._of_actions else ():
             self.warning(_text_of(warning))
         for deprecation in _items(result.get("deprecations")):
             self.deprecation(_deprecation_text(deprecation))
         if error:
-            self.error(error, standard_error=False)
+            self.error(error, standard_error=standard_error)
 
     def warning(self, text: str) -> None:
         """Write a warning on standard error."""
@@ -56,6 +61,8 @@ class Messages:
 
     def deprecation(self, text: str) -> None:
         """Write a deprecation on standard error, before the first one how to silence them."""
+        if not self._deprecations:
+            return
         self.warning(_HOW_TO_SILENCE)
         self._once("DEPRECATION WARNING", text, Colour.DEPRECATION, standard_error=True)
 

@@ -7,7 +7,8 @@ from pathlib import PurePath
 
 from pybible.server.report.colours import Colour, paint
 from pybible.server.report.differences import render_diff
-from pybible.server.report.dump import debug_result, dump_result, dump_value
+from pybible.server.report.dump import debug_result, dump_result, dump_value, shown_part
+from pybible.server.report.look import Look
 from pybible.server.report.messages import Messages
 from pybible.server.report.terminal import Terminal
 from pybible.server.report.visible import visible
@@ -34,6 +35,8 @@ from pybible.wire.values import JsonObject
 _BANNERS = {TaskKind.TASK: "TASK", TaskKind.HANDLER: "RUNNING HANDLER", TaskKind.CLEANUP: "CLEANUP TASK"}
 # They say what they did by `included: ...` and by the tasks that follow.
 _SILENT_ACTIONS = frozenset({"include_tasks", "include_role", "import_tasks", "import_role"})
+# They compare whole files; what other modules show of a file is theirs to bound.
+_COMPARE_FILES = frozenset({"copy", "template", "assemble"})
 _RECAP_COLOURS = {
     "ok": Colour.OK,
     "changed": Colour.CHANGED,
@@ -46,20 +49,26 @@ _RECAP_COLOURS = {
 
 
 class Screen:
-    """Takes the events of a run in their order and writes lines. `show_custom_stats` adds set_stats to the recap."""
+    """Takes the events of a run in their order and writes lines."""
 
     def __init__(
         self,
         terminal: Terminal,
         *,
         verbosity: int = 0,
-        show_custom_stats: bool = False,
+        look: Look | None = None,
         messages: Messages | None = None,
     ) -> None:
         self._terminal = terminal
         self._verbosity = verbosity
-        self._show_custom_stats = show_custom_stats
-        self._messages = messages or Messages(terminal, verbosity=verbosity)
+        self._look = look or Look()
+        self._messages = messages or Messages(
+            terminal,
+            verbosity=verbosity,
+            deprecations=self._look.deprecation_warnings,
+            of_actions=self._look.action_warnings,
+        )
+        self._marker = " [CHECK MODE]" if self._look.check_mode_markers else ""
         self._tasks: dict[str, TaskStarted] = {}
         self._banner_of = ""
         self._stats: dict[str, JsonObject] = {}
@@ -90,18 +99,22 @@ class Screen:
         for host in sorted(recap.hosts):
             self._terminal.line(self._recap_line(host, recap.hosts[host]))
         self._terminal.line("")
-        if self._show_custom_stats and self._stats:
+        if self._look.show_custom_stats and self._stats:
             self._print_custom_stats()
+        if self._marker:
+            self._terminal.banner("DRY RUN")
 
     def _playbook(self, event: PlaybookStarted) -> None:
         if self._verbosity > 1:
             self._terminal.banner(f"PLAYBOOK: {visible(PurePath(event.path).name)}")
             if event.plays:
                 self._terminal.line(f"{event.plays} plays in {visible(event.path)}", Colour.VERBOSE)
+        if self._marker:
+            self._terminal.banner("DRY RUN")
 
     def _play(self, event: PlayStarted) -> None:
         name = visible(event.name).strip()
-        self._terminal.banner(f"PLAY [{name}]" if name else "PLAY")
+        self._terminal.banner(f"PLAY [{name}]{self._marker}" if name else f"PLAY{self._marker}")
         self._tasks.clear()
         self._banner_of = ""
 
@@ -113,14 +126,28 @@ class Screen:
 
     def _task(self, event: TaskStarted) -> None:
         self._tasks[event.task_id] = event
-        self._print_banner(event)
+        if self._look.shows_all:
+            self._print_banner(event)
 
     def _print_banner(self, event: TaskStarted) -> None:
         args = f" {visible(event.args)}" if event.args else ""
-        self._terminal.banner(f"{_BANNERS[event.kind]} [{visible(event.name).strip()}{args}]")
-        if self._verbosity > 1 and event.path:
-            self._terminal.line(f"task path: {visible(event.path)}", Colour.DETAIL)
+        self._terminal.banner(f"{_BANNERS[event.kind]} [{visible(event.name).strip()}{args}]{self._marker}")
+        if self._verbosity > 1:
+            self._print_path(event)
         self._banner_of = event.task_id
+
+    def _print_path(self, event: TaskStarted) -> None:
+        if event.path:
+            self._terminal.line(f"task path: {visible(event.path)}", Colour.DETAIL)
+
+    def _is_shown(self, event: HostResult | ItemResult) -> bool:
+        if event.status is Status.SKIPPED:
+            return self._look.display_skipped_hosts
+        included = event.action in _SILENT_ACTIONS
+        return event.status is not Status.OK or event.changed or included or self._look.display_ok_hosts
+
+    def _failure(self, line: str, colour: Colour) -> None:
+        self._terminal.line(line, colour, error=self._look.display_failed_stderr)
 
     def _under_banner(self, task_id: str) -> None:
         # With the free strategy the results of several tasks mix.
@@ -128,12 +155,14 @@ class Screen:
             self._print_banner(self._tasks[task_id])
 
     def _result(self, event: HostResult) -> None:
-        if event.status is Status.OK and event.action in _SILENT_ACTIONS:
+        if not self._is_shown(event):
             return
         self._under_banner(event.task_id)
+        if event.status is Status.OK and event.action in _SILENT_ACTIONS:
+            return
         if event.diff and event.changed and not event.loop:
-            self._diff(event.result)
-        self._messages.of_result(event.result, event.error)
+            self._diff(event)
+        self._messages.of_result(event.result, event.error, standard_error=self._look.display_failed_stderr)
         result = debug_result(event.result) if event.action == "debug" else event.result
         label = visible(event.label or event.host)
         match event.status:
@@ -143,12 +172,14 @@ class Screen:
             case Status.SKIPPED:
                 self._skipped(event, result)
             case Status.FAILED:
+                if self._look.show_task_path_on_failure and event.task_id in self._tasks:
+                    self._print_path(self._tasks[event.task_id])
                 if not event.loop:
-                    self._terminal.line(f"fatal: [{label}]: FAILED! => {self._dump(event, result)}", Colour.FAILED)
+                    self._failure(f"fatal: [{label}]: FAILED! => {self._dump(event, result)}", Colour.FAILED)
             case Status.UNREACHABLE:
                 # Where every item of a loop was unreachable this line stands for all of them.
                 line = f"fatal: [{label}]: UNREACHABLE! => {self._dump(event, event.result)}"
-                self._terminal.line(line, Colour.UNREACHABLE)
+                self._failure(line, Colour.UNREACHABLE)
         if event.ignored:
             self._terminal.line("...ignoring", Colour.SKIPPED)
 
@@ -162,12 +193,12 @@ class Screen:
         self._terminal.line(f"skipping: [{visible(event.host)}]{self._details(event, result)}", Colour.SKIPPED)
 
     def _item(self, event: ItemResult) -> None:
-        if event.status is Status.OK and event.action in _SILENT_ACTIONS:
+        if (event.status is Status.OK and event.action in _SILENT_ACTIONS) or not self._is_shown(event):
             return
         self._under_banner(event.task_id)
         if event.diff and event.changed:
-            self._diff(event.result)
-        self._messages.of_result(event.result, event.error)
+            self._diff(event)
+        self._messages.of_result(event.result, event.error, standard_error=self._look.display_failed_stderr)
         result = debug_result(event.result) if event.action == "debug" else event.result
         label, item = visible(event.label or event.host), f"(item={visible(str(event.item))})"
         match event.status:
@@ -177,7 +208,7 @@ class Screen:
                 line = f"skipping: [{visible(event.host)}] => {item} {self._details(event, result)}"
                 self._terminal.line(line, Colour.SKIPPED)
             case Status.FAILED | Status.UNREACHABLE:
-                self._terminal.line(f"failed: [{label}] {item} => {self._dump(event, result)}", Colour.FAILED)
+                self._failure(f"failed: [{label}] {item} => {self._dump(event, result)}", Colour.FAILED)
 
     def _details(self, event: HostResult | ItemResult, result: JsonObject) -> str:
         if event.result.get("_ansible_verbose_override") or not (self._verbosity or self._always_shown(event)):
@@ -188,10 +219,22 @@ class Screen:
         return event.verbose_always or event.result.get("_ansible_verbose_always") is True
 
     def _dump(self, event: HostResult | ItemResult, result: JsonObject) -> str:
-        return dump_result(result, verbosity=self._verbosity, pretty=self._always_shown(event))
+        if self._look.result_format == "yaml":
+            from pybible.server.report.yaml_dump import dump_yaml
 
-    def _diff(self, result: JsonObject) -> None:
-        text = render_diff(result["diff"], colour=self._terminal.colour) if result.get("diff") else ""
+            return dump_yaml(shown_part(result, verbosity=self._verbosity), pretty=self._look.pretty)
+        pretty = self._always_shown(event) or self._look.pretty is True
+        return dump_result(result, verbosity=self._verbosity, pretty=pretty)
+
+    def _diff(self, event: HostResult | ItemResult) -> None:
+        if not event.result.get("diff"):
+            return
+        text = render_diff(
+            event.result["diff"],
+            colour=self._terminal.colour,
+            context=self._look.diff_context,
+            limit=self._look.max_diff_size if event.action in _COMPARE_FILES else 0,
+        )
         if text:
             self._terminal.line(text)
 

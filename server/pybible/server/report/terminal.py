@@ -38,15 +38,17 @@ class Terminal:
         self.line(f"\n{text} " + "*" * stars)
 
 
-def standard_terminal(environment: Mapping[str, str] = os.environ) -> Terminal:
-    """Return this process's own terminal."""
+def standard_terminal(
+    environment: Mapping[str, str] = os.environ, *, force_colour: bool = False, no_colour: bool = False
+) -> Terminal:
+    """Return this process's own terminal. `force_colour` and `no_colour` are what ansible.cfg says."""
     interactive = sys.stdout.isatty()
     columns = shutil.get_terminal_size((NARROWEST + 1, 24)).columns if interactive else 0
     return Terminal(
         out=_writer(sys.stdout),
         err=_writer(sys.stderr),
         width=max(NARROWEST, columns - 1),
-        colour=wants_colour(environment, interactive=interactive),
+        colour=force_colour or (not no_colour and wants_colour(environment, interactive=interactive)),
     )
 
 

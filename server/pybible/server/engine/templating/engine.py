@@ -31,6 +31,7 @@ Program: TypeAlias = Callable[[Owner], object]
 
 SOURCE_LIMIT = 4 * 1024 * 1024
 _CACHE_LIMIT = 20_000
+MANAGED = "Ansible managed"
 _PATH = re.compile(r"\{\{\s*([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*)*)\s*\}\}")
 _BARE_PATH = re.compile(r"\s*([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*)*)\s*")
 _SIMPLE_LIMIT = 4096
@@ -72,11 +73,16 @@ class TemplateEngine:
         warn: Callable[[str], None] | None = None,
         playbook_directory: Path | None = None,
         allow_broken_conditionals: bool = False,
+        extensions: Sequence[str] = (),
+        managed: str = MANAGED,
     ) -> None:
         self.vault = vault
         self.warn: Callable[[str], None] = warn or _ignore
         self.playbook_directory = playbook_directory or Path.cwd()
         self.allow_broken_conditionals = allow_broken_conditionals
+        # What `ansible_managed` is in template files; it may hold {file}, {host}, {uid} and a date's %-letters.
+        self.managed = managed
+        self._extensions = tuple(extensions)
         # Settings by ansible's names (DEFAULT_FORKS, ...), for the lookup config.
         self.settings: Mapping[str, object] = {}
         # Host names of an inventory pattern, for the lookup inventory_hostnames; set by whoever knows the inventory.
@@ -210,7 +216,7 @@ class TemplateEngine:
         key = options, directories, literal
         environment = self._environments.get(key)
         if environment is None:
-            environment = TemplateEnvironment(
+            environment = self._new_environment(
                 literal_backslashes=literal,
                 loader=jinja2.FileSystemLoader([str(directory) for directory in directories]),
                 trim_blocks=options.trim_blocks,
@@ -227,6 +233,13 @@ class TemplateEngine:
             environment.tests = self._tests  # type: ignore[assignment]
             self._environments[key] = environment
         return environment
+
+    def _new_environment(self, **options: object) -> TemplateEnvironment:
+        try:
+            return TemplateEnvironment(extensions=self._extensions, **options)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            named = ", ".join(self._extensions)
+            raise TemplateError(f"the Jinja extensions {named} (jinja2_extensions) can't be loaded: {error}") from None
 
 
 class _Embedder(NodeTransformer):

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import yaml
 
-from pybible.server.engine.templating.engine import PLAIN_OPTIONS, SOURCE_LIMIT, TemplateOptions
+from pybible.server.engine.templating.engine import MANAGED, PLAIN_OPTIONS, SOURCE_LIMIT, TemplateOptions
 from pybible.server.engine.templating.filters.values import as_bool
 from pybible.server.engine.templating.templar import Templar
 from pybible.wire.errors import Origin, TemplateError
 
-MANAGED = "Ansible managed"
 _HEADER = "#jinja2:"
 # As they are written in YAML without double quotes.
 _NEWLINES = {"\\n": "\n", "\\r": "\r", "\\r\\n": "\r\n"}
@@ -91,11 +90,11 @@ def with_options(
 
 def render_source(templar: Templar, source: TemplateSource, *, destination: str = "") -> object:
     """Render a template file: to text, or to the value of the one expression that it is. Errors name the file."""
-    visible = templar.with_variables(file_variables(source.path, destination))
+    visible = templar.with_variables(file_variables(source.path, destination, managed=templar.engine.managed))
     return visible.render_template(source.text, options=source.options, origin=Origin(str(source.path)))
 
 
-def file_variables(path: Path, destination: str = "") -> dict[str, object]:
+def file_variables(path: Path, destination: str = "", *, managed: str = MANAGED) -> dict[str, object]:
     """Return the variables that a template file sees about itself."""
     try:
         stat = path.stat()
@@ -104,7 +103,7 @@ def file_variables(path: Path, destination: str = "") -> dict[str, object]:
     except OSError:
         owner, changed = _user(os.getuid()), datetime.now()
     return {
-        "ansible_managed": MANAGED,
+        "ansible_managed": _managed(managed, path, owner, changed),
         "template_host": socket.gethostname(),
         "template_path": str(path),
         "template_fullpath": str(path.absolute()),
@@ -113,6 +112,16 @@ def file_variables(path: Path, destination: str = "") -> dict[str, object]:
         "template_run_date": datetime.now(),
         "template_destpath": destination or None,
     }
+
+
+def _managed(text: str, path: Path, owner: object, changed: datetime) -> str:
+    """Fill in what the setting ansible_managed may ask for. Raises TemplateError for what it may not."""
+    if text == MANAGED:
+        return text
+    try:
+        return changed.strftime(text.format(host=socket.gethostname(), uid=owner, file=str(path)))
+    except (KeyError, IndexError, ValueError) as error:
+        raise TemplateError(f"the setting ansible_managed, {text!r}, can't be filled in: {error}") from error
 
 
 def _user(uid: int) -> object:

@@ -22,6 +22,7 @@ from pybible.agent.cli import _parser as agent_parser
 from pybible.agent.modules import registry
 from pybible.agent.modules.api import FileAttributes
 from pybible.agent.modules.spec import Argument
+from pybible.server.cli import ansible_keys
 from pybible.server.cli.main import ctl
 from pybible.server.controller.cli import command as controller_command
 from pybible.server.engine.parsing import keywords, known
@@ -32,7 +33,8 @@ from pybible.server.engine.templating.lookups.registry import LOOKUPS
 from pybible.server.engine.templating.tests.registry import TESTS
 from pybible.server.results.events import RunEvent
 
-PAGES = Path(__file__).resolve().parents[2] / "docs" / "reference"
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "docs" / "reference"
 _PART = re.compile(r"(<!-- made: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _NOTICE = "<!-- Made by `make docs` from the code: don't edit it. -->\n"
 
@@ -274,7 +276,7 @@ def _rules(name: str) -> str:
         *(f"At most one of {_names(group)}." for group in module.mutually_exclusive),
         *(f"One of {_names(group)} is needed." for group in module.required_one_of),
         *(f"{_names(group)} only together." for group in module.required_together),
-        *(f"`{name}: {value}` needs {_names(needed)}." for name, value, needed in module.required_if),
+        *(f"`{name}: {_shown(value)[1:-1]}` needs {_names(needed)}." for name, value, needed in module.required_if),
     ]
     return f"\n{' '.join(lines)}\n" if lines else ""
 
@@ -324,6 +326,31 @@ def _events() -> str:
     return _table(("`type`", "what happened", "fields"), rows)
 
 
+def _ansible_settings() -> str:
+    """Show the settings that something asks for; the others of the table have no meaning here, or none yet."""
+    table = inspect.getsourcefile(ansible_keys)
+    read = "".join(path.read_text() for path in (ROOT / "server").rglob("*.py") if str(path) != table)
+    rows = [
+        (
+            # A setting that is asked for by its variable is read from there only.
+            ", ".join(f"`[{section}] {key}`" for section, key in item.ini if f'"{item.name}"' in read),
+            ", ".join(f"`{name}`" for name in item.env),
+            _default_of(item),
+            item.meaning,
+        )
+        for item in ansible_keys.KEYS
+        if any(f'"{name}"' in read for name in (item.name, *item.env)) and item.meaning != ansible_keys.NOTHING
+    ]
+    return _table(("`ansible.cfg`", "variable", "default", "meaning"), rows)
+
+
+def _default_of(item: ansible_keys.Key) -> str:
+    if item.name == "DEFAULT_HOST_LIST":
+        return "the agents"
+    default = list(item.default) if isinstance(item.default, tuple) else item.default
+    return _shown(default.replace("{home}", "~/.ansible") if isinstance(default, str) else default)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "keywords": _keywords,
     "filters": _filters,
@@ -333,6 +360,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "events": _events,
     "meta": lambda: f"{_words(known.META)}.\n",
     "modules not yet": lambda: f"{_words(known.NOT_YET)}.\n",
+    "ansible settings": _ansible_settings,
     "controller options": _controller_options,
     "agent options": _agent_options,
 }

@@ -131,7 +131,6 @@ def _start_controller(lab: Lab, config: Path | None) -> None:
                 *("--state", str(lab.folder / "controller"), "--socket", lab.socket),
                 *("--listen", "127.0.0.1:0", "--enroll-listen", "127.0.0.1:0"),
                 *(("--config", str(config.absolute())) if config is not None else ()),
-                *(("--config", str(config.absolute())) if config else ()),
             ),
             log=log,
             environment=signs.environment,

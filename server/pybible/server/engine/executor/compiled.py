@@ -59,7 +59,8 @@ class CompiledTask:
         self.always_once = task.action in ONCE_FOR_ALL
         self.expressions = EXPRESSIONS.get(task.action, frozenset())
         self.written_name = task.name or _default_name(task)
-        self.name_is_plain = not is_template(self.written_name)
+        # A name made from the task's arguments is shown as written.
+        self.name_is_plain = not (task.name and is_template(self.written_name))
         self.delegate_to = keywords.get("delegate_to")
         self.environment = tuple(level for level in keywords.environment if level)
         self.become_keywords = {name: keywords.get(name) for name in _BECOME if keywords.get(name) is not None}

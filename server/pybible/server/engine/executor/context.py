@@ -50,9 +50,13 @@ class Run:
     ask: Ask | None = None
     failed: set[str] = field(default_factory=set)
     unreachable: set[str] = field(default_factory=set)
+    # Those of `failed` that any_errors_fatal marked in the last batch and a rescue saved: they stay out of the plays
+    # to come, and unless there is one the run has not failed by them (observed with ansible-core 2.19).
+    saved: set[str] = field(default_factory=set)
     stats: dict[str, JsonObject] = field(default_factory=dict)
     # The task with which the run begins, until a play has it.
     start_at: str = ""
+    passed_plays: bool = False
 
     def emit(self, event: RunEvent) -> None:
         """Tell the operator and the controller."""

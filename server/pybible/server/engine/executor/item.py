@@ -199,7 +199,6 @@ class ItemRun:
                 await asyncio.sleep(pause)
         else:
             answer.result.update(attempts=retries - 1, failed=True)
-            answer.module_failed = False
         return self._finish(answer, self._templar)
 
     def _judge(self, answer: ActionResult) -> Templar:

@@ -106,6 +106,7 @@ async def _run_batch(
     """Run a batch; None when max_fail_percentage ended it, and the run with it."""
     run, play = context.run, context.play
     alive = [host for host in hosts if host not in run.failed and host not in run.unreachable]
+    run.saved = set()
     name = _strategy(context, templar)
     strategy: Linear | Free
     if name != "linear":
@@ -134,6 +135,7 @@ async def _run_batch(
     finally:
         strategy.batch.close()
         run.failed |= strategy.batch.failed
+        run.saved = {host for host in strategy.batch.failed if not strategy.batch.cursors[host].failed}
         run.unreachable |= strategy.batch.unreachable
     return batch if whole else None
 
@@ -154,12 +156,15 @@ def _blocks(context: PlayContext, templar: Templar) -> tuple[tuple[Block, ...], 
     if run.start_at:
         first = first_match(blocks, run.start_at)
         if first is None:
+            run.passed_plays = True
             return (), None
         run.start_at = ""
         blocks = _from(blocks, first)
     if run.options.force_handlers or flag(play.force_handlers, templar, "force_handlers"):
         blocks = list(_with_forced_flushes(blocks))
-    gather = gather_task(run, play, templar)
+    # Beyond the first play --start-at-task gathers facts whatever the play says (observed with ansible-core 2.19).
+    gather = gather_task(run, play, templar, always=run.passed_plays)
+    run.passed_plays = False
     if gather is None:
         return context.select(blocks), None
     first_block = Block(id=new_id("b"), origin=play.origin, block=(gather,), implicit=True)
@@ -187,13 +192,13 @@ def _tail(block: Block, first: Task) -> Block | None:
     return None
 
 
-def gather_task(run: Run, play: Play, templar: Templar) -> Task | None:
+def gather_task(run: Run, play: Play, templar: Templar, *, always: bool = False) -> Task | None:
     """Return the task that gathers facts at the play's beginning, None when none is to."""
     written = play.gather_facts
     wanted = written is None or bool(to_bool(templar.render(written)))
     if run.options.gathering == "explicit":
         wanted = wanted and written is not None
-    if not wanted:
+    if not (wanted or always):
         return None
     args = {
         name: value

@@ -130,7 +130,7 @@ def exit_status(run: Run) -> ExitStatus:
     """Return what the hosts that are out mean."""
     if run.unreachable:
         return ExitStatus.HOSTS_UNREACHABLE
-    return ExitStatus.HOSTS_FAILED if run.failed else ExitStatus.OK
+    return ExitStatus.HOSTS_FAILED if run.failed - run.saved else ExitStatus.OK
 
 
 def first_cause(error: BaseException) -> BaseException:

@@ -106,7 +106,8 @@ def role_variables(role: Role, visible: Sequence[Role]) -> dict[str, object]:
         "ansible_role_names": list(dict.fromkeys([*(each.name for each in visible), role.name])),
         "ansible_collection_name": role.collection or None,
     }
-    if role.parents:
+    # A dependency has no parents in this sense: only include_role and import_role make some.
+    if role.parents and role not in role.parents[-1].dependencies:
         variables["ansible_parent_role_names"] = [parent.name for parent in reversed(role.parents)]
         variables["ansible_parent_role_paths"] = [str(parent.path) for parent in reversed(role.parents)]
     return variables

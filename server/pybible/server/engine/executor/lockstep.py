@@ -52,7 +52,7 @@ async def _run_step(context: BatchContext, strategy: Linear, step: Step) -> None
 def is_due(context: BatchContext, step: Step, host: str) -> bool:
     """Whether a task is to run on a host: not if its role has run there already, or its facts are known."""
     task = step.task
-    if task.id == context.gather_once and context.run.variables.facts(host):
+    if task.id == context.gather_once and context.run.variables.gathered(host):
         return False
     return step.handler or task.role is None or context.role_is_due(task.role, host)
 

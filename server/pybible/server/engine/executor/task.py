@@ -64,6 +64,8 @@ class HostTask:
     async def _single(self, templar: Templar) -> HostOutcome:
         item = await ItemRun(self._context, self._compiled, self._host, templar, throttle=self._throttle).run()
         self._context.keep_facts(self._host, item)
+        if self._compiled.action == "gather_facts" and item.status is Status.OK:
+            self._context.run.variables.note_gathered(item.facts_host or self._host)
         self._context.register(self._host, self._compiled, item.result)
         return HostOutcome(host=self._host, final=item, items=[item])
 

@@ -234,9 +234,9 @@ class TemplateEngine:
             self._environments[key] = environment
         return environment
 
-    def _new_environment(self, **options: object) -> TemplateEnvironment:
+    def _new_environment(self, *, literal_backslashes: bool, **options: object) -> TemplateEnvironment:
         try:
-            return TemplateEnvironment(extensions=self._extensions, **options)
+            return TemplateEnvironment(literal_backslashes=literal_backslashes, extensions=self._extensions, **options)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             named = ", ".join(self._extensions)
             raise TemplateError(f"the Jinja extensions {named} (jinja2_extensions) can't be loaded: {error}") from None

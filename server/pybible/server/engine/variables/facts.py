@@ -37,12 +37,21 @@ def injectable(name: str) -> bool:
     return not (name.startswith(_CONNECTION_PREFIXES) or name.endswith("_interpreter"))
 
 
+# In kept facts: all were gathered, there is no need to do it again.
+GATHERED = "_ansible_facts_gathered"
+
+
 class HostState:
-    """What is known about one host. The mappings stay the same objects for the whole run: they are layers."""
+    """What is known about one host. The mappings stay the same objects for the whole run: they are layers.
 
-    __slots__ = ("facts", "include_vars", "layers", "namespace", "set_facts")
+    `inject`: facts are variables of their own too. `returned` holds facts by the names that modules gave them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_inject", "facts", "include_vars", "layers", "namespace", "returned", "set_facts")
+
+    def __init__(self, *, inject: bool = True) -> None:
+        self._inject = inject
+        self.returned: dict[str, object] = {}
         # ansible_facts, without the prefix of each name.
         self.namespace: dict[str, object] = {}
         self.facts: dict[str, object] = {"ansible_facts": self.namespace}
@@ -56,14 +65,18 @@ class HostState:
 
     def add_facts(self, facts: Mapping[str, object]) -> None:
         """Take facts as modules return them: `ansible_` before most names."""
+        self.returned.update(facts)
         for name, value in facts.items():
+            if name == GATHERED:
+                continue
             short = name[8:] if name.startswith("ansible_") else name
             self.namespace[short or name] = value
-            if injectable(name):
+            if self._inject and injectable(name):
                 self.facts[name] = value
 
     def clear_facts(self) -> None:
         """Forget the facts; what set_fact and register hold stays."""
+        self.returned.clear()
         self.namespace.clear()
         self.facts.clear()
         self.facts["ansible_facts"] = self.namespace

@@ -69,12 +69,42 @@ class Layered(Mapping[str, object]):
         return len({key for layer in self.layers for key in layer})
 
 
-def arranged(*sources: Layers) -> Layered:
-    """Return the variables of all sources by the table; of one level in several sources, the first source wins."""
+class Merged(Layered):
+    """Variables with hash_behaviour=merge: mappings of one name in several layers become one, higher ones win."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> object:
+        value: object = None
+        found = False
+        for layer in reversed(self.layers):
+            if key in layer:
+                value = merged(value, layer[key]) if found else layer[key]
+                found = True
+        if not found:
+            raise KeyError(key)
+        return value
+
+
+def merged(low: object, high: object) -> object:
+    """Return two mappings as one, what is in `high` wins; anything else than two mappings is `high`."""
+    if not (isinstance(low, dict) and isinstance(high, dict)):
+        return high
+    both = dict(low)
+    for key, value in high.items():
+        both[key] = merged(low[key], value) if key in low else value
+    return both
+
+
+def arranged(*sources: Layers, merge: bool = False) -> Layered:
+    """Return the variables of all sources by the table; of one level in several sources, the first source wins.
+
+    `merge`: mappings of the same name become one.
+    """
     layers: list[Layer] = []
     for level in _HIGH_TO_LOW:
         for source in sources:
             found = source.get(level)
             if found:
                 layers += found[::-1]
-    return Layered(layers)
+    return Merged(layers) if merge else Layered(layers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pybible.server.engine.inventory.inventory import Inventory
@@ -10,12 +11,25 @@ from pybible.server.engine.model.play import Block, Node, Play, Role, Task
 from pybible.server.engine.templating.engine import TemplateEngine
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.variables import magic as magic_variables
-from pybible.server.engine.variables.facts import HostState
+from pybible.server.engine.variables.fact_cache import FactCache
+from pybible.server.engine.variables.facts import GATHERED, HostState
 from pybible.server.engine.variables.hostvars import HostVars
 from pybible.server.engine.variables.magic import NO_HOSTS, PlayHosts, RunMagic
 from pybible.server.engine.variables.names import warn_reserved
-from pybible.server.engine.variables.precedence import Layer, Layered, Layers, arranged
+from pybible.server.engine.variables.precedence import Layer, Layered, Layers, arranged, merged
 from pybible.server.engine.variables.vars_files import VarsFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableOptions:
+    """How variables are put together: `merge` is hash_behaviour=merge, `inject_facts` inject_facts_as_vars.
+
+    Without a cache facts are kept for the run.
+    """
+
+    merge: bool = False
+    inject_facts: bool = True
+    fact_cache: FactCache | None = None
 
 
 class VariableManager:
@@ -29,7 +43,9 @@ class VariableManager:
         extra_vars: Mapping[str, object] | None = None,
         playbook_directory: Path,
         magic: RunMagic | None = None,
+        options: VariableOptions | None = None,
     ) -> None:
+        self._options = options or VariableOptions()
         self.inventory = inventory
         self.engine = engine
         self.extra_vars: Mapping[str, object] = extra_vars or {}
@@ -77,18 +93,18 @@ class VariableManager:
             sources.insert(0, self._of_task(task))
         if play.vars_files:
             sources.append({"vars_files": self._files(play, sources, complete=self._complete(host, task))})
-        return arranged(*sources)
+        return self._arranged(*sources)
 
     def for_play(self, play: Play, *, hosts: PlayHosts = NO_HOSTS) -> Layered:
         """Return what a play's own keywords see: no host's variables."""
         sources = [self._of_hosts(hosts), self._of_role(play, None), self._of_play(play), self._of_run()]
         if play.vars_files:
             sources.append({"vars_files": self._files(play, sources, complete=False)})
-        return arranged(*sources)
+        return self._arranged(*sources)
 
     def for_run(self) -> Layered:
         """Return what holds everywhere: extra variables and what the engine says."""
-        return arranged(self._of_run())
+        return self._arranged(self._of_run())
 
     def templar(self, play: Play, host: str, task: Task | None = None, *, hosts: PlayHosts = NO_HOSTS) -> Templar:
         """Return a Templar with what the host sees; files are looked up along the task's search path."""
@@ -103,11 +119,14 @@ class VariableManager:
         """Return the variables that say how to reach the host to which a task is delegated; it need not be known."""
         return self.for_host(play, target, task)
 
+    def _arranged(self, *sources: Layers) -> Layered:
+        return arranged(*sources, merge=self._options.merge)
+
     # -- what is learned ------------------------------------------------------------------------------------------
 
     def set_facts(self, host: str, facts: Mapping[str, object]) -> None:
         """Take facts that a module returned (level 11)."""
-        self._state(host).add_facts(facts)
+        self._learn(host, facts)
 
     def set_fact(self, host: str, values: Mapping[str, object], *, cacheable: bool = False) -> None:
         """Set variables as set_fact does (level 19); cacheable ones are facts too."""
@@ -115,7 +134,21 @@ class VariableManager:
         self._warn_reserved(values)
         state.set_facts.update(values)
         if cacheable:
-            state.add_facts(values)
+            self._learn(host, values)
+
+    def note_gathered(self, host: str) -> None:
+        """All facts of a host were gathered."""
+        self._learn(host, {GATHERED: True})
+
+    def gathered(self, host: str) -> bool:
+        """Whether all facts of a host were gathered, in this run or before it."""
+        return bool(self._state(host).returned.get(GATHERED))
+
+    def _learn(self, host: str, facts: Mapping[str, object]) -> None:
+        state = self._state(host)
+        state.add_facts(facts)
+        if self._options.fact_cache is not None:
+            self._options.fact_cache.save(host, state.returned)
 
     def register(self, host: str, name: str, value: object) -> None:
         """Keep a task's result (level 19)."""
@@ -123,7 +156,10 @@ class VariableManager:
 
     def include_vars(self, host: str, values: Mapping[str, object]) -> None:
         """Take what include_vars read (level 18)."""
-        self._state(host).include_vars.update(values)
+        included = self._state(host).include_vars
+        for name, value in values.items():
+            merges = self._options.merge and name in included
+            included[name] = merged(included[name], value) if merges else value
 
     def facts(self, host: str) -> Mapping[str, object]:
         """Return `ansible_facts` of a host."""
@@ -132,6 +168,8 @@ class VariableManager:
     def clear_facts(self, host: str) -> None:
         """Do what `meta: clear_facts` does."""
         self._state(host).clear_facts()
+        if self._options.fact_cache is not None:
+            self._options.fact_cache.forget(host)
 
     def set_prompted(self, play: Play, values: Mapping[str, object]) -> None:
         """Take the answers to a play's vars_prompt (level 13)."""
@@ -164,7 +202,10 @@ class VariableManager:
     def _state(self, host: str) -> HostState:
         state = self._states.get(host)
         if state is None:
-            state = self._states[host] = HostState()
+            state = self._states[host] = HostState(inject=self._options.inject_facts)
+            kept = None if self._options.fact_cache is None else self._options.fact_cache.load(host)
+            if kept:
+                state.add_facts(kept)
         return state
 
     def _complete(self, host: str, task: Task | None) -> bool:
@@ -174,7 +215,7 @@ class VariableManager:
         below = list(sources)
 
         def templar(found: Sequence[Layer]) -> Templar:
-            return Templar(self.engine, arranged(*below, {"vars_files": found}), search_path=(play.directory,))
+            return Templar(self.engine, self._arranged(*below, {"vars_files": found}), search_path=(play.directory,))
 
         return self._vars_files.layers(play, templar, complete=complete)
 
@@ -267,7 +308,7 @@ class VariableManager:
         return layers
 
     def _hostvars_templar(self, host: str) -> Templar:
-        return Templar(self.engine, arranged(self._of_host(host), self._state(host).layers, self._of_run()))
+        return Templar(self.engine, self._arranged(self._of_host(host), self._state(host).layers, self._of_run()))
 
 
 def _non_empty(layers: Iterable[Layer]) -> tuple[Layer, ...]:

@@ -17,21 +17,27 @@ _FILES = {
     "lineinfile": "lineinfile",
     "ping": "ping",
     "raw": "raw",
+    "service": "service",
     "setup": "setup",
     "shell": "shell",
     "slurp": "slurp",
     "stat": "stat",
+    "systemd": "systemd",
+    "systemd_service": "systemd",
+    "sysvinit": "sysvinit",
     "template": "copy",
     "user": "user",
 }
 
 NAMES: tuple[str, ...] = tuple(_FILES)
+# Not for playbooks: the engine sends it what is not native.
+_INTERNAL = {"bridge": "bridge"}
 
 
 @cache
 def find(name: str) -> Module[Any] | None:
     """Return the module of that short name, None when there is none."""
-    file = _FILES.get(name)
+    file = _FILES.get(name) or _INTERNAL.get(name)
     if file is None:
         return None
     module: Module[Any] = import_module(f"pybible.agent.modules.{file}").MODULE

@@ -7,8 +7,8 @@ from typing import Final
 # Run on agents.
 MODULES: Final = frozenset(
     {
-        "command", "copy", "fetch", "file", "group", "lineinfile", "ping", "raw", "setup", "shell", "slurp", "stat",
-        "template", "user",
+        "command", "copy", "fetch", "file", "group", "lineinfile", "ping", "raw", "service", "setup", "shell",
+        "slurp", "stat", "systemd", "systemd_service", "sysvinit", "template", "user",
     }
 )  # fmt: skip
 # Run by the engine itself.
@@ -27,8 +27,7 @@ NOT_YET: Final = frozenset(
         "apt", "apt_key", "apt_repository", "assemble", "async_status", "blockinfile", "cron", "deb822_repository",
         "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "find", "get_url", "getent", "git", "hostname",
         "iptables", "known_hosts", "mount_facts", "package", "package_facts", "pip", "reboot", "replace", "rpm_key",
-        "script", "service", "service_facts", "subversion", "systemd", "systemd_service", "sysvinit", "tempfile",
-        "unarchive", "uri", "wait_for", "yum_repository",
+        "script", "service_facts", "subversion", "tempfile", "unarchive", "uri", "wait_for", "yum_repository",
     }
 )  # fmt: skip
 

@@ -98,7 +98,8 @@ class Module(Generic[ArgsT]):
     """A native module: its name, the dataclass of its arguments, its plan, and the rules between arguments.
 
     A rule of `required_if` reads (argument, value, (arguments that are then needed, ...)).
-    ignores_unknown: arguments that it does not have are no error.
+    ignores_unknown: arguments that it does not have are no error. whole: what its plan gives is the result, to which
+    nothing is added.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Module(Generic[ArgsT]):
     required_if: Sequence[tuple[str, object, tuple[str, ...]]] = ()
     exclusive: bool = False
     ignores_unknown: bool = False
+    whole: bool = False
 
     @cached_property
     def spec(self) -> Spec:

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 # What a process left running in the background may still hold open is waited for only this long (seconds) in silence.
 _QUIET = 1.0
@@ -27,6 +27,18 @@ class Finished:
     rc: int
     stdout: bytes
     stderr: bytes
+
+
+class Running(Protocol):
+    """A process that runs, with its ends of the pipes."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """Return how it ended, None while it runs."""
 
 
 def environment_for(task: Mapping[str, str], directory: str | None = None) -> dict[str, str]:
@@ -68,7 +80,7 @@ def run_process(
     )
     with process:
         try:
-            written = _communicate(process, stdin, emit)
+            written = communicate(process, stdin, emit)
         except BaseException:
             process.kill()
             raise
@@ -79,7 +91,8 @@ def run_process(
         return Finished(process.wait(), b"".join(written["stdout"]), b"".join(written["stderr"]))
 
 
-def _communicate(process: subprocess.Popen[bytes], stdin: bytes | None, emit: Emit | None) -> dict[str, list[bytes]]:
+def communicate(process: Running, stdin: bytes | None, emit: Emit | None) -> dict[str, list[bytes]]:
+    """Feed a process and take all that it writes until it has ended."""
     written: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
     remaining = memoryview(stdin or b"")
     with selectors.DefaultSelector() as selector, _ExitWatch(process.pid, selector) as ended:

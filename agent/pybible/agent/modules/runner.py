@@ -22,6 +22,8 @@ def run(module: Module[Any], args: JsonObject, context: Context) -> JsonObject:
         checked = check_arguments(module, args)
         shown, warnings, secrets = checked.shown, checked.warnings, checked.secrets
         plan = module.plan(module.args(**checked.values), context)
+        if module.whole and isinstance(plan, Unchanged):
+            return plan.values
         result = _carry_out(plan, context)
         described = not isinstance(plan, Unchanged) or plan.described
     except ArgumentError as error:

@@ -1,0 +1,122 @@
+"""bridge_package: Python's importer for a module that came as content; each file is compiled once in a worker's life.
+
+The worker compiles, and the children that it forks only execute: what takes a module long to start is done before.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from importlib import import_module
+from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType
+
+_PACKAGES = 64
+_FILES = 2048
+# Loading them does something, or costs a worker much memory.
+_NOT_WARM = frozenset({"antigravity", "ctypes", "multiprocessing", "readline", "this", "tkinter", "turtle"})
+
+
+class Package(MetaPathFinder, InspectLoader):
+    """One package: its files by the names of Python's modules. `path` is where the zip lies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self._files: dict[str, tuple[str, bytes]] = {}
+        with zipfile.ZipFile(path) as archive:
+            for file in archive.namelist():
+                name = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                self._files[name] = (file, archive.read(file))
+
+    def prepare(self) -> None:
+        """Compile everything, and load what it imports of Python's own library."""
+        wanted: set[str] = set()
+        for file, text in self._files.values():
+            # What can't be compiled fails the module that imports it, if any does.
+            with suppress(SyntaxError, ValueError):
+                wanted |= _compiled(file, text)[1]
+        for name in sorted(wanted):
+            if name not in sys.modules and name.partition(".")[0] not in _NOT_WARM:
+                # A host's Python may lack parts of its library; whoever needs one says so.
+                with suppress(ImportError):
+                    import_module(name)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a module that the package has."""
+        if fullname not in self._files:
+            return None
+        place = self.get_filename(fullname)
+        spec = ModuleSpec(fullname, self, origin=place, is_package=self.is_package(fullname))
+        spec.has_location = True
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations.append(place.rpartition("/")[0])
+        return spec
+
+    def is_package(self, fullname: str) -> bool:
+        """Tell whether it is a package."""
+        return self._file(fullname)[0].endswith("/__init__.py")
+
+    def get_filename(self, fullname: str) -> str:
+        """Return where it lies, as Python's own importer of zips has it."""
+        return f"{self.path}/{self._file(fullname)[0]}"
+
+    def get_source(self, fullname: str) -> str:
+        """Return its text: tracebacks and `inspect` show it."""
+        return self._file(fullname)[1].decode("utf-8")
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return its code. SyntaxError when this Python can't compile it."""
+        return _compiled(*self._file(fullname))[0]
+
+    def get_data(self, path: str) -> bytes:
+        """Return a file of the package. OSError when it has none there."""
+        for file, text in self._files.values():
+            if path == f"{self.path}/{file}":
+                return text
+        raise OSError(f"{path} is not in the package")
+
+    def _file(self, fullname: str) -> tuple[str, bytes]:
+        found = self._files.get(fullname)
+        if found is None:
+            raise ImportError(f"{fullname} is not in the package", name=fullname)
+        return found
+
+
+@lru_cache(maxsize=_PACKAGES)
+def load_package(sha256: str, path: Path) -> Package:
+    """Return the package of that sha256, which lies at `path`, ready. OSError, BadZipFile when it can't be read."""
+    package = Package(path)
+    package.prepare()
+    return package
+
+
+@lru_cache(maxsize=_FILES)
+def _compiled(file: str, text: bytes) -> tuple[CodeType, frozenset[str]]:
+    """Return a file's code and what it imports of Python's own library as soon as it is loaded.
+
+    Packages share most of their files, so that these are kept by their text.
+    """
+    tree = ast.parse(text, file)
+    return compile(tree, f"/package/{file}", "exec", dont_inherit=True), frozenset(_library(tree.body))
+
+
+def _library(body: Sequence[ast.stmt]) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.Try):
+            yield from _library(node.body)
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if _is_library(each.name))
+        elif isinstance(node, ast.ImportFrom) and not node.level and _is_library(node.module or ""):
+            yield node.module or ""
+
+
+def _is_library(name: str) -> bool:
+    return name.partition(".")[0] in sys.stdlib_module_names

@@ -116,7 +116,8 @@ def _changed_root() -> bool:
 def parse_show(text: str) -> dict[str, str]:
     """Return what `systemctl show` prints as a mapping; a value in braces may take several lines."""
     found: dict[str, str] = {}
-    key, lines = "", []
+    key = ""
+    lines: list[str] = []
     for line in text.splitlines():
         if lines:
             lines.append(line)

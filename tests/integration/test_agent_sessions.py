@@ -9,7 +9,6 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pybible.wire.channel import INLINE_RESULT_BYTES
 from tests.support.agent import AgentProcess, running_agent
 from tests.support.fake_controller import FakeController, fake_controller
 from tests.support.processes import alive, pid_written_to, until, until_dead
+from tests.support.web_proxy import web_proxy
 
 RUNNING = agent_pb2.JournalEntry.STATE_RUNNING
 FINISHED = agent_pb2.JournalEntry.STATE_FINISHED
@@ -380,31 +380,11 @@ async def test_an_agent_without_sessions_for_long_starts_itself_anew(tmp_path: P
 
 
 async def test_the_controller_is_dialled_through_a_proxy(fake: FakeController, tmp_path: Path) -> None:
-    asked: list[str] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[0])
-        host, port = fake.address.split(":")
-        there, back = await asyncio.open_connection(host, int(port))
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(pump(reader, back))
-            group.create_task(pump(there, writer))
-
-    async with await asyncio.start_server(connect, "127.0.0.1", 0) as proxy:
-        host, port = proxy.sockets[0].getsockname()
-        async with running_agent(fake.enrol(tmp_path / "web01"), proxy=f"http://{host}:{port}"):
-            session = await fake.session()
-            await session.dispatch("a1", "ping")
-            await session.result("a1")
-    assert asked[0] == f"CONNECT {fake.address} HTTP/1.1"
+    async with web_proxy() as proxy, running_agent(fake.enrol(tmp_path / "web01"), proxy=proxy.url):
+        session = await fake.session()
+        await session.dispatch("a1", "ping")
+        await session.result("a1")
+    assert proxy.asked[0].startswith(f"CONNECT {fake.address} HTTP/1.1")
 
 
 async def test_systemd_is_told_how_the_agent_is(

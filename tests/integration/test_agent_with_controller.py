@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.support.agent import running_agent
 from tests.support.controller import RunningController, controller
 from tests.support.fake_ctl import run
 from tests.support.processes import until
+from tests.support.web_proxy import web_proxy
 
 JOIN = (sys.executable, "-m", "pybible.agent.cli", "join")
 
@@ -51,6 +53,40 @@ async def attached(c: RunningController) -> None:
     """Wait until an agent has its session."""
     sessions = c.controller._parts.sessions
     await until(lambda: any(item.state is SessionState.READY for item in sessions.statuses().values()))
+
+
+async def test_a_host_joins_and_runs_through_a_proxy(c: RunningController, tmp_path: Path) -> None:
+    folder = tmp_path / "web01"
+    token = await c.controller.create_token()
+    async with web_proxy() as proxy:
+        url = proxy.url.replace("//", "//ada:s%40cret@")
+        status, printed = await command(*JOIN, "--token", token, "--state", folder, "--name", "web01", "--proxy", url)
+        assert status == 0, printed
+        assert json.loads((folder / "agent.json").read_bytes())["proxy"] == url
+        # For the certificate, for the authority, to enrol.
+        assert {head.split()[1] for head in proxy.asked} == {c.enroll_address}
+        login = base64.b64encode(b"ada:s@cret").decode()
+        assert all(f"Proxy-Authorization: Basic {login}" in head for head in proxy.asked)
+        async with running_agent(folder):
+            await attached(c)
+            assert proxy.asked[-1].startswith(f"CONNECT {c.agent_address} ")
+
+
+async def test_a_proxy_that_refuses_is_named_without_its_password(c: RunningController, tmp_path: Path) -> None:
+    token = await c.controller.create_token()
+    async with web_proxy(refuse=True) as proxy:
+        url = proxy.url.replace("//", "//ada:secret@")
+        status, printed = await command(*JOIN, "--token", token, "--state", tmp_path / "a", "--proxy", url)
+    assert status == 1
+    assert f"the proxy {proxy.url.removeprefix('http://')} does not connect to {c.enroll_address}" in printed
+    assert "403 Forbidden" in printed
+    assert "secret" not in printed
+
+
+async def test_what_is_no_proxy_is_said_before_anything_is_sent(c: RunningController, tmp_path: Path) -> None:
+    token = await c.controller.create_token()
+    status, printed = await command(*JOIN, "--token", token, "--state", tmp_path / "a", "--proxy", "socks5://p:1")
+    assert (status, "'socks5://p:1' is not a proxy" in printed) == (1, True)
 
 
 async def test_a_host_joins_with_a_token(c: RunningController, tmp_path: Path) -> None:

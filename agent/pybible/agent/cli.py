@@ -22,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     join = commands.add_parser("join", help="enrol this host with a join token")
     join.add_argument("--controller", default="", metavar="HOST:PORT", help="enrolment port, if not the token's")
     join.add_argument("--token", required=True, help="what `pybible-ctl token create` printed; - reads standard input")
+    join.add_argument("--proxy", default="", metavar="URL", help="HTTP proxy on the way, now and in `run`")
     join.add_argument("--name", default="", help="inventory name to ask for (default: the host's name)")
     run = commands.add_parser("run", help="serve the controller")
     run.add_argument("--config", type=Path, metavar="FILE", help="settings, TOML")
@@ -36,7 +37,7 @@ def _join(options: argparse.Namespace) -> None:
     from pybible.agent.enroll import join
 
     token = sys.stdin.readline() if options.token == "-" else options.token  # noqa: S105
-    identity = join(options.state, token=token, controller=options.controller, name=options.name)
+    identity = join(options.state, token=token, controller=options.controller, name=options.name, proxy=options.proxy)
     sys.stdout.write(f"enrolled as {identity.name} ({identity.id}) with {identity.controller}\n")
 
 

@@ -181,7 +181,7 @@ class Agent:
                 if due > _RENEWAL_LOOK or not self.dialer.renew_at:
                     continue
             self.session.renewal.clear()
-            if await renew(self.folder, self.dialer, proxy=self.config.proxy):
+            if await renew(self.folder, self.dialer):
                 backoff.reset()
                 self.handover.set()
             else:

@@ -6,16 +6,16 @@ import grpc
 import grpc.aio
 
 from pybible.agent.state import AgentIdentity
-from pybible.wire.channel import Options, client_credentials, client_options
+from pybible.wire.channel import client_credentials, client_options, proxy_options
 
 
 class Dialer:
-    """Knows where the controller is, and as whom to call it. `proxy`: an HTTP proxy's URL, empty for none."""
+    """Knows where the controller is, and as whom to call. `proxy`: an HTTP proxy's URL, empty for the identity's."""
 
     def __init__(self, identity: AgentIdentity, *, controller: str = "", proxy: str = "") -> None:
         self._home = controller or identity.controller
         self.target = self._home
-        self._proxy = proxy
+        self.proxy = proxy or identity.proxy
         self.use(identity)
 
     def use(self, identity: AgentIdentity) -> None:
@@ -33,12 +33,5 @@ class Dialer:
     def channel(self) -> grpc.aio.Channel:
         """Open a new connection."""
         return grpc.aio.secure_channel(
-            self.target, self._credentials, options=[*client_options(), *proxy_options(self._proxy)]
+            self.target, self._credentials, options=[*client_options(), *proxy_options(self.proxy)]
         )
-
-
-def proxy_options(proxy: str) -> Options:
-    """Return the options for that proxy. Without one none is used, whatever the environment says."""
-    if not proxy:
-        return [("grpc.enable_http_proxy", 0)]
-    return [("grpc.http_proxy", proxy)]

@@ -11,8 +11,11 @@ from pybible.wire.errors import ConfigError
 from pybible.wire.identity import JoinToken, Role
 
 
-def join(folder: Path, *, token: str, controller: str = "", name: str = "") -> state.AgentIdentity:
-    """Enrol this host and write its identity to `folder`. `controller`: HOST:PORT instead of the token's address."""
+def join(folder: Path, *, token: str, controller: str = "", name: str = "", proxy: str = "") -> state.AgentIdentity:
+    """Enrol this host and write its identity to `folder`. `controller`: HOST:PORT instead of the token's address.
+
+    `proxy`: the URL of an HTTP proxy on the way, kept with the identity for everything that is dialled later.
+    """
     JoinToken.decode(token)
     if state.is_enrolled(folder):
         known = state.load_identity(folder)
@@ -22,7 +25,7 @@ def join(folder: Path, *, token: str, controller: str = "", name: str = "") -> s
         )
     # Before the token is used up.
     state.check_writable(folder)
-    enrolled = enrol(token, role=Role.AGENT, controller=controller, name=name)
+    enrolled = enrol(token, role=Role.AGENT, controller=controller, name=name, proxy=proxy)
     renew_at, expires = validity(enrolled.certificate)
     identity = state.AgentIdentity(
         id=enrolled.id,
@@ -33,6 +36,7 @@ def join(folder: Path, *, token: str, controller: str = "", name: str = "") -> s
         authority=enrolled.authority,
         renew_at=renew_at,
         expires=expires,
+        proxy=proxy,
     )
     state.prepare(folder)
     state.save_identity(folder, identity)

@@ -16,19 +16,29 @@ from dataclasses import replace
 from pathlib import Path
 
 from pybible.agent import state
-from pybible.agent.dial import Dialer, proxy_options
-from pybible.wire.channel import client_credentials, client_options
+from pybible.agent.dial import Dialer
+from pybible.wire.channel import client_credentials, client_options, proxy_options
 from pybible.wire.logs import fields
 
 _SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-async def renew(folder: Path, dialer: Dialer, *, proxy: str) -> bool:
+async def renew(folder: Path, dialer: Dialer) -> bool:
     """Renew, and dial with the new certificate from now on. False, and a log line, when it failed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-P", "-m", "pybible.agent.renew", "--state", str(folder), "--controller", dialer.target, "--proxy", proxy),
+        *(
+            "-P",
+            "-m",
+            "pybible.agent.renew",
+            "--state",
+            str(folder),
+            "--controller",
+            dialer.target,
+            "--proxy",
+            dialer.proxy,
+        ),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

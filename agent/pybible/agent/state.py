@@ -30,6 +30,8 @@ class AgentIdentity:
     authority: bytes
     renew_at: float = 0.0
     expires: float = 0.0
+    # Through which it enrolled, empty for none. The setting `proxy` wins.
+    proxy: str = ""
 
 
 def prepare(folder: Path) -> None:
@@ -73,6 +75,7 @@ def load_identity(folder: Path) -> AgentIdentity:
             authority=authority,
             renew_at=float(found.get("renew_at", 0)),
             expires=float(found.get("expires", 0)),
+            proxy=str(found.get("proxy", "")),
         )
     except OSError as error:
         raise ConfigError(f"can't read {error.filename}: {error.strerror}") from error
@@ -88,6 +91,7 @@ def save_identity(folder: Path, identity: AgentIdentity) -> None:
         "controller": identity.controller,
         "renew_at": identity.renew_at,
         "expires": identity.expires,
+        "proxy": identity.proxy,
     }
     contents = (identity.key, identity.certificate, identity.authority, dumps(about) + b"\n")
     try:

@@ -29,6 +29,13 @@ _both_ends: Options = [
 ]
 
 
+def proxy_options(proxy: str) -> Options:
+    """Return the options of a channel for that proxy. Without one none is used, whatever the environment says."""
+    if not proxy:
+        return [("grpc.enable_http_proxy", 0)]
+    return [("grpc.http_proxy", proxy)]
+
+
 def client_options(*, keepalive_ms: int = 20_000) -> Options:
     """Return the options of a dialling end. The keepalive time is spread by 10 %: a fleet must not ping at once."""
     spread = int(keepalive_ms * random.uniform(0.9, 1.1))  # noqa: S311  not a secret

@@ -14,11 +14,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
-from pybible.wire.channel import client_credentials, client_options
+from pybible.wire.channel import client_credentials, client_options, proxy_options
 from pybible.wire.errors import AccessDenied, ConnectionFailed, ProtocolError, UsageError
 from pybible.wire.identity import JoinToken, Role, public_key_pin
 from pybible.wire.keys import NewKey
 from pybible.wire.protocol import package_version
+from pybible.wire.proxy import check_proxy, connect_through
 
 _SECONDS = 20.0
 _ANY = ("", "0.0.0.0", "[::]", "*")  # noqa: S104  recognised, not bound
@@ -55,32 +56,47 @@ class Enrolled:
     authority: bytes
 
 
-def enrol(token: str, *, role: Role, controller: str = "", name: str = "") -> Enrolled:
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """The enrolment port, and the proxy on the way to it."""
+
+    address: Address
+    proxy: str
+
+    def channel(self, trusted: bytes) -> grpc.Channel:
+        options = [*client_options(), *proxy_options(self.proxy)]
+        return grpc.secure_channel(str(self.address), client_credentials(authority=trusted), options=options)
+
+
+def enrol(token: str, *, role: Role, controller: str = "", name: str = "", proxy: str = "") -> Enrolled:
     """Exchange a join token for a certificate. `controller`: HOST:PORT instead of the token's address.
+
+    `proxy`: the URL of an HTTP proxy through which the controller is reached, empty for none.
 
     Raises UsageError, AccessDenied, ConnectionFailed, ProtocolError; nothing is written anywhere.
     """
     join_token = JoinToken.decode(token)
-    address = Address.parse(controller or join_token.address)
-    authority = _pinned_authority(address, join_token.pin)
+    door = _Door(Address.parse(controller or join_token.address), check_proxy(proxy))
+    authority = _pinned_authority(door, join_token.pin)
     key = NewKey()
-    response = _enrol(address, authority, join_token.secret, key.request(), name)
+    response = _enrol(door, authority, join_token.secret, key.request(), name)
     certified = key.check(response.certificate, x509.load_pem_x509_certificate(authority), role=role)
     return Enrolled(
         id=certified.id,
         name=response.name,
-        controller=_reachable(response.agent_address, address),
+        controller=_reachable(response.agent_address, door.address),
         key=key.pem,
         certificate=response.certificate,
         authority=authority,
     )
 
 
-def _pinned_authority(address: Address, pin: str) -> bytes:
+def _pinned_authority(door: _Door, pin: str) -> bytes:
     """Return the controller's CA certificate, PEM, once the token's pin has vouched for it."""
-    presented = _presented(address)
+    address = door.address
+    presented = _presented(door)
     # Trusts what was presented, whoever it is, for the one question that needs no trust.
-    with _channel(address, presented) as channel:
+    with door.channel(presented) as channel:
         stub = enrollment_pb2_grpc.EnrollmentServiceStub(channel)
         try:
             answer = stub.GetAuthority(enrollment_pb2.GetAuthorityRequest(), timeout=_SECONDS)
@@ -106,15 +122,16 @@ def _pinned_authority(address: Address, pin: str) -> bytes:
     return answer.authority
 
 
-def _presented(address: Address) -> bytes:
+def _presented(door: _Door) -> bytes:
     """Return the certificate that the controller shows, PEM, without any trust in it."""
+    address = door.address
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     try:
         with (
-            socket.create_connection((address.host.strip("[]"), address.port), timeout=_SECONDS) as plain,
+            connect_through(door.proxy, address.host.strip("[]"), address.port, seconds=_SECONDS) as plain,
             context.wrap_socket(plain) as wrapped,
         ):
             certificate = wrapped.getpeercert(binary_form=True)
@@ -127,9 +144,9 @@ def _presented(address: Address) -> bytes:
     return ssl.DER_cert_to_PEM_cert(certificate).encode()
 
 
-def _enrol(address: Address, authority: bytes, secret: str, request: bytes, name: str) -> enrollment_pb2.EnrollResponse:
+def _enrol(door: _Door, authority: bytes, secret: str, request: bytes, name: str) -> enrollment_pb2.EnrollResponse:
     hostname = socket.gethostname()
-    with _channel(address, authority) as channel:
+    with door.channel(authority) as channel:
         stub = enrollment_pb2_grpc.EnrollmentServiceStub(channel)
         try:
             response = stub.Enroll(
@@ -139,17 +156,12 @@ def _enrol(address: Address, authority: bytes, secret: str, request: bytes, name
                 timeout=_SECONDS,
             )
         except grpc.RpcError as error:
-            raise _unreachable(address, error) from error
+            raise _unreachable(door.address, error) from error
     if response.state == enrollment_pb2.EnrollResponse.STATE_DENIED:
         raise AccessDenied(f"the controller does not enrol this host: {response.message}")
     if response.state != enrollment_pb2.EnrollResponse.STATE_ISSUED:
         raise ProtocolError("the controller has not decided yet, and that can't be waited for")
     return response
-
-
-def _channel(address: Address, trusted: bytes) -> grpc.Channel:
-    options = [*client_options(), ("grpc.enable_http_proxy", 0)]
-    return grpc.secure_channel(str(address), client_credentials(authority=trusted), options=options)
 
 
 def _unreachable(address: Address, error: grpc.RpcError) -> ConnectionFailed:

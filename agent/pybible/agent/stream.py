@@ -170,6 +170,8 @@ class Stream:
     def result(self, attempt_id: str, result: StoredResult) -> None:
         """Send a result, or have it uploaded if it is large (Outlet)."""
         self._news.pop(attempt_id, None)
+        if not self._news:
+            self._flush_news()
         self._lost_output.pop(attempt_id, None)
         if result.file is not None or len(result.content) > INLINE_RESULT_BYTES:
             self._uploads.put_nowait((attempt_id, result))

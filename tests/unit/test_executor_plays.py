@@ -9,7 +9,7 @@ import pytest
 from pybible.server.engine.dispatcher import Outcome, Target
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.results.events import Included, NoHostsMatched, NoHostsRemaining, PlayStarted, TaskStarted
-from pybible.wire.errors import ConnectionFailed, ExitStatus, PybibleError
+from pybible.wire.errors import ConnectionFailed, ExitStatus, ParseError, PybibleError
 from pybible.wire.tasks import TaskSpec
 from tests.support.plays import play
 
@@ -392,3 +392,33 @@ async def test_meta_refreshes_the_inventory(tmp_path: Path) -> None:
     )
 
     assert played.counts() == {"h1": "ok=1", "new": "ok=1"}
+
+
+@pytest.mark.parametrize(
+    ("connection", "agent"),
+    [("local", ""), ("ansible.builtin.local", ""), ("ssh", "h1"), ("smart", "h1"), ("paramiko_ssh", "h1"),
+     ("ansible.builtin.ssh", "h1"), ("pybible", "h1"), ("'{{ \"lo\" ~ \"cal\" }}'", "")],
+)  # fmt: skip
+async def test_a_connection_says_where_tasks_run(tmp_path: Path, connection: str, agent: str) -> None:
+    written = f"- hosts: all\n  gather_facts: false\n  connection: {connection}\n  tasks: [{{ping: }}]\n"
+    played = await play(tmp_path, written, hosts=["h1"])
+    assert [sent.target.agent for sent in played.dispatcher.sent] == [agent]
+
+
+async def test_a_connection_that_there_is_not_has_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ParseError) as caught:
+        await play(tmp_path, "- hosts: all\n  tasks:\n  - ping:\n    connection: docker\n")
+    assert "the connection 'docker' is not supported" in str(caught.value)
+    assert caught.value.origin is not None
+    assert (caught.value.origin.line, caught.value.origin.column) == (4, 17)
+
+
+async def test_a_variable_that_names_no_connection_fails_its_host(tmp_path: Path) -> None:
+    played = await play(
+        tmp_path,
+        "- {hosts: all, gather_facts: false, tasks: [{ping: }]}",
+        hosts=["h1", "h2 ansible_connection=docker", "h3 ansible_connection=ssh"],
+    )
+    assert played.counts() == {"h1": "ok=1", "h2": "failed=1", "h3": "ok=1"}
+    (failed,) = played.results("h2")
+    assert "the connection 'docker' is not supported" in str(failed.result["msg"])

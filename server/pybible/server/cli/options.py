@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import click
 
+from pybible.server.engine.model.connections import Place, is_ssh, place_of, unknown_connection
 from pybible.wire.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -25,7 +26,6 @@ _SSH_ONLY_VALUES = (
     ("--become-password-file", "--become-pass-file"),
 )
 _SSH_ONLY_FLAGS = (("-k", "--ask-pass"), ("-K", "--ask-become-pass"))
-_SSH_CONNECTIONS = frozenset({"ssh", "smart", "paramiko", "paramiko_ssh", "libssh", "ansible.netcommon.libssh"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,17 +122,17 @@ def asked_from(given: dict[str, object]) -> Asked:
     asked = Asked(**{name: given.pop(name) for name in Asked.__slots__ if name in given}, ignored=())  # type: ignore[arg-type]
     if asked.forks is not None and asked.forks < 1:
         raise UsageError("The number of processes (--forks) must be >= 1")
-    if asked.connection in _SSH_CONNECTIONS:
+    if is_ssh(asked.connection):
         ignored.append("--connection")
-    elif asked.connection not in {"", "local", "ansible.builtin.local"}:
-        raise UsageError(f"the connection '{asked.connection}' is not supported: agents dial out, or `local`")
+    elif asked.connection and place_of(asked.connection) is None:
+        raise UsageError(unknown_connection(asked.connection))
     return _with_ignored(asked, ignored)
 
 
 def _with_ignored(asked: Asked, ignored: list[str]) -> Asked:
     from dataclasses import replace
 
-    local = "local" if asked.connection.endswith("local") else ""
+    local = "local" if place_of(asked.connection) is Place.HERE else ""
     return replace(asked, ignored=tuple(ignored), connection=local)
 
 

@@ -25,6 +25,7 @@ from pybible.server.engine.executor.run import Engine, RunOutcome, run_playbooks
 from pybible.server.engine.inventory.groups import LOCALHOST
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.inventory.sources import ONLY_LOCALHOST, load_inventory
+from pybible.server.engine.model.connections import Place, place_of
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.parsing.loader import Loader
 from pybible.server.engine.templating.engine import TemplateEngine
@@ -242,7 +243,7 @@ def agents_of(inventory: Inventory, asked: Asked) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for name in inventory.match("all"):
         values = {key: value for layer in inventory.host_layers(name) for key, value in layer.values.items()}
-        if values.get("ansible_connection", "ssh") != "local" and name not in LOCALHOST:
+        if place_of(values.get("ansible_connection", "ssh")) is not Place.HERE and name not in LOCALHOST:
             found[str(values.get("pybible_agent", name))] = None
     return tuple(found)
 

@@ -9,29 +9,33 @@ from pybible.server.engine.dispatcher import Target
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.inventory.groups import LOCALHOST
+from pybible.server.engine.model.connections import Place, place_of, unknown_connection
+from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.templating.templar import Templar
 from pybible.wire.errors import Origin, TemplateError
 from pybible.wire.tasks import Become
 from pybible.wire.values import JsonValue
-
-_HERE = frozenset({"local"})
 
 
 def target_for(
     compiled: CompiledTask, templar: Templar, reach: Templar, options: RunOptions, *, host: str, runs_on: str
 ) -> Target:
     """Return where the task runs. `reach` sees the variables of `runs_on`: the host itself, or its delegate."""
-    connection: object = reach.variables.get("ansible_connection")
-    if connection is not None:
-        connection = reach.render(connection)
+    written: object = reach.variables.get("ansible_connection")
+    if written is not None:
+        connection = reach.render(written)
     else:
-        connection = compiled.keyword("connection")
-        if connection is not None:
-            connection = templar.render(connection)
+        written = compiled.keyword("connection")
+        if written is not None:
+            connection = templar.render(written)
         else:
             connection = options.connection or ("local" if runs_on in LOCALHOST else None)
-    if connection in _HERE:
-        return Target(host=host, agent="")
+    if connection:
+        place = place_of(connection)
+        if place is None:
+            raise TemplateError(unknown_connection(connection), origin=origin_of(written))
+        if place is Place.HERE:
+            return Target(host=host, agent="")
     agent = reach.variables.get("pybible_agent")
     return Target(host=host, agent=reach.render_text(agent) if agent else runs_on)
 

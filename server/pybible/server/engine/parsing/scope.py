@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
+from pybible.server.engine.model.connections import place_of, unknown_connection
 from pybible.server.engine.model.keywords import INHERITED, NO_KEYWORDS, Keywords, VarsLayer
 from pybible.server.engine.model.play import Node, Role
 from pybible.server.engine.model.text import Trusted, is_template, origin_of
@@ -167,6 +168,7 @@ def own_keywords(
     own = {key: value for key, value in mapping.items() if key in INHERITED and value is not None}
     own.pop("debugger", None)
     own.update(values or {})
+    check_connection(own.get("connection"), keywords.key_origin(mapping, "connection"))
     own_vars = keywords.variables(mapping, what)
     return scope.keywords.child(
         when=keywords.conditions(mapping.get("when")),
@@ -177,6 +179,12 @@ def own_keywords(
         notify=tuple(keywords.as_list(mapping.get("notify"))),
         values=own,
     )
+
+
+def check_connection(value: object, origin: Origin | None) -> None:
+    """Raise ParseError for a connection that there is not. What a template will be is seen later, on each host."""
+    if value and not is_template(value) and place_of(value) is None:
+        raise ParseError(unknown_connection(value), origin=origin_of(value) or origin)
 
 
 def _module_defaults(mapping: Mapping[str, object]) -> object:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
+from pybible.server.cli.applied import completed, terminal_for
 from pybible.server.cli.options import Asked
 from pybible.server.cli.running import (
     build_engine,
@@ -23,7 +24,6 @@ from pybible.server.cli.settings import load_settings
 from pybible.server.engine.model.play import Block, Play, Playbook, Task, new_id
 from pybible.server.engine.model.text import SourceDict, Trusted
 from pybible.server.engine.parsing.actions import read_statement
-from pybible.server.report.terminal import standard_terminal
 from pybible.wire.errors import ExitStatus, Origin, UsageError
 
 # They do nothing without a command line.
@@ -48,7 +48,8 @@ def run(wanted: AdHoc) -> int:
 
 async def _run(wanted: AdHoc) -> int:
     settings = load_settings()
-    reports = reports_for(wanted.asked, settings, terminal=standard_terminal(), one_line=True)
+    wanted = replace(wanted, asked=completed(wanted.asked, settings))
+    reports = reports_for(wanted.asked, settings, terminal=terminal_for(settings), one_line=True)
     session = open_session(wanted.asked, settings, reports=reports)
     async with AsyncExitStack() as stack:
         playbook = adhoc_playbook(wanted) if not wanted.list_hosts else None

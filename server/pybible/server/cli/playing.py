@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from pybible.server.cli.applied import completed, tags_with, terminal_for
 from pybible.server.cli.options import Asked
 from pybible.server.cli.running import (
     Reports,
@@ -26,7 +27,6 @@ from pybible.server.engine.executor.run import Engine
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.plan.listing import ListedPlay, Listing, list_playbook
 from pybible.server.engine.plan.start_at import first_match
-from pybible.server.report.terminal import standard_terminal
 from pybible.server.results.events import Message, MessageLevel, PlaybookStarted, RunEvent
 from pybible.wire.errors import ExitStatus
 
@@ -45,6 +45,7 @@ class PlaybookRun:
     list_hosts: bool = False
     list_tasks: bool = False
     list_tags: bool = False
+    flush_cache: bool = False
 
     @property
     def only_lists(self) -> bool:
@@ -59,7 +60,13 @@ def run(wanted: PlaybookRun) -> int:
 
 async def _run(wanted: PlaybookRun) -> int:
     settings = load_settings()
-    reports = _naming(wanted, reports_for(wanted.asked, settings, terminal=standard_terminal()))
+    wanted = replace(
+        wanted,
+        asked=completed(wanted.asked, settings),
+        tags=tags_with(wanted.tags, settings, "TAGS_RUN"),
+        skip_tags=tags_with(wanted.skip_tags, settings, "TAGS_SKIP"),
+    )
+    reports = _naming(wanted, reports_for(wanted.asked, settings, terminal=terminal_for(settings)))
     check_playbooks(wanted.playbooks)
     session = open_session(wanted.asked, settings, reports=reports)
     options = run_options(
@@ -67,7 +74,7 @@ async def _run(wanted: PlaybookRun) -> int:
         tags=wanted.tags,
         skip_tags=wanted.skip_tags,
         start_at_task=wanted.start_at,
-        force_handlers=wanted.force_handlers,
+        force_handlers=wanted.force_handlers or settings.ansible.flag("DEFAULT_FORCE_HANDLERS"),
     )
     async with AsyncExitStack() as stack:
         needs_fleet = not (session.asked.inventory or session.settings.inventory)
@@ -77,6 +84,9 @@ async def _run(wanted: PlaybookRun) -> int:
         inventory = await read_inventory(session, opener)
         directory = wanted.playbooks[0].absolute().parent
         engine = build_engine(session, inventory, directory=directory, options=options)
+        if wanted.flush_cache:
+            for host in inventory.match("all"):
+                engine.variables.clear_facts(host)
         playbooks = tuple(engine.loader.load_playbook(path) for path in wanted.playbooks)
         if wanted.only_lists or opener is None:
             _list(wanted, playbooks, engine)

@@ -30,7 +30,6 @@ def command(playbooks: tuple[str, ...], **given: object) -> int:
         raise UsageError("--module-path: custom modules are not supported yet")
     if given.pop("step"):
         raise UsageError("--step is not supported yet")
-    given.pop("flush_cache")
     from pybible.server.cli.playing import PlaybookRun, run
 
     return run(
@@ -45,6 +44,7 @@ def command(playbooks: tuple[str, ...], **given: object) -> int:
             list_hosts=bool(given["list_hosts"]),
             list_tasks=bool(given["list_tasks"]),
             list_tags=bool(given["list_tags"]),
+            flush_cache=bool(given["flush_cache"]),
         )
     )
 

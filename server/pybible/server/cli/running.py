@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pybible.server.cli.applied import look_of, variable_options, warner, write_retry_file
 from pybible.server.cli.exits import RunCancelled
 from pybible.server.cli.extra_vars import extra_vars
 from pybible.server.cli.options import Asked
@@ -49,6 +50,8 @@ class Reports:
     event: Callable[[RunEvent], None]
     recap: Callable[[Recap], None]
     close: Callable[[], None] = lambda: None
+    # Shows a line of ctl's own.
+    line: Callable[[str], None] = lambda text: None
 
     def warn(self, text: str) -> None:
         """Show a warning."""
@@ -69,19 +72,20 @@ def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_lin
         return Reports(event=short, recap=short.recap)
     from pybible.server.report.screen import Screen
 
+    look = look_of(asked, settings)
     if not (sys.stdout.isatty() and terminal.colour):
-        screen = Screen(terminal, verbosity=asked.verbose, show_custom_stats=settings.show_custom_stats)
-        return Reports(event=screen, recap=screen.recap)
+        screen = Screen(terminal, verbosity=asked.verbose, look=look)
+        return Reports(event=screen, recap=screen.recap, line=terminal.line)
     from pybible.server.report.progress import Progress, rich_display
 
     progress = Progress(terminal, rich_display(), forks=asked.forks or settings.forks)
-    live = Screen(progress.terminal, verbosity=asked.verbose, show_custom_stats=settings.show_custom_stats)
+    live = Screen(progress.terminal, verbosity=asked.verbose, look=look)
 
     def both(event: RunEvent) -> None:
         live(event)
         progress(event)
 
-    return Reports(event=both, recap=live.recap, close=progress.close)
+    return Reports(event=both, recap=live.recap, close=progress.close, line=progress.terminal.line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,8 @@ class Session:
     reports: Reports
     vault: VaultSecrets | None
     extra_vars: Mapping[str, object]
+    # Takes warnings; those that ansible.cfg makes errors are raised.
+    warn: Callable[[str], None]
 
     @property
     def forks(self) -> int:
@@ -102,15 +108,32 @@ class Session:
 
 def open_session(asked: Asked, settings: Settings, *, reports: Reports) -> Session:
     """Ask for passwords, take -e apart. Raises PybibleError."""
+    for text in settings.ansible.warnings:
+        reports.warn(text)
+    for text in settings.ansible.deprecations:
+        reports.event(Message(level=MessageLevel.DEPRECATION, text=text))
+    for name in settings.ansible.words("CALLBACKS_ENABLED"):
+        reports.warn(f"Skipping callback plugin '{name}', unable to load")
     if asked.verbose:
         config = settings.ansible_config
         text = f"Using {config} as config file" if config else "No config file found; using defaults"
         reports.event(Message(level=MessageLevel.NOTICE, text=text, verbosity=1))
     if asked.ignored:
         reports.warn(f"Of no effect, as agents are not reached over SSH: {', '.join(asked.ignored)}")
-    vault = vault_secrets(asked.vault_ids, asked.vault_files, ask=asked.ask_vault)
-    variables = extra_vars(asked.extra_vars, vault=vault, warn=reports.warn)
-    return Session(asked=asked, settings=settings, reports=reports, vault=vault, extra_vars=variables)
+    warn = warner(settings, reports.warn)
+    vault = _vault_secrets(asked, settings, warn)
+    variables = extra_vars(asked.extra_vars, vault=vault, warn=warn)
+    return Session(asked=asked, settings=settings, reports=reports, vault=vault, extra_vars=variables, warn=warn)
+
+
+def _vault_secrets(asked: Asked, settings: Settings, warn: Callable[[str], None]) -> VaultSecrets | None:
+    config = settings.ansible
+    files, configured = asked.vault_files, config.text("DEFAULT_VAULT_PASSWORD_FILE")
+    if configured and not (asked.vault_ids or files or asked.ask_vault):
+        files = (configured,)
+    ids = (*config.words("DEFAULT_VAULT_IDENTITY_LIST"), *asked.vault_ids)
+    # Of several passwords in a team's ansible.cfg not everybody has all.
+    return vault_secrets(ids, files, ask=asked.ask_vault, environment={}, warn=warn)
 
 
 @asynccontextmanager
@@ -130,7 +153,7 @@ async def read_inventory(session: Session, opener: ControllerOpener | None) -> I
     """Read the inventory; without any, the fleet is it. Raises PybibleError, also when --limit leaves nobody."""
     sources = session.asked.inventory or session.settings.inventory
     if sources or opener is None:
-        inventory = load_inventory(sources, vault=session.vault, warn=session.reports.warn)
+        inventory = load_inventory(sources, vault=session.vault, warn=session.warn)
     else:
         inventory = Inventory.from_fleet(await opener.fleet(), warn=session.reports.warn)
     everybody = inventory.match("all", ignore_limit=True)
@@ -143,10 +166,25 @@ async def read_inventory(session: Session, opener: ControllerOpener | None) -> I
     return inventory
 
 
+def template_engine(session: Session, *, directory: Path) -> TemplateEngine:
+    """Return what renders templates."""
+    config = session.settings.ansible
+    engine = TemplateEngine(
+        vault=session.vault,
+        warn=session.warn,
+        playbook_directory=directory,
+        allow_broken_conditionals=config.flag("ALLOW_BROKEN_CONDITIONALS"),
+        extensions=config.words("DEFAULT_JINJA2_EXTENSIONS"),
+        managed=config.text("DEFAULT_MANAGED_STR"),
+    )
+    engine.settings = {**config.values, "CONFIG_FILE": None if config.path is None else str(config.path)}
+    return engine
+
+
 def build_engine(session: Session, inventory: Inventory, *, directory: Path, options: RunOptions) -> Engine:
     """Put the engine together."""
-    asked, reports = session.asked, session.reports
-    templates = TemplateEngine(vault=session.vault, warn=reports.warn, playbook_directory=directory)
+    asked, warn = session.asked, session.warn
+    templates = template_engine(session, directory=directory)
     variables = VariableManager(
         inventory=inventory,
         engine=templates,
@@ -162,6 +200,7 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
             verbosity=asked.verbose,
             config_file=str(session.settings.ansible_config or ""),
         ),
+        options=variable_options(session.settings, warn),
     )
 
     def static_render(value: object, variables: Mapping[str, object]) -> object:
@@ -170,7 +209,7 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
     loader = Loader(
         roles_path=session.settings.roles_path,
         vault=session.vault,
-        warn=reports.warn,
+        warn=warn,
         static_render=static_render,
         extra_vars=session.extra_vars,
     )
@@ -180,14 +219,14 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
         templates=templates,
         loader=loader,
         options=options,
-        report=reports.event,
+        report=session.reports.event,
         ask=ask if sys.stdin.isatty() else None,
     )
 
 
 def run_options(session: Session, **more: object) -> RunOptions:
     """Return the executor's options, those that only `run` has among `more`."""
-    asked = session.asked
+    asked, config = session.asked, session.settings.ansible
     options = RunOptions(
         forks=session.forks,
         check=asked.check,
@@ -197,6 +236,15 @@ def run_options(session: Session, **more: object) -> RunOptions:
         become=asked.become,
         become_user=asked.become_user or "root",
         become_method=asked.become_method,
+        become_flags=config.text("DEFAULT_BECOME_FLAGS"),
+        become_exe=config.text("DEFAULT_BECOME_EXE"),
+        no_log=config.flag("DEFAULT_NO_LOG"),
+        any_errors_fatal=config.flag("ANY_ERRORS_FATAL"),
+        force_handlers=config.flag("DEFAULT_FORCE_HANDLERS"),
+        gathering=config.text("DEFAULT_GATHERING"),
+        strategy=config.text("DEFAULT_STRATEGY"),
+        task_timeout=config.number("TASK_TIMEOUT"),
+        error_on_missing_handler=config.flag("ERROR_ON_MISSING_HANDLER"),
         output_limit=_LIVE_OUTPUT_BYTES,
     )
     return replace(options, **more)  # type: ignore[arg-type]
@@ -216,10 +264,18 @@ async def execute(
         lost_is_unreachable=asked.lost_is_unreachable,
         verbosity=asked.verbose,
     )
+    ended = iter(playbooks)
+
+    def recap(total: Recap) -> None:
+        path = write_retry_file(next(ended).path, total, session.settings)
+        if path is not None:
+            session.reports.line(f"\tto retry, use: --limit @{path}")
+        session.reports.recap(total)
+
     with interruptible(opener) as interrupted:
         try:
             outcome: RunOutcome = await run_playbooks(
-                playbooks, engine=engine, opener=opener, request=request, on_recap=session.reports.recap
+                playbooks, engine=engine, opener=opener, request=request, on_recap=recap
             )
         except asyncio.CancelledError:
             if not interrupted:

@@ -23,10 +23,12 @@ def vault_secrets(
     environment: Mapping[str, str] = os.environ,
     prompt: Callable[[str], str] = getpass.getpass,
     create: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> VaultSecrets | None:
     """Return the secrets in the order of the options, None without any. PybibleError for one that can't be had.
 
-    `create`: they are going to encrypt, so what is typed is typed twice.
+    `create`: they are going to encrypt, so what is typed is typed twice. With `warn` one that can't be had is a
+    warning as long as there is another.
     """
     listed = environment.get("ANSIBLE_VAULT_IDENTITY_LIST", "")
     named = [_labelled(text) for text in ids or tuple(part.strip() for part in listed.split(",") if part.strip())]
@@ -38,7 +40,19 @@ def vault_secrets(
         sources.append((_DEFAULT, "prompt_ask_vault_pass"))
     if not sources:
         return None
-    return VaultSecrets([VaultSecret(label, _password(label, source, prompt, create)) for label, source in sources])
+    secrets: list[VaultSecret] = []
+    missed: PybibleError | None = None
+    for label, source in sources:
+        try:
+            secrets.append(VaultSecret(label, _password(label, source, prompt, create)))
+        except PybibleError as error:
+            if warn is None:
+                raise
+            missed = error
+            warn(f"Error getting vault password file ({label}): {error.message}")
+    if missed is not None and not secrets:
+        raise missed
+    return VaultSecrets(secrets)
 
 
 def _labelled(text: str) -> tuple[str, str]:

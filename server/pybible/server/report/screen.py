@@ -172,9 +172,9 @@ class Screen:
             case Status.SKIPPED:
                 self._skipped(event, result)
             case Status.FAILED:
-                if self._look.show_task_path_on_failure and event.task_id in self._tasks:
-                    self._print_path(self._tasks[event.task_id])
                 if not event.loop:
+                    if self._look.show_task_path_on_failure and event.task_id in self._tasks:
+                        self._print_path(self._tasks[event.task_id])
                     self._failure(f"fatal: [{label}]: FAILED! => {self._dump(event, result)}", Colour.FAILED)
             case Status.UNREACHABLE:
                 # Where every item of a loop was unreachable this line stands for all of them.

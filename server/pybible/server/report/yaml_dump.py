@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from typing import Final
 
 import yaml
 
+from pybible.server.report.dump import dump_value
 from pybible.server.report.visible import visible
 from pybible.wire.values import JsonObject, JsonValue
 
@@ -56,7 +58,8 @@ def dump_yaml(result: JsonObject, *, pretty: bool | None = None) -> str:
     """
     easy = pretty in (None, True)
     shown: dict[str, JsonValue] = {}
-    for key, value in result.items():
+    # By way of JSON only plain types are left.
+    for key, value in json.loads(dump_value(result)).items():
         repeated = easy and key in ("stdout_lines", "stderr_lines") and key.removesuffix("_lines") in result
         shown[key] = "<omitted>" if repeated else value
     text = yaml.dump(

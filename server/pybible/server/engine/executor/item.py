@@ -82,7 +82,8 @@ class ItemRun:
         task = compiled.task
         try:
             # First, so that whatever fails later is hidden when it should be.
-            self._no_log = flag(compiled.keyword("no_log"), self._templar, "no_log")
+            hidden = self._context.run.options.no_log
+            self._no_log = flag(compiled.keyword("no_log"), self._templar, "no_log", default=hidden)
             if task.keywords.when:
                 holds, failing = self._templar.condition(task.keywords.when)
                 if not holds:

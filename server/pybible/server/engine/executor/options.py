@@ -26,6 +26,10 @@ class RunOptions:
     become: bool = False
     become_user: str = "root"
     become_method: str = ""
+    become_flags: str = ""
+    become_exe: str = ""
+    # no_log of everything that does not say otherwise.
+    no_log: bool = False
     # A limit for every task, in seconds; 0 for none.
     task_timeout: int = 0
     # How much of a running task's output is shown live, in bytes; 0 for nothing.

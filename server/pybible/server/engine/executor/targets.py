@@ -58,8 +58,8 @@ def become_for(compiled: CompiledTask, templar: Templar, reach: Templar, options
     return Become(
         user=value("become_user", options.become_user),
         method=value("become_method", options.become_method),
-        flags=value("become_flags", ""),
-        executable=value("become_exe", ""),
+        flags=value("become_flags", options.become_flags),
+        executable=value("become_exe", options.become_exe),
     )
 
 

@@ -48,6 +48,22 @@ def located(message: str, origin: Origin | None, *, hint: str = "") -> str:
     return f"{place}\n{hint}\n" if hint else place
 
 
+class DuplicateKey(str):
+    """The warning that a key stands twice in a mapping; `problem` and `origin` are for those to whom it is an error."""
+
+    __slots__ = ("origin", "problem")
+    problem: str
+    origin: Origin
+
+    @classmethod
+    def of(cls, key: str, origin: Origin) -> DuplicateKey:
+        """Return it."""
+        message = f"Found duplicate mapping key {key}."
+        warning = cls(located(message, origin, hint="Using last defined value only."))
+        warning.problem, warning.origin = yaml_errors.PREFIX + message, origin
+        return warning
+
+
 def _silent(text: str) -> None:
     """Warn nobody."""
 
@@ -247,8 +263,7 @@ class _Builder:
                 message = "While constructing a mapping found unhashable key."
                 raise yaml_errors.explained_error(message, text=self._text, origin=self._origin(inner)) from None
             if repeated:
-                message = f"Found duplicate mapping key {_shown(key)}."
-                self._warn(located(message, self._origin(inner), hint="Using last defined value only."))
+                self._warn(DuplicateKey.of(_shown(key), self._origin(inner)))
             own[key] = value
         if tag == TAG + "set":
             return set(own)

@@ -21,7 +21,7 @@ from pybible.wire.errors import UsageError
 @click.option("--list-hosts", is_flag=True, help="Only list the hosts of each play.")
 @click.option("--list-tasks", is_flag=True, help="Only list the tasks.")
 @click.option("--list-tags", is_flag=True, help="Only list the tags.")
-@click.option("--flush-cache", is_flag=True, help="Forget facts kept from earlier runs: none are kept.")
+@click.option("--flush-cache", is_flag=True, help="Forget the facts of all hosts that were kept from earlier runs.")
 @click.option("-M", "--module-path", "module_path", multiple=True, hidden=True)
 @click.option("--step", is_flag=True, hidden=True)
 def command(playbooks: tuple[str, ...], **given: object) -> int:

@@ -40,12 +40,14 @@ _PREFERRED = {
 def collect(host: Host) -> JsonObject:
     """Look which programs are there."""
     there = list(dict.fromkeys(name for name, path in _MANAGERS if host.exists(path)))
+    if len(there) < 2:
+        return {"pkg_mgr": there[0] if there else "unknown"}
     facts = distribution.collect(host)
     preferred = _PREFERRED.get(str(facts["os_family"]), ())
     if facts["distribution"] == "Fedora" and int(facts["distribution_major_version"] or 0) >= 41:
         preferred = ("dnf5", *preferred)
     chosen = next((name for name in preferred if name in there), None)
-    return {"pkg_mgr": chosen or (there[0] if there else "unknown")}
+    return {"pkg_mgr": chosen or there[0]}
 
 
 COLLECTOR = Collector(name="pkg_mgr", collect=collect, needs=("distribution",), minimal=True)

@@ -55,7 +55,7 @@ def _devices(host: Host) -> list[str]:
 
 def _device(host: Host, name: str, links: JsonObject) -> JsonObject:
     folder = f"{_BLOCKS}/{name}"
-    real = str(host.path(folder).resolve())
+    real = os.path.realpath(host.path(folder))
     sectors = int(host.text(f"{folder}/size") or 0)
     scheduler = re.search(r"\[(.+?)\]", host.text(f"{folder}/queue/scheduler"))
     device: JsonObject = {"virtual": 1 if "/virtual" in real or "/virtio" in real else None}

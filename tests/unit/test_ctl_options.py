@@ -85,7 +85,6 @@ def test_the_local_connection(runs: list[PlaybookRun]) -> None:
     [
         (["-f", "0"], "must be >= 1"),
         (["-c", "winrm"], "the connection 'winrm' is not supported"),
-        (["-M", "lib"], "custom modules are not supported yet"),
         (["--step"], "--step is not supported yet"),
     ],
 )

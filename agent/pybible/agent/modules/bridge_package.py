@@ -18,6 +18,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 _PACKAGES = 64
+_PLACE = "/package"
 _FILES = 2048
 # Loading them does something, or costs a worker much memory.
 _NOT_WARM = frozenset({"antigravity", "ctypes", "multiprocessing", "readline", "this", "tkinter", "turtle"})
@@ -65,8 +66,8 @@ class Package(MetaPathFinder, InspectLoader):
         return self._file(fullname)[0].endswith("/__init__.py")
 
     def get_filename(self, fullname: str) -> str:
-        """Return where it lies, as Python's own importer of zips has it."""
-        return f"{self.path}/{self._file(fullname)[0]}"
+        """Return where it lies, as errors show it: code is shared by packages."""
+        return f"{_PLACE}/{self._file(fullname)[0]}"
 
     def get_source(self, fullname: str) -> str:
         """Return its text: tracebacks and `inspect` show it."""
@@ -79,7 +80,7 @@ class Package(MetaPathFinder, InspectLoader):
     def get_data(self, path: str) -> bytes:
         """Return a file of the package. OSError when it has none there."""
         for file, text in self._files.values():
-            if path == f"{self.path}/{file}":
+            if path == f"{_PLACE}/{file}":
                 return text
         raise OSError(f"{path} is not in the package")
 
@@ -105,7 +106,7 @@ def _compiled(file: str, text: bytes) -> tuple[CodeType, frozenset[str]]:
     Packages share most of their files, so that these are kept by their text.
     """
     tree = ast.parse(text, file)
-    return compile(tree, f"/package/{file}", "exec", dont_inherit=True), frozenset(_library(tree.body))
+    return compile(tree, f"{_PLACE}/{file}", "exec", dont_inherit=True), frozenset(_library(tree.body))
 
 
 def _library(body: Sequence[ast.stmt]) -> Iterator[str]:

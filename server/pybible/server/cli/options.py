@@ -43,6 +43,7 @@ class Asked:
     become_method: str = ""
     connection: str = ""
     verbose: int = 0
+    module_path: tuple[str, ...] = ()
     vault_ids: tuple[str, ...] = ()
     vault_files: tuple[str, ...] = ()
     ask_vault: bool = False
@@ -70,6 +71,12 @@ _OPTIONS = (
     click.option("--become-method", "become_method", default="", help="How to become that user. [what the agent can]"),
     click.option("-c", "--connection", "connection", default="", help="`local` runs everything on this machine."),
     click.option("-v", "--verbose", "verbose", count=True, help="Show more; up to -vvvvvv."),
+    click.option(
+        *("-M", "--module-path", "module_path"),
+        multiple=True,
+        metavar="FOLDERS",
+        help="Folders with modules, before those of ansible.cfg.",
+    ),
     click.option("--vault-id", "vault_ids", multiple=True, help="A vault password: LABEL@FILE or LABEL@prompt."),
     click.option(
         "--vault-password-file", "--vault-pass-file", "vault_files", multiple=True, help="A vault password's file."

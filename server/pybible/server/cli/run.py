@@ -22,12 +22,9 @@ from pybible.wire.errors import UsageError
 @click.option("--list-tasks", is_flag=True, help="Only list the tasks.")
 @click.option("--list-tags", is_flag=True, help="Only list the tags.")
 @click.option("--flush-cache", is_flag=True, help="Forget the facts of all hosts that were kept from earlier runs.")
-@click.option("-M", "--module-path", "module_path", multiple=True, hidden=True)
 @click.option("--step", is_flag=True, hidden=True)
 def command(playbooks: tuple[str, ...], **given: object) -> int:
     """Run playbooks on the hosts of an inventory, through their agents."""
-    if given.pop("module_path"):
-        raise UsageError("--module-path: custom modules are not supported yet")
     if given.pop("step"):
         raise UsageError("--step is not supported yet")
     from pybible.server.cli.playing import PlaybookRun, run

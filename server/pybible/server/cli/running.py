@@ -20,6 +20,8 @@ from pybible.server.cli.vars_prompts import ask
 from pybible.server.cli.vault_passwords import vault_secrets
 from pybible.server.client.connection import parse_endpoint
 from pybible.server.client.opener import ControllerOpener
+from pybible.server.engine.bridge.finder import Finder
+from pybible.server.engine.bridge.places import Places
 from pybible.server.engine.dispatcher import RunRequest
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.run import Engine, RunOutcome, run_playbooks
@@ -206,14 +208,18 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
     def static_render(value: object, variables: Mapping[str, object]) -> object:
         return Templar(templates, variables).render(value)
 
+    places = places_of(session)
+    finder = Finder(places)
     loader = Loader(
         roles_path=session.settings.roles_path,
         vault=session.vault,
         warn=warn,
         static_render=static_render,
         extra_vars=session.extra_vars,
+        finder=finder,
     )
     return Engine(
+        places=places,
         inventory=inventory,
         variables=variables,
         templates=templates,
@@ -221,6 +227,18 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
         options=options,
         report=session.reports.event,
         ask=ask if sys.stdin.isatty() else None,
+    )
+
+
+def places_of(session: Session) -> Places:
+    """Return where modules that are not native lie."""
+    config = session.settings.ansible
+    given = [Path(folder).expanduser() for entry in session.asked.module_path for folder in entry.split(":") if folder]
+    return Places(
+        library=(*(folder.absolute() for folder in given), *config.paths("DEFAULT_MODULE_PATH")),
+        module_utils=config.paths("DEFAULT_MODULE_UTILS_PATH"),
+        collections=config.paths("COLLECTIONS_PATHS"),
+        ansible=session.settings.ansible_core,
     )
 
 

@@ -12,7 +12,7 @@ from pybible.server.cli.ansible_config import AnsibleConfig, read_ansible_config
 from pybible.wire.errors import ConfigError, UsageError
 
 DEFAULT_FORKS = 5
-_KNOWN = frozenset({"controller"})
+_KNOWN = frozenset({"controller", "ansible"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,8 @@ class Settings:
     roles_path: tuple[Path, ...]
     config_folder: Path
     state_folder: Path
+    # Where ansible-core is; empty: it is looked for.
+    ansible_core: str = ""
     # What ansible.cfg and its environment variables say.
     ansible: AnsibleConfig
 
@@ -61,6 +63,7 @@ def load_settings(
         forks=forks,
         roles_path=ansible.paths("DEFAULT_ROLES_PATH"),
         config_folder=config_folder,
+        ansible_core=environment.get("PYBIBLE_ANSIBLE") or ours.get("ansible", ""),
         state_folder=_xdg(environment, "XDG_STATE_HOME", home / ".local/state") / "pybible",
         ansible=ansible,
     )

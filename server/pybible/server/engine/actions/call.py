@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 from pybible.server.engine.dispatcher import Outcome
 from pybible.server.engine.inventory.inventory import Inventory
+from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.play import Play, Task
 from pybible.server.engine.templating.templar import Templar
 from pybible.wire.tasks import Attachment
@@ -60,6 +61,17 @@ class ActionResult:
     reported: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A module that is not native, ready to be sent: as the bridge packed it. `version` is ansible-core's."""
+
+    attachment: Attachment
+    style: str
+    entry: str
+    interpreter: tuple[str, ...]
+    version: str
+
+
 class Services(Protocol):
     """What the executor does for actions."""
 
@@ -72,6 +84,9 @@ class Services(Protocol):
         check: bool | None = None,
     ) -> Outcome:
         """Run a module on the task's target, with its environment, become and limits."""
+
+    async def package(self, module: BridgedModule) -> Packed:
+        """Make a module that is not native ready to be sent. Raises PybibleError."""
 
     async def attach(self, path: Path) -> Attachment:
         """Make a file available to the target. Raises OSError."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pybible.server.engine.actions import bridge
 from pybible.server.engine.actions.call import Action
 from pybible.server.engine.actions.registry import ACTIONS, EXPRESSIONS, INCLUDES, META, ONCE_FOR_ALL, TAKES_NO_TEXT
 from pybible.server.engine.model.play import Task
@@ -52,7 +53,7 @@ class CompiledTask:
         keywords = task.keywords
         self.task = task
         self.action = task.action
-        self.implementation: Action | None = ACTIONS.get(task.action)
+        self.implementation: Action | None = ACTIONS.get(task.action) if task.bridged is None else bridge.run
         self.include = task.action in INCLUDES
         self.low_level = task.action in _LOW_LEVEL
         self.meta = task.action == META
@@ -110,6 +111,8 @@ def qualified(action: str) -> str:
 def defaults_for(task: Task) -> tuple[Mapping[str, object], ...]:
     """Return the module_defaults that are meant for the task's action, outer levels first, as written."""
     names = {task.action, qualified(task.action), f"ansible.legacy.{task.action}"}
+    if task.bridged is not None:
+        names.add(task.bridged.name)
     found: list[Mapping[str, object]] = []
     for level in task.keywords.module_defaults:
         for entry in level if isinstance(level, list | tuple) else [level]:

@@ -14,6 +14,7 @@ from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.content import Contents
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.outcome import ItemOutcome
+from pybible.server.engine.executor.packages import Packages
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.model.play import Block, Play, Role, Task, VarsPrompt
 from pybible.server.engine.parsing.loader import Loader
@@ -45,6 +46,7 @@ class Run:
     loader: Loader
     dispatcher: Dispatcher
     contents: Contents
+    packages: Packages
     options: RunOptions
     report: Report
     ask: Ask | None = None

@@ -8,13 +8,14 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, from_outcome
+from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, Packed, from_outcome
 from pybible.server.engine.dispatcher import Outcome, OutputSink, Target
 from pybible.server.engine.executor import hygiene
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.outcome import IncludeRequest, ItemOutcome
 from pybible.server.engine.executor.targets import become_for, environment_for, flag, number, target_for
+from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.templating.errors import UndefinedVariable, levels
 from pybible.server.engine.templating.templar import Templar
@@ -401,6 +402,10 @@ class ItemRun:
     ) -> Outcome:
         """Run a module on the task's target."""
         return await self._dispatch(name, dumps(args), attachments, check=check)
+
+    async def package(self, module: BridgedModule) -> Packed:
+        """Make a module ready to be sent."""
+        return await self._context.run.packages.get(module)
 
     async def attach(self, path: Path) -> Attachment:
         """Make a file available."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from pybible.server.engine.bridge.places import Places
 from pybible.server.engine.dispatcher import Dispatcher, RunOpener, RunRequest
 from pybible.server.engine.executor.content import Contents
 from pybible.server.engine.executor.context import Ask, Report, Run
 from pybible.server.engine.executor.lockstep import RunCancelled
 from pybible.server.engine.executor.options import RunOptions
+from pybible.server.engine.executor.packages import Packages
 from pybible.server.engine.executor.play import PlayEnd, run_play
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.model.play import Playbook
@@ -46,6 +50,9 @@ class Engine:
     options: RunOptions
     report: Report
     ask: Ask | None = None
+    # Where packed modules are written, and where what they need lies.
+    places: Places = field(default_factory=Places)
+    packages_folder: Path | None = None
 
 
 async def run_playbooks(
@@ -78,7 +85,10 @@ async def run_playbooks(
 async def _run_one(
     playbook: Playbook, engine: Engine, dispatcher: Dispatcher, total: Recap, known: tuple[set[str], set[str]]
 ) -> RunOutcome:
-    with Contents(dispatcher) as contents:
+    with Contents(dispatcher) as contents, contextlib.ExitStack() as stack:
+        folder = engine.packages_folder
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pybible-")))
         run = Run(
             inventory=engine.inventory,
             variables=engine.variables,
@@ -86,6 +96,7 @@ async def _run_one(
             loader=engine.loader,
             dispatcher=dispatcher,
             contents=contents,
+            packages=Packages(engine.places, folder),
             options=engine.options,
             report=engine.report,
             ask=engine.ask,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.keywords import NO_KEYWORDS, Keywords
 from pybible.wire.errors import Origin
 
@@ -92,6 +93,8 @@ class Task:
     action_written: str
     args: Mapping[str, object] = field(default_factory=dict)
     args_template: object = None
+    # The module when it is not native.
+    bridged: BridgedModule | None = None
     keywords: Keywords = NO_KEYWORDS
     # Of include_tasks and include_role: what surrounds them. Their own keywords do not reach what they include.
     enclosing: Keywords = NO_KEYWORDS

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
+from pybible.server.engine.bridge.finder import BridgeError
+from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.text import SourceDict, Trusted, Vaulted, is_template, origin_of
 from pybible.server.engine.parsing import keywords, known
 from pybible.server.engine.parsing.free_form import parse_args, split_args
@@ -13,6 +15,15 @@ from pybible.wire.errors import ParseError, SourceError
 
 _ATTRIBUTES: Final = frozenset(keywords.HANDLER) | {"static"}
 _ARGS_HINT: Final = "A mapping or template which resolves to a mapping is required."
+# In Ansible an action of the control node's stands before these: a module of the same name in a `library` would not
+# be all of the task.
+_WITH_ACTION: Final = frozenset(
+    {
+        "assemble", "async_status", "copy", "dnf", "fetch", "gather_facts", "package", "raw", "reboot", "script",
+        "service", "template", "unarchive", "uri",
+    }
+)  # fmt: skip
+_CORE_HINT: Final = "With ansible-core on this machine it would run as it is: pip install 'pybible[ansible]'."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +36,31 @@ class Statement:
     template: object = None
     # local_action: the task is delegated to localhost.
     local: bool = False
+    # Where the module lies when it is not native.
+    bridged: BridgedModule | None = None
 
 
-def read_statement(task: Mapping[str, object]) -> Statement:
+class ModuleFinder(Protocol):
+    """What finds the modules that are not native, as seen from a place in a playbook."""
+
+    def find(self, name: str) -> BridgedModule | None:
+        """Return a module. BridgeError when it is there and can't be run."""
+
+    def find_local(self, name: str) -> BridgedModule | None:
+        """Return a module of the operator's own `library`."""
+
+
+class NoModules:
+    """Finds nothing (ModuleFinder)."""
+
+    def find(self, name: str) -> BridgedModule | None:
+        """Return None."""
+
+    def find_local(self, name: str) -> BridgedModule | None:
+        """Return None."""
+
+
+def read_statement(task: Mapping[str, object], finder: ModuleFinder = NoModules()) -> Statement:  # noqa: B008  no state
     """Return what a task's mapping calls. Raises ParseError."""
     statements = [key for key in task if key not in _ATTRIBUTES and not str(key).startswith("with_")]
     if "action" in task and "local_action" in task:
@@ -37,7 +70,7 @@ def read_statement(task: Mapping[str, object]) -> Statement:
             written, args = _old_style(task, task[key])
             if statements:
                 raise _conflict(task, written, statements[0])
-            return _statement(task, written, args, local=key == "local_action")
+            return _statement(task, written, args, finder, local=key == "local_action")
     if not statements:
         raise ParseError("no module/action detected in task.", origin=origin_of(task), hint=_action_hint(task))
     if len(statements) > 1:
@@ -46,13 +79,18 @@ def read_statement(task: Mapping[str, object]) -> Statement:
     if not isinstance(written, str):
         raise keywords.unknown_keyword(task, written, keywords.TASK, "Task")
     args = _new_style(task, task[written], known.canonical(written))
-    return _statement(task, written, args)
+    return _statement(task, written, args, finder)
 
 
 def _statement(
-    task: Mapping[str, object], written: str, inline: dict[str, object], *, local: bool = False
+    task: Mapping[str, object],
+    written: str,
+    inline: dict[str, object],
+    finder: ModuleFinder,
+    *,
+    local: bool = False,
 ) -> Statement:
-    action = _resolve(task, written)
+    action, bridged = _resolve(task, written, finder)
     under, template = _additional(task)
     for name in inline if action not in known.COMMANDS else ():
         if str(name).startswith("_ansible_"):
@@ -67,21 +105,30 @@ def _statement(
         if template is not None:
             raise ParseError("arguments may come from one template only", origin=origin_of(task))
         template = args.pop("_raw_params")
-    return Statement(action=action, written=written, args=args, template=template, local=local)
+    return Statement(action=action, written=written, args=args, template=template, local=local, bridged=bridged)
 
 
-def _resolve(task: Mapping[str, object], written: str) -> str:
-    """Return the canonical name of a module that pybible has. Raises ParseError."""
+def _resolve(task: Mapping[str, object], written: str, finder: ModuleFinder) -> tuple[str, BridgedModule | None]:
+    """Return the canonical name of a module, and where it lies when it is not native. Raises ParseError."""
     action = known.canonical(written)
     if action in known.SUPPORTED:
-        return action
+        own = action in known.MODULES and action not in _WITH_ACTION and not written.startswith("ansible.builtin.")
+        return action, finder.find_local(action) if own else None
     if is_template(written):
         raise ParseError("a module name that is a template is not supported yet", origin=origin_of(written))
+    try:
+        bridged = finder.find(written)
+    except BridgeError as error:
+        raise ParseError(error.message, origin=origin_of(written) or origin_of(task)) from error
+    if bridged is not None:
+        return action, bridged
     if action in known.NOT_YET:
-        raise ParseError(f"module '{action}' is not supported yet", origin=origin_of(written) or origin_of(task))
+        raise ParseError(
+            f"module '{action}' is not supported yet", origin=origin_of(written) or origin_of(task), hint=_CORE_HINT
+        )
     hint = keywords.nearest(action, known.SUPPORTED | known.NOT_YET) or keywords.nearest(action, keywords.TASK)
     if action.count(".") >= 2 and not hint:
-        hint = "Modules of collections are not supported yet."
+        hint = "Its collection, or the module in it, was not found on this machine."
     raise ParseError(
         f"couldn't resolve module/action '{written}'. This often indicates a misspelling,"
         " missing collection, or incorrect module path.",

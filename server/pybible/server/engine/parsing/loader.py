@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pybible.server.engine.bridge.finder import Finder
 from pybible.server.engine.model.keywords import Keywords, VarsLayer
 from pybible.server.engine.model.play import Block, Node, Play, Playbook, Role, Task
 from pybible.server.engine.parsing.plays import PlayReader
@@ -44,8 +45,9 @@ class Loader:
         warn: Warn = lambda text: None,
         static_render: StaticRender,
         extra_vars: Mapping[str, object] | None = None,
+        finder: Finder | None = None,
     ) -> None:
-        sources = Sources(vault=vault, warn=warn, render=static_render, extra_vars=extra_vars or {})
+        sources = Sources(vault=vault, warn=warn, render=static_render, extra_vars=extra_vars or {}, finder=finder)
         self._tasks = TaskReader(sources)
         self._roles = RoleReader(sources, self._tasks, roles_path=roles_path)
         self._plays = PlayReader(sources, self._tasks, self._roles)

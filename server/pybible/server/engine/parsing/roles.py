@@ -163,6 +163,8 @@ class RoleReader:
                 origin=request.origin,
             )
         metadata, dependencies = self._read_metadata(request)
+        if self._sources.finder is not None:
+            self._sources.finder.enter_role(request.path)
         role = self._make(request, metadata, parents)
         inside = replace(scope, role=role, handlers=False)
         blocks: list[Block] = []

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
+from pybible.server.engine.bridge.finder import Finder
+from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.connections import place_of, unknown_connection
 from pybible.server.engine.model.keywords import INHERITED, NO_KEYWORDS, Keywords, VarsLayer
 from pybible.server.engine.model.play import Node, Role
 from pybible.server.engine.model.text import Trusted, is_template, origin_of
 from pybible.server.engine.parsing import keywords
+from pybible.server.engine.parsing.actions import ModuleFinder, NoModules
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn, load_file
 from pybible.wire.errors import Origin, ParseError, SourceError
 
@@ -82,12 +85,23 @@ class Sources:
     """The operator's files, and names in them that must be known before the run."""
 
     def __init__(
-        self, *, vault: Decrypter | None, warn: Warn, render: StaticRender, extra_vars: Mapping[str, object]
+        self,
+        *,
+        vault: Decrypter | None,
+        warn: Warn,
+        render: StaticRender,
+        extra_vars: Mapping[str, object],
+        finder: Finder | None = None,
     ) -> None:
         self.vault = vault
+        self.finder = finder
         self.warn = warn
         self._render = render
         self._extra_vars = extra_vars
+
+    def modules(self, scope: Scope) -> ModuleFinder:
+        """Return what finds the modules that are not native, seen from `scope`."""
+        return NoModules() if self.finder is None else ScopedFinder(self.finder, scope)
 
     def load(self, path: Path, origin: Origin | None = None) -> object:
         """Read a YAML file that `origin` names. Raises IncludeError, ParseError, VaultError."""
@@ -121,6 +135,31 @@ class Sources:
     def render_text(self, value: object, scope: Scope) -> str:
         """Return a static name rendered; text with its place is Trusted no longer."""
         return str(self.render(value, scope))
+
+
+class ScopedFinder:
+    """Finds modules as a task at one place sees them (ModuleFinder)."""
+
+    def __init__(self, finder: Finder, scope: Scope) -> None:
+        self._finder = finder
+        self._scope = scope
+
+    def find(self, name: str) -> BridgedModule | None:
+        """Return a module. BridgeError when it is there and can't be run."""
+        return self._finder.find(
+            name, directory=self._scope.play.directory, role=self._role(), collections=self._collections()
+        )
+
+    def find_local(self, name: str) -> BridgedModule | None:
+        """Return a module of a `library` beside the playbook or a role, or of the operator's settings."""
+        return self._finder.find_local(name, directory=self._scope.play.directory, role=self._role())
+
+    def _role(self) -> Path | None:
+        return None if self._scope.role is None else self._scope.role.path
+
+    def _collections(self) -> tuple[str, ...]:
+        named = [str(name) for name in keywords.as_list(self._scope.keywords.get("collections"))]
+        return (*named, *(self._scope.role.metadata.collections if self._scope.role is not None else ()))
 
 
 def missing(path: Path, origin: Origin | None) -> IncludeError:

@@ -167,7 +167,7 @@ class TaskReader:
     # -- tasks ----------------------------------------------------------------------------------------------------
 
     def _read_task(self, item: Mapping[str, object], scope: Scope) -> Sequence[Node]:
-        statement = read_statement(item)
+        statement = read_statement(item, self._sources.modules(scope))
         task = self._build(item, statement, scope)
         if task.action == "import_tasks":
             return self._import_tasks(task, scope)
@@ -180,7 +180,7 @@ class TaskReader:
 
     def build(self, item: Mapping[str, object], scope: Scope) -> Task:
         """Return one task that is no import. Raises ParseError."""
-        return self._build(item, read_statement(item), scope)
+        return self._build(item, read_statement(item, self._sources.modules(scope)), scope)
 
     def _build(self, item: Mapping[str, object], statement: Statement, scope: Scope) -> Task:
         action = statement.action
@@ -202,6 +202,7 @@ class TaskReader:
             action_written=statement.written,
             args=args,
             args_template=statement.template,
+            bridged=statement.bridged,
             keywords=inside,
             enclosing=scope.keywords,
             role=scope.role,

@@ -1,0 +1,173 @@
+"""finder: from a module's name to its file, looked for where ansible-core looks and in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pybible.server.engine.bridge.places import Places
+from pybible.server.engine.bridge.routing import Routing
+from pybible.server.engine.model.bridged import BridgedModule
+from pybible.wire.errors import PybibleError
+
+# Never modules, whatever folder they are in.
+_NO_MODULES = frozenset({".pyc", ".pyo", ".swp", ".bak", ".orig", ".rpm", ".md", ".rst", ".txt", ".yml", ".yaml"})
+_LEGACY = "ansible.legacy."
+_BUILTIN = "ansible.builtin."
+_MAX_REDIRECTS = 10
+
+
+class BridgeError(PybibleError):
+    """A module is there and can't be run."""
+
+
+class Finder:
+    """Finds modules. `enter_role` tells it of every role that is read: a role's library is for all that follows."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self._roles: dict[Path, None] = {}
+        self._routings: dict[Path, Routing] = {}
+        self._listings: dict[Path, dict[str, Path]] = {}
+        self._found: dict[tuple[object, ...], BridgedModule | None] = {}
+
+    def enter_role(self, path: Path) -> None:
+        """Note a role's folder."""
+        self._roles.setdefault(path)
+
+    def find(
+        self, name: str, *, directory: Path, role: Path | None = None, collections: Sequence[str] = ()
+    ) -> BridgedModule | None:
+        """Return the module of that name, None when there is none. BridgeError when pybible can't run it.
+
+        `directory` is the playbook's; `role` the folder of the role whose task it is; `collections` those whose
+        modules need no full name.
+        """
+        key = (name, directory, role, tuple(collections), len(self._roles))
+        if key not in self._found:
+            self._found[key] = self._find(name, directory, role, collections)
+        return self._found[key]
+
+    def find_local(self, name: str, *, directory: Path, role: Path | None = None) -> BridgedModule | None:
+        """Return the module of that name in a `library` of the operator's: there, it stands before a native one."""
+        key = ("", name, directory, role, len(self._roles))
+        if key not in self._found:
+            self._found[key] = self._local(name, directory, role)
+        return self._found[key]
+
+    def _find(self, name: str, directory: Path, role: Path | None, collections: Sequence[str]) -> BridgedModule | None:
+        short = name.removeprefix(_LEGACY).removeprefix(_BUILTIN)
+        if "." in short:
+            return self._of_collection(short, directory, role)
+        if short == name:
+            for collection in collections:
+                found = self._of_collection(f"{collection}.{short}", directory, role)
+                if found is not None:
+                    return found
+        if not name.startswith(_BUILTIN):
+            found = self._local(short, directory, role)
+            if found is not None:
+                return found
+        return self._of_core(short, directory, role)
+
+    def _local(self, name: str, directory: Path, role: Path | None) -> BridgedModule | None:
+        for folder in (*self._beside("library", directory, role), *self.places.library):
+            path = self._listing(folder).get(name)
+            if path is not None:
+                for actions in self._beside("action_plugins", directory, role):
+                    _refuse_action(name, actions / f"{name}.py")
+                return self._module(f"{_LEGACY}{name}", path, directory, role)
+        return None
+
+    def _of_core(self, name: str, directory: Path, role: Path | None) -> BridgedModule | None:
+        core = self.places.core
+        if core is None:
+            return None
+        path = self._listing(core / "modules").get(name)
+        if path is None:
+            route = self._routing(core / "config" / "ansible_builtin_runtime.yml").find("modules", name)
+            if route.tombstone:
+                raise BridgeError(f"module '{name}' is gone from ansible-core: {route.tombstone}")
+            return self._of_collection(route.redirect, directory, role) if route.redirect.count(".") >= 2 else None
+        _refuse_action(name, core / "plugins" / "action" / f"{name}.py")
+        return self._module(f"{_BUILTIN}{name}", path, directory, role)
+
+    def _of_collection(self, name: str, directory: Path, role: Path | None) -> BridgedModule | None:
+        for _ in range(_MAX_REDIRECTS):
+            if name.startswith((_BUILTIN, _LEGACY)):
+                return self._find(name, directory, role, ())
+            parts = name.split(".")
+            if len(parts) < 3:
+                return None
+            folder = self._collection(parts[0], parts[1], directory)
+            if folder is None:
+                return None
+            short = ".".join(parts[2:])
+            routing = self._routing(folder / "meta" / "runtime.yml")
+            route = routing.find("modules", short)
+            if route.tombstone:
+                raise BridgeError(f"module '{name}' is gone from its collection: {route.tombstone}")
+            if route.redirect:
+                name = route.redirect
+                continue
+            below = Path(*parts[2:-1])
+            path = self._listing(folder / "plugins" / "modules" / below).get(parts[-1])
+            if path is None:
+                return None
+            if routing.find("action", short).redirect:
+                raise _needs_controller(name)
+            _refuse_action(name, folder / "plugins" / "action" / below / f"{parts[-1]}.py")
+            return self._module(name, path, directory, role)
+        raise BridgeError(f"the redirects of module '{name}' go round in a circle")
+
+    def _collection(self, namespace: str, name: str, directory: Path) -> Path | None:
+        for root in self.places.collection_roots((directory,)):
+            folder = root / namespace / name
+            if folder.is_dir():
+                return folder
+        return None
+
+    def _module(self, name: str, path: Path, directory: Path, role: Path | None) -> BridgedModule:
+        if path.suffix in (".ps1", ".psm1"):
+            raise BridgeError(f"module '{name}' is for Windows, on which pybible has no agents")
+        utils = (*self._beside("module_utils", directory, role), *self.places.module_utils)
+        return BridgedModule(
+            name=name,
+            path=path,
+            utils=tuple(folder for folder in utils if folder.is_dir()),
+            roots=self.places.collection_roots((directory,)),
+        )
+
+    def _beside(self, what: str, directory: Path, role: Path | None) -> tuple[Path, ...]:
+        own = [role / what] if role is not None else []
+        return tuple(dict.fromkeys([*own, *(known / what for known in self._roles), directory / what]))
+
+    def _routing(self, path: Path) -> Routing:
+        return self._routings.setdefault(path, Routing(path))
+
+    def _listing(self, folder: Path) -> dict[str, Path]:
+        """Return the modules of a folder by name; those of subfolders of a library count as its own."""
+        found = self._listings.get(folder)
+        if found is None:
+            deep = folder.name == "library"
+            paths = sorted((folder.rglob("*") if deep else folder.iterdir()) if folder.is_dir() else ())
+            found = self._listings[folder] = {}
+            for path in paths:
+                if path.suffix not in _NO_MODULES and path.stem != "__init__" and path.is_file():
+                    # Python first: the same name in another language is its documentation, or Windows'.
+                    if path.suffix == ".py":
+                        found[path.stem] = path
+                    else:
+                        found.setdefault(path.stem, path)
+        return found
+
+
+def _refuse_action(name: str, path: Path) -> None:
+    if path.is_file():
+        raise _needs_controller(name)
+
+
+def _needs_controller(name: str) -> BridgeError:
+    return BridgeError(
+        f"module '{name}' has a part that runs on the control node (an action plugin), which pybible does not have"
+    )

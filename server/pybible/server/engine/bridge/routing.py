@@ -1,0 +1,60 @@
+"""routing: what `meta/runtime.yml` says: under which name a plugin is to be found now, and which is no more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What is said of one plugin. Empty: nothing."""
+
+    redirect: str = ""
+    tombstone: str = ""
+
+
+NOWHERE = Route()
+
+
+class Routing:
+    """One such file. ansible-core's is long: it is only taken apart when its text has the name that is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def _text(self) -> str:
+        try:
+            return self._path.read_text("utf-8", "replace")
+        except OSError:
+            return ""
+
+    @cached_property
+    def _table(self) -> Mapping[str, object]:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        try:
+            data = yaml.load(self._text, Loader=loader)  # noqa: S506  a safe one
+        except yaml.YAMLError:
+            return {}
+        return _mapping(_mapping(data).get("plugin_routing"))
+
+    def find(self, kind: str, name: str) -> Route:
+        """Return what is said of a plugin of that kind: modules, action, module_utils."""
+        if not re.search(rf"^\s+['\"]?{re.escape(name)}['\"]?:", self._text, re.MULTILINE):
+            return NOWHERE
+        entry = _mapping(_mapping(self._table.get(kind)).get(name))
+        tombstone = _mapping(entry.get("tombstone"))
+        return Route(
+            redirect=str(entry.get("redirect") or ""),
+            tombstone=str(tombstone.get("warning_text") or "it has been removed") if tombstone else "",
+        )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

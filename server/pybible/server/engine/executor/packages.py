@@ -1,0 +1,64 @@
+"""packages: modules that are not native, packed once a run, however many tasks and hosts use them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from pybible.server.engine.actions.call import Packed
+from pybible.server.engine.bridge.packer import Packer
+from pybible.server.engine.bridge.places import Places
+from pybible.server.engine.model.bridged import BridgedModule
+from pybible.wire.errors import PybibleError
+from pybible.wire.tasks import Attachment
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Why a module can't be packed: every host of the task has the same."""
+
+    error: PybibleError
+
+
+class Packages:
+    """The packages of a run. `folder` is where they are written for whoever sends them."""
+
+    def __init__(self, places: Places, folder: Path) -> None:
+        self._packer = Packer(places)
+        self._folder = folder
+        self._known: dict[tuple[str, Path], Packed | _Failed] = {}
+        self._lock = asyncio.Lock()
+        self.version = places.version
+
+    async def get(self, module: BridgedModule) -> Packed:
+        """Return a module ready to be sent. BridgeError when it can't be packed."""
+        key = module.name, module.path
+        known = self._known.get(key)
+        if known is None:
+            async with self._lock:
+                known = self._known.get(key)
+                if known is None:
+                    known = self._known[key] = await asyncio.to_thread(self._pack, module)
+        if isinstance(known, _Failed):
+            raise known.error
+        return known
+
+    def _pack(self, module: BridgedModule) -> Packed | _Failed:
+        try:
+            package = self._packer.pack(module)
+            path = self._folder / package.sha256
+            if not path.exists():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(package.content)
+        except PybibleError as error:
+            return _Failed(error)
+        # Never inside the task, however small: an agent gets it once.
+        attachment = Attachment(sha256=package.sha256, size=len(package.content), path=str(path))
+        return Packed(
+            attachment=attachment,
+            style=package.style.value,
+            entry=package.entry,
+            interpreter=package.interpreter,
+            version=self.version,
+        )

@@ -246,3 +246,40 @@ async def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
             assert [item.run_id for item in listed.runs] == sorted(ids, reverse=True)
             older = await stub.ListRuns(run_pb2.ListRunsRequest(limit=1, before_run_id=max(ids)))
             assert [item.run_id for item in older.runs] == sorted(ids, reverse=True)[1:2]
+
+
+async def test_a_run_is_found_by_a_beginning_an_end_or_as_the_latest(tmp_path: Path) -> None:
+    async with controller(tmp_path) as c:
+        async with run(c) as ctl:
+            first = ctl.run_id
+            await ctl.finish()
+        async with run(c) as ctl:
+            second = ctl.run_id
+            await ctl.finish()
+        assert (await _shown(c, first[-8:])).run.run_id == first
+        assert (await _shown(c, first[-8:].upper())).run.run_id == first
+        assert (await _shown(c, second[:23])).run.run_id == second
+        assert (await _shown(c, "latest")).run.run_id == second
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _shown(c, first[:6])
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        expected = f"more than one run begins or ends with '{first[:6]}': {second} (test.yml), {first} (test.yml)"
+        assert caught.value.details() == expected
+
+
+async def test_without_any_run_there_is_no_latest(tmp_path: Path) -> None:
+    async with controller(tmp_path) as c:
+        with pytest.raises(grpc.aio.AioRpcError, match="there is no run yet"):
+            await _shown(c, "latest")
+
+
+async def test_who_cancels_is_named_and_a_run_that_is_over_stays_as_it_is(tmp_path: Path) -> None:
+    async with controller(tmp_path) as c, c.operator_channel() as channel:
+        stub = run_pb2_grpc.RunServiceStub(channel)
+        async with run(c) as ctl:
+            answer = await stub.CancelRun(run_pb2.CancelRunRequest(run_id="latest", operator="ada@ops01"))
+            assert (answer.run.error, answer.was_over) == ("cancelled by ada@ops01", False)
+            await ctl.finish()
+        answer = await stub.CancelRun(run_pb2.CancelRunRequest(run_id=ctl.run_id, operator="eve"))
+        assert (answer.run.state, answer.was_over) == (run_pb2.RUN_STATE_CANCELLED, True)
+        assert answer.run.error == "cancelled by ada@ops01"

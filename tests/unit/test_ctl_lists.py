@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pybible.server.cli import agents, runs, token
 from pybible.server.cli.listing import ago
+from pybible.server.client.identity import operator_name
 from pybible.v1 import fleet_pb2, run_pb2
 from pybible.wire.errors import AccessDenied, ConnectionFailed, PybibleError, UsageError
 
@@ -160,11 +161,27 @@ def test_one_run_with_its_recap_and_attempts(ask: Ask) -> None:
     assert (found["exit_status"], found["recap"]["web01"]["ok"], found["attempts"][0]["ended"]) == (2, 3, None)
 
 
+def test_a_list_shows_the_ends_of_ids_which_differ(ask: Ask) -> None:
+    """Ids begin with the time."""
+    ids = ["01a20c7a-c525-7a9e-80bf-d2f334850d75", "01a20c7a-48a7-734b-ace0-65ff34850d75", "01a20c7a-48a7-734b-a-1"]
+    answer = run_pb2.ListRunsResponse(runs=[run_pb2.RunSummary(run_id=name, started=SINCE) for name in ids])
+    result, _ = ask(runs.command, [], "ListRuns", answer)
+    assert [line.split()[0] for line in result.output.splitlines()[1:]] == ["334850d75", "f34850d75", "-734b-a-1"]
+    assert [run["run_id"] for run in json.loads(ask(runs.command, ["--json"], "ListRuns", answer)[0].output)] == ids
+
+
 def test_a_run_is_cancelled(ask: Ask) -> None:
-    answer = run_pb2.CancelRunResponse(run=run_pb2.RunSummary(run_id="01abc", state=run_pb2.RUN_STATE_CANCELLED))
-    result, request = ask(runs.command, ["cancel", "01a"], "CancelRun", answer)
-    assert request == run_pb2.CancelRunRequest(run_id="01a")
-    assert result.output == "01abc cancelled\n"
+    running = run_pb2.RunSummary(run_id="01abc", state=run_pb2.RUN_STATE_RUNNING)
+    result, request = ask(runs.command, ["cancel", "latest"], "CancelRun", run_pb2.CancelRunResponse(run=running))
+    assert request == run_pb2.CancelRunRequest(run_id="latest", operator=operator_name())
+    assert result.output == "01abc is being cancelled\n"
+
+
+def test_a_run_that_is_over_can_not_be_cancelled(ask: Ask) -> None:
+    result, _ = ask(runs.command, ["cancel", "01a"], "CancelRun", run_pb2.CancelRunResponse(run=RUN, was_over=True))
+    assert isinstance(result.exception, PybibleError)
+    assert str(result.exception) == "run 01abc is over already: finished"
+    assert result.exception.exit_status == 1
 
 
 @pytest.mark.parametrize(

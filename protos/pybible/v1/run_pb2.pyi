@@ -146,6 +146,7 @@ class StartRun(google.protobuf.message.Message):
     LOST_IS_UNREACHABLE_FIELD_NUMBER: builtins.int
     OPERATOR_FIELD_NUMBER: builtins.int
     VERBOSITY_FIELD_NUMBER: builtins.int
+    LIVE_OUTPUT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """What the operator called: the playbooks, or the pattern and module of `exec`."""
     forks: builtins.int
@@ -156,6 +157,8 @@ class StartRun(google.protobuf.message.Message):
     operator: builtins.str
     """Who may be shown: user@host of the operator, for listings only."""
     verbosity: builtins.int
+    live_output: builtins.bool
+    """Send on what running tasks print. Watchers get it in any case."""
     @property
     def agents(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The agents that the run may address by name, so that the controller can say who is not there before it begins."""
@@ -175,9 +178,10 @@ class StartRun(google.protobuf.message.Message):
         lost_is_unreachable: builtins.bool = ...,
         operator: builtins.str = ...,
         verbosity: builtins.int = ...,
+        live_output: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["disconnect_grace", b"disconnect_grace"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agents", b"agents", "check", b"check", "disconnect_grace", b"disconnect_grace", "forks", b"forks", "lost_is_unreachable", b"lost_is_unreachable", "name", b"name", "operator", b"operator", "verbosity", b"verbosity"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agents", b"agents", "check", b"check", "disconnect_grace", b"disconnect_grace", "forks", b"forks", "live_output", b"live_output", "lost_is_unreachable", b"lost_is_unreachable", "name", b"name", "operator", b"operator", "verbosity", b"verbosity"]) -> None: ...
 
 Global___StartRun: typing_extensions.TypeAlias = StartRun
 
@@ -593,6 +597,7 @@ class WatchRunRequest(google.protobuf.message.Message):
     RUN_ID_FIELD_NUMBER: builtins.int
     FROM_SEQ_FIELD_NUMBER: builtins.int
     run_id: builtins.str
+    """As in GetRunRequest."""
     from_seq: builtins.int
     """The first sequence number wanted; 0 for all."""
     def __init__(
@@ -641,6 +646,7 @@ class RunEvent(google.protobuf.message.Message):
     TIME_FIELD_NUMBER: builtins.int
     EVENT_FIELD_NUMBER: builtins.int
     seq: builtins.int
+    """0: it is live only, and is not stored."""
     event: builtins.bytes
     """JSON, as in EventBatch."""
     @property
@@ -758,7 +764,7 @@ class GetRunRequest(google.protobuf.message.Message):
 
     RUN_ID_FIELD_NUMBER: builtins.int
     run_id: builtins.str
-    """The id, or a unique beginning of it."""
+    """The id, a beginning or an end of it that no other has, or `latest`."""
     def __init__(
         self,
         *,
@@ -850,13 +856,18 @@ class CancelRunRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: builtins.int
+    OPERATOR_FIELD_NUMBER: builtins.int
     run_id: builtins.str
+    """As in GetRunRequest."""
+    operator: builtins.str
+    """Who may be shown as the one who ended it, as in StartRun; empty: whom the certificate or the socket names."""
     def __init__(
         self,
         *,
         run_id: builtins.str = ...,
+        operator: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["run_id", b"run_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["operator", b"operator", "run_id", b"run_id"]) -> None: ...
 
 Global___CancelRunRequest: typing_extensions.TypeAlias = CancelRunRequest
 
@@ -867,14 +878,18 @@ class CancelRunResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_FIELD_NUMBER: builtins.int
+    WAS_OVER_FIELD_NUMBER: builtins.int
+    was_over: builtins.bool
+    """It was over before: nothing was done."""
     @property
     def run(self) -> Global___RunSummary: ...
     def __init__(
         self,
         *,
         run: Global___RunSummary | None = ...,
+        was_over: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["run", b"run"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["run", b"run", "was_over", b"was_over"]) -> None: ...
 
 Global___CancelRunResponse: typing_extensions.TypeAlias = CancelRunResponse

@@ -6,10 +6,14 @@ import click
 
 from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option, json_option
 from pybible.server.cli.listing import ago, moment, print_fields, print_json, print_table, word
+from pybible.server.client.identity import operator_name
 from pybible.server.results.recap import COUNTS, HostRecap, Recap
 from pybible.v1 import run_pb2, run_pb2_grpc
+from pybible.wire.errors import PybibleError
 
 _STATE = "RUN_STATE_"
+# So many letters of an id are shown in the list.
+_SHORT = 8
 
 
 @click.group("runs", invoke_without_command=True)
@@ -28,10 +32,11 @@ def command(ctx: click.Context, limit: int, controller: str, as_json: bool) -> N
     if as_json:
         print_json([_summary(run) for run in runs])
         return
+    short = _short_ids([run.run_id for run in runs])
     print_table(
         ("ID", "STATE", "EXIT", "STARTED", "HOSTS", "OPERATOR", "NAME"),
         [
-            (run.run_id, _state(run), _exit(run), ago(run.started), len(run.recap), run.operator, run.name)
+            (short[run.run_id], _state(run), _exit(run), ago(run.started), len(run.recap), run.operator, run.name)
             for run in runs
         ],
     )
@@ -43,7 +48,10 @@ def command(ctx: click.Context, limit: int, controller: str, as_json: bool) -> N
 @json_option
 @click.pass_context
 def show(ctx: click.Context, run_id: str, controller: str, as_json: bool) -> None:
-    """Show a run, its recap and its attempts, by the id or a beginning of it."""
+    """Show a run, its recap and its attempts.
+
+    RUN_ID is the id, a beginning or an end of it that no other run has, or `latest`.
+    """
     with connected(ctx, controller or ctx.obj["controller"]) as channel:
         stub = run_pb2_grpc.RunServiceStub(channel)
         answer = stub.GetRun(run_pb2.GetRunRequest(run_id=run_id), timeout=CALL_SECONDS)
@@ -69,7 +77,10 @@ def show(ctx: click.Context, run_id: str, controller: str, as_json: bool) -> Non
 @json_option
 @click.pass_context
 def watch(ctx: click.Context, run_id: str, from_seq: int, verbose: int, controller: str, as_json: bool) -> None:
-    """Show a run as its operator sees it, from its beginning on, and follow it to its end."""
+    """Show a run as its operator sees it, from its beginning on, and follow it to its end.
+
+    RUN_ID as of `show`.
+    """
     from pybible.server.report.json_lines import JsonLines
     from pybible.server.report.screen import Screen
     from pybible.server.report.terminal import standard_terminal
@@ -91,12 +102,26 @@ def watch(ctx: click.Context, run_id: str, from_seq: int, verbose: int, controll
 @controller_option
 @click.pass_context
 def cancel(ctx: click.Context, run_id: str, controller: str) -> None:
-    """End a run: nothing more is sent out, what runs is stopped."""
+    """End a run: nothing more is sent out, what runs is stopped.
+
+    RUN_ID as of `show`. A run that is over is an error.
+    """
+    request = run_pb2.CancelRunRequest(run_id=run_id, operator=operator_name())
     with connected(ctx, controller or ctx.obj["controller"]) as channel:
-        stub = run_pb2_grpc.RunServiceStub(channel)
-        run = stub.CancelRun(run_pb2.CancelRunRequest(run_id=run_id), timeout=CALL_SECONDS).run
+        answer = run_pb2_grpc.RunServiceStub(channel).CancelRun(request, timeout=CALL_SECONDS)
+    run = answer.run
+    if answer.was_over:
+        raise PybibleError(f"run {run.run_id} is over already: {_state(run)}")
     # What is out has its end before the run has.
     click.echo(f"{run.run_id} {'is being cancelled' if run.state == run_pb2.RUN_STATE_RUNNING else _state(run)}")
+
+
+def _short_ids(run_ids: list[str]) -> dict[str, str]:
+    """Return the end of each id, as long as all of them are different: ids begin with the time, and so alike."""
+    length = _SHORT
+    while len({run_id[-length:] for run_id in run_ids}) < len(set(run_ids)):
+        length += 1
+    return {run_id: run_id[-length:] for run_id in run_ids}
 
 
 def _print_recap(run: run_pb2.RunSummary) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -16,6 +14,7 @@ import grpc.aio
 from pybible.server.client.connection import Endpoint
 from pybible.server.client.contents import Contents
 from pybible.server.client.failures import call_failure
+from pybible.server.client.identity import operator_name
 from pybible.server.client.local_worker import LocalWorker
 from pybible.server.client.run_dispatcher import RunDispatcher
 from pybible.server.engine.dispatcher import RunRequest
@@ -115,7 +114,8 @@ class ControllerOpener:
         with contextlib.suppress(grpc.RpcError, TimeoutError):
             async with asyncio.timeout(_CANCEL_SECONDS):
                 await dispatcher.flush()
-                await stub.CancelRun(run_pb2.CancelRunRequest(run_id=dispatcher.run_id))
+                request = run_pb2.CancelRunRequest(run_id=dispatcher.run_id, operator=operator_name())
+                await stub.CancelRun(request)
 
 
 def _start_message(request: RunRequest) -> run_pb2.StartRun:
@@ -141,12 +141,3 @@ async def _status_failure(
         code, await call.initial_metadata(), await call.trailing_metadata(), details=details or "the call ended"
     )
     return call_failure(error, target)
-
-
-def operator_name() -> str:
-    """Return user@host, for listings."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"

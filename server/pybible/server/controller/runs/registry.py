@@ -26,7 +26,12 @@ from pybible.wire.logs import fields
 
 log = logging.getLogger(__name__)
 
+# Names the newest run, wherever an id is wanted.
+LATEST = "latest"
+
 _BATCHES_AT_ONCE = 100
+# So many runs are named when what was given means more than one.
+_CANDIDATES = 5
 
 
 class NoSuchRun(PybibleError):
@@ -119,14 +124,14 @@ class RunRegistry:
         log.info("run started", extra=fields(run_id=run.run_id, forks=record.forks, operator=record.operator))
         return run
 
-    async def cancel(self, beginning: str, *, operator: str) -> RunView:
-        """Cancel a run, by its id or a unique beginning of it. One that is over stays as it is."""
-        record = await self._record(beginning)
-        run = self._open.get(record.run_id)
+    async def cancel(self, name: str, *, operator: str) -> tuple[RunView, bool]:
+        """Cancel a run. Return it, and whether it was open: one that is over stays as it is."""
+        run_id = await self.resolve(name)
+        run = self._open.get(run_id)
         if run is not None:
-            run.cancel(f"cancelled by {operator}")
+            run.cancel(f"cancelled by {operator[:NAME_LENGTH]}")
             await self._history.flush()
-        return (await self.find(record.run_id))[0]
+        return (await self.find(run_id))[0], run is not None
 
     async def flush(self) -> None:
         """Wait until all that is known so far is in the store."""
@@ -149,9 +154,13 @@ class RunRegistry:
 
         return [self._current(view) for view in await self._database.read(read)]
 
-    async def find(self, beginning: str) -> tuple[RunView, list[AttemptRecord]]:
-        """Return a run with its attempts. NoSuchRun when the beginning is not that of exactly one."""
-        record = await self._record(beginning)
+    async def resolve(self, name: str) -> str:
+        """Return the id of a run by its id, a beginning or an end of it, or `latest`. NoSuchRun if it is not one's."""
+        return (await self._record(name)).run_id
+
+    async def find(self, name: str) -> tuple[RunView, list[AttemptRecord]]:
+        """Return a run with its attempts. NoSuchRun as in `resolve`."""
+        record = await self._record(name)
 
         def read(connection: Connection) -> tuple[RunView, list[AttemptRecord]]:
             recap = store.recaps_of(connection, [record.run_id]).get(record.run_id, {})
@@ -161,9 +170,9 @@ class RunRegistry:
         return self._current(view), attempts
 
     @asynccontextmanager
-    async def watch(self, beginning: str, *, from_seq: int = 0) -> AsyncIterator[AsyncIterator[SeenBatch]]:
+    async def watch(self, run_id: str, *, from_seq: int = 0) -> AsyncIterator[AsyncIterator[SeenBatch]]:
         """Follow the events of a run, from a number on, until it ends. TooSlow is raised by the iterator."""
-        run = self._open.get((await self._record(beginning)).run_id)
+        run = self._open.get(run_id)
         log_of_run: EventLog | None = run.events if run is not None else None
         watcher = log_of_run.watch() if log_of_run is not None else None
         if log_of_run is not None and watcher is None:
@@ -171,8 +180,7 @@ class RunRegistry:
         try:
             # What came before the watcher was there is in the store by now.
             await self._history.flush()
-            record = await self._record(beginning)
-            yield self._follow(record.run_id, watcher, from_seq)
+            yield self._follow(run_id, watcher, from_seq)
         finally:
             if log_of_run is not None and watcher is not None:
                 log_of_run.unwatch(watcher)
@@ -191,15 +199,22 @@ class RunRegistry:
                 yield SeenBatch(first, seen.time, seen.events[first - seen.first_seq :])
                 wanted = end
 
-    async def _record(self, beginning: str) -> RunRecord:
-        if not beginning:
+    async def _record(self, name: str) -> RunRecord:
+        if not name:
             raise NoSuchRun("give the id of a run")
         await self._history.flush()
-        found = await self._database.read(lambda connection: store.matching(connection, beginning))
+        if name == LATEST:
+            found = await self._database.read(lambda connection: store.newest(connection, limit=1))
+        else:
+            found = await self._database.read(
+                lambda connection: store.matching(connection, name, limit=_CANDIDATES + 1)
+            )
         if not found:
-            raise NoSuchRun(f"there is no run {beginning!r}")
+            raise NoSuchRun("there is no run yet" if name == LATEST else f"there is no run {name!r}")
         if len(found) > 1:
-            raise NoSuchRun(f"more than one run begins with {beginning!r}")
+            named = ", ".join(f"{record.run_id} ({record.name[:40]})" for record in found[:_CANDIDATES])
+            more = ", ..." if len(found) > _CANDIDATES else ""
+            raise NoSuchRun(f"more than one run begins or ends with {name!r}: {named}{more}")
         return found[0]
 
     def _current(self, view: RunView) -> RunView:

@@ -43,13 +43,14 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         """Replay the events of a run, and follow it to its end."""
         await self._access.require(context, "pybible.v1.RunService/WatchRun")
         try:
-            async with self._runs.watch(request.run_id, from_seq=request.from_seq) as batches:
+            run_id = await self._runs.resolve(request.run_id)
+            async with self._runs.watch(run_id, from_seq=request.from_seq) as batches:
                 async for batch in batches:
                     time = _moment(batch.time)
                     for seq, event in enumerate(batch.events, batch.first_seq):
                         news = run_pb2.RunEvent(seq=seq, time=time, event=event)
                         await context.write(run_pb2.WatchRunResponse(event=news))
-            view, _attempts = await self._runs.find(request.run_id)
+            view, _attempts = await self._runs.find(run_id)
         except NoSuchRun as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
         except TooManyWatchers as error:
@@ -90,10 +91,11 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         """End a run. It may take a moment until all that is out has ended."""
         caller = await self._access.require(context, "pybible.v1.RunService/CancelRun")
         try:
-            view = await self._runs.cancel(request.run_id, operator=caller.identity.id)
+            operator = request.operator or caller.identity.id
+            view, was_open = await self._runs.cancel(request.run_id, operator=operator)
         except NoSuchRun as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
-        return run_pb2.CancelRunResponse(run=_summary(view))
+        return run_pb2.CancelRunResponse(run=_summary(view), was_over=not was_open)
 
 
 def _summary(view: RunView) -> run_pb2.RunSummary:

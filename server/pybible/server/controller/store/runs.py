@@ -145,10 +145,12 @@ def newest(connection: Connection, *, limit: int, before: str = "") -> list[RunR
     return [_run(row) for row in connection.execute(query).mappings()]
 
 
-def matching(connection: Connection, beginning: str, *, limit: int = 2) -> list[RunRecord]:
-    """Return the runs whose id begins so."""
-    query = select(runs).where(runs.c.run_id.startswith(beginning, autoescape=True)).order_by(runs.c.run_id)
-    return [_run(row) for row in connection.execute(query.limit(limit)).mappings()]
+def matching(connection: Connection, part: str, *, limit: int) -> list[RunRecord]:
+    """Return the runs whose id begins or ends so, the newest first."""
+    column = runs.c.run_id
+    part = part.lower()
+    query = select(runs).where(column.startswith(part, autoescape=True) | column.endswith(part, autoescape=True))
+    return [_run(row) for row in connection.execute(query.order_by(column.desc()).limit(limit)).mappings()]
 
 
 def attempts_of(connection: Connection, run_id: str) -> list[AttemptRecord]:

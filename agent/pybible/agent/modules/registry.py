@@ -9,6 +9,7 @@ from typing import Any
 from pybible.agent.modules.api import Module
 
 _FILES = {
+    "apt": "apt",
     "command": "command",
     "copy": "copy",
     "fetch": "fetch",
@@ -31,7 +32,7 @@ _FILES = {
 
 NAMES: tuple[str, ...] = tuple(_FILES)
 # Not for playbooks: the engine sends it what is not native.
-_INTERNAL = {"bridge": "bridge"}
+_INTERNAL = {"async_status": "async_status", "async_wrapper": "async_wrapper", "bridge": "bridge"}
 
 
 @cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import nullcontext
 from typing import Any
 
 from pybible.agent.modules.api import Change, Context, Diff, Module, ModuleError, Plan, Unchanged
 from pybible.agent.modules.describe import add_path_facts
+from pybible.agent.modules.exclusion import alone
 from pybible.agent.modules.spec import ArgumentError, check_arguments
 from pybible.wire.outcomes import Reason
 from pybible.wire.values import JsonObject, JsonValue
@@ -21,10 +23,11 @@ def run(module: Module[Any], args: JsonObject, context: Context) -> JsonObject:
     try:
         checked = check_arguments(module, args)
         shown, warnings, secrets = checked.shown, checked.warnings, checked.secrets
-        plan = module.plan(module.args(**checked.values), context)
-        if module.whole and isinstance(plan, Unchanged):
-            return plan.values
-        result = _carry_out(plan, context)
+        with alone("packages") if module.exclusive and not context.check else nullcontext():
+            plan = module.plan(module.args(**checked.values), context)
+            if module.whole and isinstance(plan, Unchanged):
+                return plan.values
+            result = _carry_out(plan, context)
         described = not isinstance(plan, Unchanged) or plan.described
     except ArgumentError as error:
         shown = error.shown

@@ -7,15 +7,15 @@ from typing import Final
 # Run on agents.
 MODULES: Final = frozenset(
     {
-        "command", "copy", "fetch", "file", "group", "lineinfile", "ping", "raw", "service", "setup", "shell",
-        "slurp", "stat", "systemd", "systemd_service", "sysvinit", "template", "user",
+        "apt", "command", "copy", "fetch", "file", "group", "lineinfile", "ping", "raw", "service", "setup",
+        "shell", "slurp", "stat", "systemd", "systemd_service", "sysvinit", "template", "user",
     }
 )  # fmt: skip
 # Run by the engine itself.
 ACTIONS: Final = frozenset(
     {
-        "add_host", "assert", "debug", "fail", "gather_facts", "group_by", "import_role", "import_tasks",
-        "include_role", "include_tasks", "include_vars", "meta", "pause", "set_fact", "set_stats",
+        "add_host", "assert", "async_status", "debug", "fail", "gather_facts", "group_by", "import_role",
+        "import_tasks", "include_role", "include_tasks", "include_vars", "meta", "pause", "set_fact", "set_stats",
         "validate_argument_spec", "wait_for_connection",
     }
 )  # fmt: skip
@@ -24,7 +24,7 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "apt", "apt_key", "apt_repository", "assemble", "async_status", "blockinfile", "cron", "deb822_repository",
+        "apt_key", "apt_repository", "assemble", "blockinfile", "cron", "deb822_repository",
         "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "find", "get_url", "getent", "git", "hostname",
         "iptables", "known_hosts", "mount_facts", "package", "package_facts", "pip", "reboot", "replace", "rpm_key",
         "script", "service_facts", "subversion", "tempfile", "unarchive", "uri", "wait_for", "yum_repository",

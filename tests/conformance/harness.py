@@ -33,6 +33,7 @@ _DURATIONS = [
     (re.compile(r'("delta": )"\d+:\d\d:\d\d\.\d+"'), r'\1"DELTA"'),
     (re.compile(r'("(?:start|end)": )"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+"'), r'\1"MOMENT"'),
     (re.compile(r"\bpid=\d+"), "pid=PID"),
+    (re.compile(r"\bj\d{3,12}\.\d+\b"), "JOB"),
 ]
 # Ansible shows the temporary file into which it rendered a template, pybible the template.
 _RENDERED = re.compile(r"^(\+\+\+ after: )\S*/(?:templates|ansible-local-\w+/tmp\w+)/([^/\n]+)$", re.MULTILINE)

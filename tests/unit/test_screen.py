@@ -115,7 +115,7 @@ def task(name: str = "ping", **more: object) -> TaskStarted:
         ),
         (
             AsyncPoll(task_id="t1", host="h1", state="poll", job_id="j1.2"),
-            "ASYNC POLL on h1: jid=j1.2 started=1 finished=0\n",
+            "ASYNC POLL on h1: jid=j1.2 started=True finished=False\n",
         ),
         (HostStarted(task_id="t1", host="h1"), ""),
         (PlaybookStarted(path="a.yml", plays=1), ""),

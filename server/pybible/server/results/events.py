@@ -172,8 +172,8 @@ class AsyncPoll:
     host: str
     state: str
     job_id: str
-    started: int = 1
-    finished: int = 0
+    started: bool = True
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,8 +82,12 @@ class Services(Protocol):
         attachments: Sequence[Attachment] = (),
         *,
         check: bool | None = None,
+        now: bool = False,
     ) -> Outcome:
-        """Run a module on the task's target, with its environment, become and limits."""
+        """Run a module on the task's target, with its environment, become and limits.
+
+        A task with `async` only has it started; `now`: not this one.
+        """
 
     async def package(self, module: BridgedModule) -> Packed:
         """Make a module that is not native ready to be sent. Raises PybibleError."""

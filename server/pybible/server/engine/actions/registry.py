@@ -9,6 +9,7 @@ from typing import Final
 from pybible.server.engine.actions import (
     add_host,
     assertion,
+    async_status,
     copy,
     debug,
     fail,
@@ -29,6 +30,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
     {
         "add_host": add_host.run,
         "assert": assertion.run,
+        "async_status": async_status.run,
         "copy": copy.run,
         "debug": debug.run,
         "fail": fail.run,

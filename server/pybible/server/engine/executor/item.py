@@ -11,6 +11,7 @@ from pathlib import Path
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, Packed, from_outcome
 from pybible.server.engine.dispatcher import Outcome, OutputSink, Target
 from pybible.server.engine.executor import hygiene
+from pybible.server.engine.executor.background import Background, as_job, background_for, check_able, wait_for
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.outcome import IncludeRequest, ItemOutcome
@@ -19,7 +20,7 @@ from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.templating.errors import UndefinedVariable, levels
 from pybible.server.engine.templating.templar import Templar
-from pybible.server.results.events import Message, MessageLevel, Output, Retry
+from pybible.server.results.events import AsyncPoll, Message, MessageLevel, Output, Retry
 from pybible.wire.errors import ConnectionFailed, PybibleError, SourceError, TemplateError
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Attachment, Become, TaskSpec
@@ -35,6 +36,7 @@ class ItemRun:
     """Runs a task once on a host. It is the Services of its action."""
 
     __slots__ = (
+        "_background",
         "_become",
         "_check",
         "_compiled",
@@ -76,6 +78,7 @@ class ItemRun:
         self._become: Become | None = None
         self._environment: Mapping[str, str] = {}
         self._timeout: float | None = None
+        self._background: Background | None = None
 
     async def run(self) -> ItemOutcome:
         """Run it. Nothing that goes wrong on the way is raised: it is the outcome."""
@@ -140,6 +143,7 @@ class ItemRun:
             self._environment = environment_for(compiled, templar)
         timeout = number(compiled.timeout, templar, "timeout", default=options.task_timeout)
         self._timeout = timeout if timeout > 0 else None
+        self._background = background_for(compiled, templar)
 
     def _arguments(self) -> dict[str, object]:
         compiled, templar = self._compiled, self._templar
@@ -234,12 +238,25 @@ class ItemRun:
         return seen
 
     async def _act(self, args: dict[str, object]) -> ActionResult:
+        background = self._background
+        answer = await self._act_once(args)
+        if background is None or not background.poll or answer.result.get("failed") or answer.result.get("skipped"):
+            return answer
+        if answer.result.get("unreachable"):
+            return answer
+        return await wait_for(self, answer, background, self._tell_async)
+
+    async def _act_once(self, args: dict[str, object]) -> ActionResult:
         compiled = self._compiled
-        if compiled.implementation is None:
+        if compiled.implementation is None and self._background is None:
             answer = from_outcome(await self._dispatch(compiled.action, compiled.args_json or dumps(args), ()))
             answer.module_failed = answer.module_failed and not compiled.low_level
             return answer
         try:
+            if self._background is not None:
+                check_able(compiled)
+            if compiled.implementation is None:
+                return from_outcome(await self.run_module(compiled.action, args))
             call = self._call(args)
             if self._timeout is not None and compiled.action in _WAITS_HERE:
                 try:
@@ -279,7 +296,13 @@ class ItemRun:
         )
 
     async def _dispatch(
-        self, module: str, args: bytes, attachments: Sequence[Attachment], *, check: bool | None = None
+        self,
+        module: str,
+        args: bytes,
+        attachments: Sequence[Attachment],
+        *,
+        check: bool | None = None,
+        background: Background | None = None,
     ) -> Outcome:
         run = self._context.run
         options = run.options
@@ -297,6 +320,8 @@ class ItemRun:
             attachments=tuple(attachments),
             verbosity=options.verbosity,
         )
+        if background is not None:
+            spec = as_job(spec, background)
         if self._target is None:
             raise RuntimeError("the task has no target yet")
         outcome = await run.dispatcher.run(
@@ -390,6 +415,18 @@ class ItemRun:
             )
         )
 
+    def _tell_async(self, state: str, result: JsonObject) -> None:
+        self._context.run.emit(
+            AsyncPoll(
+                task_id=self._compiled.task.id,
+                host=self._host,
+                state=state,
+                job_id=str(result.get("ansible_job_id", "")),
+                started=bool(result.get("started")),
+                finished=bool(result.get("finished")),
+            )
+        )
+
     # -- Services -------------------------------------------------------------------------------------------------
 
     async def run_module(
@@ -399,9 +436,11 @@ class ItemRun:
         attachments: Sequence[Attachment] = (),
         *,
         check: bool | None = None,
+        now: bool = False,
     ) -> Outcome:
         """Run a module on the task's target."""
-        return await self._dispatch(name, dumps(args), attachments, check=check)
+        background = None if now else self._background
+        return await self._dispatch(name, dumps(args), attachments, check=check, background=background)
 
     async def package(self, module: BridgedModule) -> Packed:
         """Make a module ready to be sent."""

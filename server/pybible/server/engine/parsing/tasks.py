@@ -233,8 +233,6 @@ class TaskReader:
             key = next(key for key in own if key not in table)
             raise keywords.unknown_keyword(item, key, table, what)
         keywords.check(own, table, what)
-        if item.get("async") not in (None, 0, "0"):
-            raise keywords.unsupported(item, "async")
         if statement.action in known.INCLUDES:
             role = statement.action == "include_role"
             what = "IncludeRole" if role else "HandlerTaskInclude" if scope.handlers else "TaskInclude"

@@ -15,7 +15,7 @@ from pybible.server.engine.inventory.ini import IniReader
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.inventory.sources import load_inventory
 from pybible.server.engine.model.text import Trusted
-from pybible.wire.errors import ConfigError, Origin, ParseError
+from pybible.wire.errors import Origin, ParseError
 from tests.support.playbooks import write
 
 
@@ -278,12 +278,6 @@ def test_a_source_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
     ]
 
 
-def test_an_inventory_plugin_is_not_supported_yet(tmp_path: Path) -> None:
-    write(tmp_path, {"c.yml": "plugin: constructed\n"})
-    with pytest.raises(ConfigError, match=r"the inventory plugin 'constructed' is not supported yet \(.*c.yml:1:1\)"):
-        load_inventory([str(tmp_path / "c.yml")])
-
-
 def script(folder: Path, body: str) -> str:
     path = folder / "inventory.sh"
     path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
@@ -337,3 +331,16 @@ def test_a_vaulted_inventory_is_opened(tmp_path: Path) -> None:
 
     write(tmp_path, {"hosts": "$ANSIBLE_VAULT;1.1;AES256\n61\n"})
     assert list(load_inventory([str(tmp_path / "hosts")], vault=Opener()).hosts) == ["a"]
+
+
+def test_a_list_of_hosts_may_be_longer_than_a_file_name() -> None:
+    names = [f"press{number:04}.example.com" for number in range(500)]
+    warnings: list[str] = []
+    assert list(load_inventory([",".join(names)], warn=warnings.append).hosts) == names
+    assert warnings == []
+
+
+def test_a_source_too_long_to_be_a_file_is_a_warning() -> None:
+    warnings: list[str] = []
+    load_inventory(["x" * 300], warn=warnings.append)
+    assert any("Unable to parse" in text for text in warnings)

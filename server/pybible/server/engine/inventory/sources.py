@@ -64,9 +64,9 @@ def source_folder(source: str) -> Path | None:
     if _is_host_list(source):
         return None
     path = Path(_absolute(source))
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         return path
-    return path.parent if path.is_file() else None
+    return path.parent if os.path.isfile(path) else None  # noqa: PTH113
 
 
 def _absolute(source: str) -> str:
@@ -74,12 +74,13 @@ def _absolute(source: str) -> str:
 
 
 def _is_host_list(source: str) -> bool:
-    return "," in source and not Path(source).exists()
+    # Not Path's methods, here and where sources are read: they raise for what is too long to name a file.
+    return "," in source and not os.path.exists(source)  # noqa: PTH110
 
 
 def _read_source(inventory: Inventory, source: str) -> bool:
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         entries = sorted(entry.name for entry in path.iterdir() if not _IGNORED.search(entry.name))
         # Each is read, whatever became of the others.
         return any([_read_source(inventory, str(path / entry)) for entry in entries])  # noqa: C419
@@ -106,7 +107,7 @@ def _readers(inventory: Inventory, source: str) -> list[tuple[str, _Reader]]:
     if _is_host_list(source):
         return [("host_list", lambda: _read_host_list(inventory, source))]
     path = Path(source)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113
         return []
     readers: list[tuple[str, _Reader]] = []
     if os.access(path, os.X_OK):

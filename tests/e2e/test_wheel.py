@@ -60,6 +60,10 @@ def test_an_agent_without_extras_runs_and_is_light(wheel: Path, tmp_path: Path) 
     assert "join" in _output(scripts / "pybible-agent", "--help")
     every_module = "from pybible.agent.modules import registry; [registry.find(name) for name in registry.NAMES]"
     _output(scripts / "python", "-c", every_module)
+    for command in ("pybible-ctl", "pybible-controller"):
+        done = subprocess.run([scripts / command, "--version"], capture_output=True, text=True, timeout=60, check=False)
+        expected = f"{command}: this is an agent's install; for this command: pip install 'pybible[server]'\n"
+        assert (done.returncode, done.stderr) == (1, expected)
 
 
 def test_the_server_extra_runs_a_playbook_from_the_wheel(wheel: Path, tmp_path: Path) -> None:

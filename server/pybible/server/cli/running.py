@@ -14,6 +14,7 @@ from pathlib import Path
 from pybible.server.cli.applied import look_of, variable_options, warner, write_retry_file
 from pybible.server.cli.exits import RunCancelled
 from pybible.server.cli.extra_vars import extra_vars
+from pybible.server.cli.inventories import configured_inventory
 from pybible.server.cli.options import Asked
 from pybible.server.cli.settings import Settings
 from pybible.server.cli.vars_prompts import ask
@@ -27,7 +28,7 @@ from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.run import Engine, RunOutcome, run_playbooks
 from pybible.server.engine.inventory.groups import LOCALHOST
 from pybible.server.engine.inventory.inventory import Inventory
-from pybible.server.engine.inventory.sources import ONLY_LOCALHOST, load_inventory
+from pybible.server.engine.inventory.sources import ONLY_LOCALHOST
 from pybible.server.engine.model.connections import Place, place_of
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.parsing.loader import Loader
@@ -153,13 +154,20 @@ async def opened(session: Session) -> AsyncIterator[ControllerOpener]:
 
 async def read_inventory(session: Session, opener: ControllerOpener | None) -> Inventory:
     """Read the inventory; without any, the fleet is it. Raises PybibleError, also when --limit leaves nobody."""
+    config = session.settings.ansible
     sources = session.asked.inventory or session.settings.inventory
     if sources or opener is None:
-        inventory = load_inventory(sources, vault=session.vault, warn=session.warn)
+        inventory = configured_inventory(
+            sources,
+            config,
+            engine=template_engine(session, directory=Path.cwd()),
+            extra_vars=session.extra_vars,
+            warn=session.warn,
+        )
     else:
         inventory = Inventory.from_fleet(await opener.fleet(), warn=session.reports.warn)
     everybody = inventory.match("all", ignore_limit=True)
-    if not everybody:
+    if not everybody and config.flag("LOCALHOST_WARNING"):
         session.reports.warn(ONLY_LOCALHOST)
     if session.asked.limit is not None:
         inventory.set_limit(session.asked.limit)

@@ -12,6 +12,11 @@ LOCALHOST: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _NAME = re.compile(r"[\W]|^\d")
 
 
+def safe_name(group: str) -> str:
+    """Return a group's name with `_` for what could not be in a variable's."""
+    return _NAME.sub("_", group)
+
+
 def has_odd_characters(group: str) -> bool:
     """Whether a group's name could not be a variable's: it works, but Ansible warns of it."""
     return _NAME.search(group) is not None

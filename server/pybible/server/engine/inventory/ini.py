@@ -103,6 +103,7 @@ class IniReader:
     def _begin(self, group: str, kind: str) -> None:
         if kind not in ("hosts", "children", "vars"):
             raise self._error(f"Section [{group}:{kind}] has unknown type: {kind}")
+        group = self._inventory.group_name(group)
         self._group, self._kind = group, kind
         if group not in self._inventory.groups:
             if kind == "vars" and group not in self._pending:
@@ -160,7 +161,7 @@ class IniReader:
         found = _GROUP_NAME.match(line)
         if not found:
             raise self._error(f"Expected group name, got: {line}")
-        child = found.group(1)
+        child = self._inventory.group_name(found.group(1))
         if child in self._inventory.groups:
             self._inventory.add_child(self._group, child)
         elif child in self._pending:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from pybible.server.engine.inventory import patterns
-from pybible.server.engine.inventory.groups import LOCALHOST, Group, Host, has_odd_characters
+from pybible.server.engine.inventory.groups import LOCALHOST, Group, Host, has_odd_characters, safe_name
+from pybible.server.engine.inventory.options import DEFAULTS, InventoryOptions
 from pybible.server.engine.inventory.patterns import BadPattern, Subscript
 from pybible.server.engine.inventory.vars_files import VarsFiles
 from pybible.server.engine.model.keywords import VarsLayer
@@ -44,7 +45,14 @@ class Inventory:
     Values stay as written: text of the operator's is Trusted and not rendered here.
     """
 
-    def __init__(self, *, vault: Decrypter | None = None, warn: Warn = lambda text: None) -> None:
+    def __init__(
+        self,
+        *,
+        vault: Decrypter | None = None,
+        warn: Warn = lambda text: None,
+        options: InventoryOptions = DEFAULTS,
+    ) -> None:
+        self.options = options
         self.vault = vault
         self.warn = warn
         self.hosts: dict[str, Host] = {}
@@ -113,14 +121,24 @@ class Inventory:
         """Return the group of that name, made if it is new. Raises InventoryError for an empty name."""
         if not isinstance(name, str) or not name:
             raise InventoryError(f"Invalid group name supplied: {name!r}")
-        name = str(name)
+        name = self.group_name(name)
         group = self.groups.get(name)
         if group is None:
-            if has_odd_characters(name):
+            if self.options.group_characters == "never" and has_odd_characters(name):
                 self.warn("Invalid characters were found in group names but not replaced, use -vvvv to see details")
             group = self.groups[name] = Group(name)
             self._changed()
         return group
+
+    def group_name(self, name: str) -> str:
+        """Return under which name a group is kept."""
+        if self.options.group_characters in ("never", "ignore") or not has_odd_characters(name):
+            return str(name)
+        if self.options.group_characters == "always":
+            self.warn(
+                "Invalid characters were found in group names and automatically replaced, use -vvvv to see details"
+            )
+        return safe_name(name)
 
     def add_host(self, name: str, *, group: str | None = None, port: int | None = None) -> Host:
         """Return the host of that name, made if it is new, and put it into `group`. Raises InventoryError."""
@@ -325,6 +343,27 @@ class Inventory:
             for folder in folders:
                 yield from _layers(level, self._vars_files.read(folder / "host_vars", name))
 
+    def host_magic(self, name: str) -> dict[str, object]:
+        """Return the variables that say what and where a host is in the inventory."""
+        variables: dict[str, object] = {
+            "inventory_hostname": name,
+            "inventory_hostname_short": name.partition(".")[0],
+            "group_names": self.group_names(name),
+        }
+        host = self.host(name)
+        source = None if host is None or host.source is None else Path(host.source)
+        if source is not None and source.exists():
+            place = source.absolute()
+            variables["inventory_file"] = str(place)
+            variables["inventory_dir"] = str(place if place.is_dir() else place.parent)
+        return variables
+
+    def add_source_folder(self, folder: Path) -> None:
+        """Look for group_vars and host_vars beside another source too."""
+        if folder not in self.source_folders:
+            self.source_folders.append(folder)
+            self._changed()
+
     def set_limit(self, limit: str | None) -> None:
         """Keep later `match` calls within a --limit text. Raises BadPattern for an `@file` that is not there."""
         self._limit = None if limit is None else tuple(patterns.read_limit(limit))
@@ -380,7 +419,11 @@ class Inventory:
             if localhost is not None:
                 names[localhost.name] = None
         if not names and not groups and pattern != "all":
-            self.warn(f"Could not match supplied host pattern, ignoring: {pattern}")
+            text = f"Could not match supplied host pattern, ignoring: {pattern}"
+            if self.options.pattern_mismatch == "error":
+                raise BadPattern(text)
+            if self.options.pattern_mismatch == "warning":
+                self.warn(text)
         return list(names)
 
     def _changed(self) -> None:

@@ -121,15 +121,4 @@ def task_variables(task: Task, playbook_directory: Path) -> dict[str, object]:
 
 def host_variables(name: str, inventory: Inventory) -> Mapping[str, object]:
     """Return what holds for a host."""
-    variables: dict[str, object] = {
-        "inventory_hostname": name,
-        "inventory_hostname_short": name.partition(".")[0],
-        "group_names": inventory.group_names(name),
-    }
-    host = inventory.host(name)
-    source = None if host is None or host.source is None else Path(host.source)
-    if source is not None and source.exists():
-        place = source.absolute()
-        variables["inventory_file"] = str(place)
-        variables["inventory_dir"] = str(place if place.is_dir() else place.parent)
-    return variables
+    return inventory.host_magic(name)

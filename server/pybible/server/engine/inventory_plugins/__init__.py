@@ -1,0 +1,1 @@
+"""inventory_plugins: part of pybible.server."""

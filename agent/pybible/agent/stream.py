@@ -28,7 +28,7 @@ from pybible.wire.logs import fields
 _WELCOME_SECONDS = 30.0
 _MISSED_HEARTBEATS = 3
 # An Accepted that a Result would follow at once is a message for nothing: it waits so long for its Result.
-_NEWS_DELAY = 0.02
+_NEWS_DELAY = 0.1
 _log = logging.getLogger(__name__)
 
 _AgentMessage = agent_pb2.AgentMessage

@@ -257,7 +257,12 @@ class _Loader(yaml.SafeLoader):
     """Reads `!vault` as its text."""
 
 
-_Loader.add_constructor("!vault", lambda loader, node: loader.construct_scalar(node))
+def _text(loader: _Loader, node: yaml.Node) -> str:
+    assert isinstance(node, yaml.ScalarNode)
+    return str(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("!vault", _text)
 
 
 def test_encrypt_string_of_standard_input(

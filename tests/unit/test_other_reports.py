@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from pybible.server.report.callbacks import CallbackSetting
 from pybible.server.report.json_lines import JsonLines
-from pybible.server.report.one_line import OneLine
+from pybible.server.report.minimal import Minimal
 from pybible.server.report.terminal import Terminal, wants_colour
 from pybible.server.results.events import HostResult, Message, MessageLevel, PlayStarted, RunEvent, Status, TaskStarted
 from pybible.server.results.recap import HostRecap, Recap
@@ -20,7 +21,7 @@ def result(status: Status = Status.OK, values: JsonObject | None = None, **more:
 
 def shown(*events: RunEvent) -> str:
     written: list[str] = []
-    report = OneLine(Terminal(out=written.append, err=written.append))
+    report = Minimal(CallbackSetting(terminal=Terminal(out=written.append, err=written.append)))
     for event in events:
         report(event)
     report.recap(Recap())

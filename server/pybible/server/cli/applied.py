@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +13,15 @@ from pybible.server.cli.settings import Settings
 from pybible.server.engine.parsing.yaml_source import DuplicateKey
 from pybible.server.engine.variables.fact_cache import FactCache, JsonFileCache
 from pybible.server.engine.variables.scope import VariableOptions
+from pybible.server.report.callbacks import Callback, CallbackSetting
 from pybible.server.report.log_file import logged
 from pybible.server.report.look import Look
+from pybible.server.report.registry import added_callbacks, stdout_callback
 from pybible.server.report.terminal import Terminal, standard_terminal
 from pybible.server.results.recap import Recap
 from pybible.wire.errors import ConfigError, ParseError, PybibleError
 
 _BUILTIN: Final = ("ansible.builtin.", "ansible.legacy.")
-# The callback of that name is what result_format=yaml took the place of.
-_YAML_CALLBACKS: Final = frozenset({"yaml", "community.general.yaml"})
 
 
 def completed(asked: Asked, settings: Settings) -> Asked:
@@ -54,13 +55,8 @@ def terminal_for(settings: Settings) -> Terminal:
 
 
 def look_of(asked: Asked, settings: Settings) -> Look:
-    """Return how the screen is to look. Raises ConfigError for a callback that is not there."""
+    """Return how the screen is to look."""
     config = settings.ansible
-    callback = config.text("DEFAULT_STDOUT_CALLBACK")
-    if _short(callback) != "default" and callback not in _YAML_CALLBACKS:
-        origin = config.given.get("DEFAULT_STDOUT_CALLBACK")
-        hint = f"It is named in {origin}. There are: default, yaml." if origin else ""
-        raise ConfigError(f"Could not load '{callback}' callback plugin.", hint=hint)
     pretty = config.values["PRETTY_RESULTS"]
     return Look(
         show_custom_stats=settings.show_custom_stats,
@@ -69,13 +65,25 @@ def look_of(asked: Asked, settings: Settings) -> Look:
         display_failed_stderr=config.flag("DISPLAY_FAILED_STDERR"),
         show_task_path_on_failure=config.flag("SHOW_TASK_PATH_ON_FAILURE"),
         check_mode_markers=asked.check and config.flag("CHECK_MODE_MARKERS"),
-        result_format="yaml" if callback in _YAML_CALLBACKS else config.text("RESULT_FORMAT"),
+        result_format=config.text("RESULT_FORMAT"),
         pretty=None if pretty is None else bool(pretty),
         diff_context=config.number("DIFF_CONTEXT"),
         max_diff_size=config.number("MAX_FILE_SIZE_FOR_DIFF"),
         deprecation_warnings=config.flag("DEPRECATION_WARNINGS"),
         action_warnings=config.flag("ACTION_WARNINGS"),
     )
+
+
+def callbacks_of(asked: Asked, settings: Settings, terminal: Terminal) -> tuple[Callback, list[Callback], list[str]]:
+    """Return what shows the run, what adds to it, and warnings. ConfigError for a callback that is not there."""
+    config = settings.ansible
+    setting = CallbackSetting(
+        terminal=terminal, verbosity=asked.verbose, look=look_of(asked, settings), options=os.environ
+    )
+    origin = config.given.get("DEFAULT_STDOUT_CALLBACK")
+    shows = stdout_callback(config.text("DEFAULT_STDOUT_CALLBACK"), setting, named_in=str(origin or ""))
+    adds, warnings = added_callbacks(config.words("CALLBACKS_ENABLED"), setting)
+    return shows, adds, warnings
 
 
 def warner(settings: Settings, show: Callable[[str], None]) -> Callable[[str], None]:

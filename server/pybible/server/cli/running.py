@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pybible.server.cli.applied import look_of, variable_options, warner, write_retry_file
+from pybible.server.cli.applied import callbacks_of, variable_options, warner, write_retry_file
 from pybible.server.cli.exits import RunCancelled
 from pybible.server.cli.extra_vars import extra_vars
 from pybible.server.cli.inventories import configured_inventory
@@ -37,6 +37,7 @@ from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.variables.magic import RunMagic
 from pybible.server.engine.variables.scope import VariableManager
 from pybible.server.engine.vault import VaultSecrets
+from pybible.server.report.registry import short_name
 from pybible.server.report.terminal import Terminal
 from pybible.server.results.events import Message, MessageLevel, RunEvent
 from pybible.server.results.recap import Recap
@@ -44,6 +45,8 @@ from pybible.wire.errors import PybibleError
 
 # How much of a running task's output reaches whoever watches.
 _LIVE_OUTPUT_BYTES = 0
+# Callbacks whose lines go by a progress line.
+_MAKE_ROOM = frozenset({"default", "yaml", "debug"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,26 +72,35 @@ def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_lin
         lines = JsonLines(terminal)
         return Reports(event=lines, recap=lines.recap)
     if one_line:
-        from pybible.server.report.one_line import OneLine
+        from pybible.server.report.callbacks import CallbackSetting
+        from pybible.server.report.minimal import Minimal
 
-        short = OneLine(terminal, verbosity=asked.verbose)
+        short = Minimal(CallbackSetting(terminal=terminal, verbosity=asked.verbose))
         return Reports(event=short, recap=short.recap)
-    from pybible.server.report.screen import Screen
+    progress = None
+    # Where there is a progress line every other line has to go by it.
+    if sys.stdout.isatty() and terminal.colour and short_name(settings.stdout_callback) in _MAKE_ROOM:
+        from pybible.server.report.progress import Progress, rich_display
 
-    look = look_of(asked, settings)
-    if not (sys.stdout.isatty() and terminal.colour):
-        screen = Screen(terminal, verbosity=asked.verbose, look=look)
-        return Reports(event=screen, recap=screen.recap, line=terminal.line)
-    from pybible.server.report.progress import Progress, rich_display
+        progress = Progress(terminal, rich_display(), forks=asked.forks or settings.forks)
+        terminal = progress.terminal
+    shows, adds, warnings = callbacks_of(asked, settings, terminal)
+    callbacks = [shows, *adds]
 
-    progress = Progress(terminal, rich_display(), forks=asked.forks or settings.forks)
-    live = Screen(progress.terminal, verbosity=asked.verbose, look=look)
+    def event(happened: RunEvent) -> None:
+        for callback in callbacks:
+            callback(happened)
+        if progress is not None:
+            progress(happened)
 
-    def both(event: RunEvent) -> None:
-        live(event)
-        progress(event)
+    def recap(counts: Recap) -> None:
+        for callback in callbacks:
+            callback.recap(counts)
 
-    return Reports(event=both, recap=live.recap, close=progress.close, line=progress.terminal.line)
+    reports = Reports(event=event, recap=recap, close=progress.close if progress else lambda: None, line=terminal.line)
+    for text in warnings:
+        reports.warn(text)
+    return reports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +127,6 @@ def open_session(asked: Asked, settings: Settings, *, reports: Reports) -> Sessi
         reports.warn(text)
     for text in settings.ansible.deprecations:
         reports.event(Message(level=MessageLevel.DEPRECATION, text=text))
-    for name in settings.ansible.words("CALLBACKS_ENABLED"):
-        reports.warn(f"Skipping callback plugin '{name}', unable to load")
     if asked.verbose:
         config = settings.ansible_config
         text = f"Using {config} as config file" if config else "No config file found; using defaults"

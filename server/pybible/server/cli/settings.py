@@ -36,6 +36,11 @@ class Settings:
         return self.ansible.flag("SHOW_CUSTOM_STATS")
 
     @property
+    def stdout_callback(self) -> str:
+        """The callback that shows a run."""
+        return self.ansible.text("DEFAULT_STDOUT_CALLBACK")
+
+    @property
     def ansible_config(self) -> Path | None:
         """Return the ansible.cfg that was read."""
         return self.ansible.path

@@ -21,7 +21,8 @@ class Look:
     show_task_path_on_failure: bool = False
     # The run is in check mode, and headings are to say so.
     check_mode_markers: bool = False
-    # "json" or "yaml"; `pretty` None: one line for JSON, what is easy to read for YAML.
+    # "json", "yaml", or "debug" for the callback of that name. `pretty` None: one line for JSON, what is easy to read
+    # for YAML.
     result_format: str = "json"
     pretty: bool | None = None
     diff_context: int = CONTEXT_LINES

@@ -46,6 +46,8 @@ _RECAP_COLOURS = {
     "rescued": Colour.OK,
     "ignored": Colour.IGNORED,
 }
+# Nobody wants to read all facts, at any verbosity.
+_FACTS = frozenset({"gather_facts", "setup"})
 
 
 class Screen:
@@ -213,6 +215,8 @@ class Screen:
     def _details(self, event: HostResult | ItemResult, result: JsonObject) -> str:
         if event.result.get("_ansible_verbose_override") or not (self._verbosity or self._always_shown(event)):
             return ""
+        if event.action in _FACTS and event.status is Status.OK:
+            return ""
         return f" => {self._dump(event, result)}"
 
     def _always_shown(self, event: HostResult | ItemResult) -> bool:
@@ -223,6 +227,10 @@ class Screen:
             from pybible.server.report.yaml_dump import dump_yaml
 
             return dump_yaml(shown_part(result, verbosity=self._verbosity), pretty=self._look.pretty)
+        if self._look.result_format == "debug":
+            from pybible.server.report.debug_dump import dump_debug
+
+            return dump_debug(shown_part(result, verbosity=self._verbosity))
         pretty = self._always_shown(event) or self._look.pretty is True
         return dump_result(result, verbosity=self._verbosity, pretty=pretty)
 

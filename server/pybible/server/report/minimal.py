@@ -1,12 +1,12 @@
-"""one_line: a single task on many hosts as the `ansible` command shows it."""
+"""minimal: results alone, as the `ansible` command shows them, and Ansible's `minimal` callback."""
 
 from __future__ import annotations
 
+from pybible.server.report.callbacks import CallbackSetting
 from pybible.server.report.colours import Colour
 from pybible.server.report.differences import render_diff
 from pybible.server.report.dump import debug_result, dump_result
 from pybible.server.report.messages import Messages
-from pybible.server.report.terminal import Terminal
 from pybible.server.report.visible import visible
 from pybible.server.results.events import HostResult, Message, RunEvent, Status
 from pybible.server.results.recap import Recap
@@ -16,13 +16,13 @@ from pybible.wire.values import JsonObject
 _PLAIN_ACTIONS = frozenset({"command", "shell", "raw", "script"})
 
 
-class OneLine:
+class Minimal:
     """Takes the events of a run in their order; only results and messages are shown."""
 
-    def __init__(self, terminal: Terminal, *, verbosity: int = 0) -> None:
-        self._terminal = terminal
-        self._verbosity = verbosity
-        self._messages = Messages(terminal, verbosity=verbosity)
+    def __init__(self, setting: CallbackSetting) -> None:
+        self._terminal = setting.terminal
+        self._verbosity = setting.verbosity
+        self._messages = Messages(setting.terminal, verbosity=setting.verbosity)
 
     def __call__(self, event: RunEvent) -> None:
         """Show one event."""
@@ -52,9 +52,9 @@ class OneLine:
 
     def _text(self, host: str, plain_word: str, word: str, event: HostResult) -> str:
         result = event.result
-        if event.action in _PLAIN_ACTIONS and "rc" in result and "ansible_job_id" not in result:
+        if event.action in _PLAIN_ACTIONS and "ansible_job_id" not in result:
             output = "".join(str(result.get(key, "")) for key in ("stdout", "stderr", "msg"))
-            return f"{host} | {plain_word} | rc={result['rc']} >>\n{visible(output)}\n"
+            return f"{host} | {plain_word} | rc={result.get('rc', -1)} >>\n{visible(output)}\n"
         return f"{host} | {word} => {self._dump(debug_result(result) if event.action == 'debug' else result)}"
 
     def _dump(self, result: JsonObject) -> str:

@@ -197,6 +197,9 @@ def test_results(event: RunEvent, text: str) -> None:
             'ok: [h1] => {"changed": false, "ping": "pong"}\n',
         ),
         (result(values={"ansible_facts": {}, "_ansible_verbose_override": True}), "ok: [h1]\n"),
+        (result(values={"ansible_facts": {"a": 1}}, action="setup"), "ok: [h1]\n"),
+        (result(values={"ansible_facts": {"a": 1}}, action="gather_facts"), "ok: [h1]\n"),
+        (result(Status.SKIPPED, {"changed": False}, action="setup"), 'skipping: [h1] => {"changed": false}\n'),
         (
             item(Status.SKIPPED, {"changed": False, "item": 3, "skipped": True}, item=3),
             'skipping: [h1] => (item=3)  => {"changed": false, "item": 3}\n',

@@ -191,6 +191,21 @@ def test_facts_are_seen_twice(tmp_path: Path) -> None:
     assert "ansible_distribution" not in manager.for_host(play, "h1")
 
 
+def test_local_facts_keep_their_whole_name(tmp_path: Path) -> None:
+    manager, play = make_manager(tmp_path), make_play(tmp_path)
+    manager.set_facts("h1", {"ansible_local": {"x": 1}})
+    seen = manager.for_host(play, "h1")
+    assert (seen["ansible_local"], seen["ansible_facts"]) == ({"x": 1}, {"ansible_local": {"x": 1}})
+
+
+def test_that_facts_were_gathered_is_a_fact_and_no_variable(tmp_path: Path) -> None:
+    manager, play = make_manager(tmp_path), make_play(tmp_path)
+    manager.note_gathered("h1")
+    seen = manager.for_host(play, "h1")
+    assert seen["ansible_facts"] == {"_ansible_facts_gathered": True}
+    assert "_ansible_facts_gathered" not in seen
+
+
 @pytest.mark.parametrize(
     ("name", "becomes_a_variable"),
     [

@@ -67,11 +67,10 @@ class HostState:
         """Take facts as modules return them: `ansible_` before most names."""
         self.returned.update(facts)
         for name, value in facts.items():
-            if name == GATHERED:
-                continue
-            short = name[8:] if name.startswith("ansible_") else name
+            # As in Ansible: the host owner's own facts keep their whole name.
+            short = name[8:] if name.startswith("ansible_") and name != "ansible_local" else name
             self.namespace[short or name] = value
-            if self._inject and injectable(name):
+            if self._inject and injectable(name) and name != GATHERED:
                 self.facts[name] = value
 
     def clear_facts(self) -> None:

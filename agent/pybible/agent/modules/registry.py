@@ -10,14 +10,19 @@ from pybible.agent.modules.api import Module
 
 _FILES = {
     "apt": "apt",
+    "blockinfile": "blockinfile",
     "command": "command",
     "copy": "copy",
     "fetch": "fetch",
     "file": "file",
+    "find": "find",
+    "getent": "getent",
     "group": "group",
     "lineinfile": "lineinfile",
+    "package": "package",
     "ping": "ping",
     "raw": "raw",
+    "replace": "replace",
     "service": "service",
     "setup": "setup",
     "shell": "shell",
@@ -26,6 +31,7 @@ _FILES = {
     "systemd": "systemd",
     "systemd_service": "systemd",
     "sysvinit": "sysvinit",
+    "tempfile": "tempfile",
     "template": "copy",
     "user": "user",
 }

@@ -7,8 +7,9 @@ from typing import Final
 # Run on agents.
 MODULES: Final = frozenset(
     {
-        "apt", "command", "copy", "fetch", "file", "group", "lineinfile", "ping", "raw", "service", "setup",
-        "shell", "slurp", "stat", "systemd", "systemd_service", "sysvinit", "template", "user",
+        "apt", "blockinfile", "command", "copy", "fetch", "file", "find", "getent", "group", "lineinfile",
+        "package", "ping", "raw", "replace", "service", "setup", "shell", "slurp", "stat", "systemd",
+        "systemd_service", "sysvinit", "tempfile", "template", "user",
     }
 )  # fmt: skip
 # Run by the engine itself.
@@ -24,10 +25,10 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "apt_key", "apt_repository", "assemble", "blockinfile", "cron", "deb822_repository",
-        "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "find", "get_url", "getent", "git", "hostname",
-        "iptables", "known_hosts", "mount_facts", "package", "package_facts", "pip", "reboot", "replace", "rpm_key",
-        "script", "service_facts", "subversion", "tempfile", "unarchive", "uri", "wait_for", "yum_repository",
+        "apt_key", "apt_repository", "assemble", "cron", "deb822_repository", "debconf", "dnf", "dnf5",
+        "dpkg_selections", "expect", "get_url", "git", "hostname", "iptables", "known_hosts", "mount_facts",
+        "package_facts", "pip", "reboot", "rpm_key", "script", "service_facts", "subversion", "unarchive", "uri",
+        "wait_for", "yum_repository",
     }
 )  # fmt: skip
 

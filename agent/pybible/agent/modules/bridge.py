@@ -85,7 +85,7 @@ def _python(args: Args, context: Context, arguments: JsonObject) -> Finished:
 
 def _enter(package: Package, entry: str, payload: bytes) -> None:
     """Be the module's process, in a fresh child."""
-    sys.meta_path.insert(0, package)
+    package.enter()
     sys.path[:] = [package.path, *(path for path in sys.path if path not in ("", os.curdir))]
     sys.argv[:] = [package.get_filename(entry)]
     bridge_entry.run(entry, payload, package.path)

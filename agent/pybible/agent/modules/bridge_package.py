@@ -6,11 +6,12 @@ The worker compiles, and the children that it forks only execute: what takes a m
 from __future__ import annotations
 
 import ast
+import gc
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -19,6 +20,7 @@ from types import CodeType, ModuleType
 
 _PACKAGES = 64
 _PLACE = "/package"
+_BASIC = "ansible.module_utils.basic"
 _FILES = 2048
 # Loading them does something, or costs a worker much memory.
 _NOT_WARM = frozenset({"antigravity", "ctypes", "multiprocessing", "readline", "this", "tkinter", "turtle"})
@@ -29,6 +31,7 @@ class Package(MetaPathFinder, InspectLoader):
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
+        self.loaded: Mapping[str, ModuleType] = {}
         self._files: dict[str, tuple[str, bytes]] = {}
         with zipfile.ZipFile(path) as archive:
             for file in archive.namelist():
@@ -47,6 +50,20 @@ class Package(MetaPathFinder, InspectLoader):
                 # A host's Python may lack parts of its library; whoever needs one says so.
                 with suppress(ImportError):
                     import_module(name)
+        self.loaded = _basics().of(self)
+
+    def enter(self) -> None:
+        """Be where this process finds its modules. For a child: there is no way back."""
+        sys.meta_path.insert(0, self)
+        sys.modules.update(self.loaded)
+
+    def has(self, files: Mapping[str, tuple[str, bytes]]) -> bool:
+        """Tell whether all these files are in it as they are."""
+        return all(self._files.get(name) == file for name, file in files.items())
+
+    def files_of(self, names: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+        """Return the files of modules."""
+        return {name: self._files[name] for name in names if name in self._files}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -89,6 +106,46 @@ class Package(MetaPathFinder, InspectLoader):
         if found is None:
             raise ImportError(f"{fullname} is not in the package", name=fullname)
         return found
+
+
+class _Basics:
+    """What nearly every module loads first, ansible.module_utils.basic with all below it, loaded once.
+
+    The worker itself never sees it under its names: only a child does. What else a package has is loaded by each child
+    for itself, as it may depend on what an earlier task has installed.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[tuple[dict[str, tuple[str, bytes]], dict[str, ModuleType]]] = []
+
+    def of(self, package: Package) -> Mapping[str, ModuleType]:
+        """Return the loaded modules for a package, none when it has no such thing or loading it fails."""
+        for files, modules in self._known:
+            if package.has(files):
+                return modules
+        if not package.files_of([_BASIC]):
+            return {}
+        sys.meta_path.insert(0, package)
+        try:
+            import_module(_BASIC)
+        except (Exception, SystemExit):
+            # The child that runs into it tells.
+            return {}
+        finally:
+            sys.meta_path.remove(package)
+            loaded = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "ansible"}
+            for name in loaded:
+                del sys.modules[name]
+        self._known.append((package.files_of(loaded), loaded))
+        # Children only read it: what the collector does not touch stays shared with them.
+        gc.collect()
+        gc.freeze()
+        return loaded
+
+
+@cache
+def _basics() -> _Basics:
+    return _Basics()
 
 
 @lru_cache(maxsize=_PACKAGES)

@@ -12,18 +12,22 @@ import click
 from pybible.server.cli.applied import completed, terminal_for
 from pybible.server.cli.options import Asked
 from pybible.server.cli.running import (
+    Session,
     build_engine,
     execute,
     open_session,
     opened,
+    places_of,
     read_inventory,
     reports_for,
     run_options,
 )
 from pybible.server.cli.settings import load_settings
+from pybible.server.engine.bridge.finder import Finder
 from pybible.server.engine.model.play import Block, Play, Playbook, Task, new_id
 from pybible.server.engine.model.text import SourceDict, Trusted
-from pybible.server.engine.parsing.actions import read_statement
+from pybible.server.engine.parsing.actions import NO_MODULES, ModuleFinder, read_statement
+from pybible.server.engine.parsing.scope import PlayScope, Scope, ScopedFinder
 from pybible.wire.errors import ExitStatus, Origin, UsageError
 
 # They do nothing without a command line.
@@ -52,7 +56,7 @@ async def _run(wanted: AdHoc) -> int:
     reports = reports_for(wanted.asked, settings, terminal=terminal_for(settings), one_line=True)
     session = open_session(wanted.asked, settings, reports=reports)
     async with AsyncExitStack() as stack:
-        playbook = adhoc_playbook(wanted) if not wanted.list_hosts else None
+        playbook = adhoc_playbook(wanted, _finder(session)) if not wanted.list_hosts else None
         opener = await stack.enter_async_context(opened(session))
         inventory = await read_inventory(session, opener)
         hosts = inventory.match(wanted.pattern)
@@ -66,11 +70,16 @@ async def _run(wanted: AdHoc) -> int:
         return await execute(session, (playbook,), engine=engine, opener=opener)
 
 
-def adhoc_playbook(wanted: AdHoc) -> Playbook:
+def _finder(session: Session) -> ModuleFinder:
+    scope = Scope(play=PlayScope(directory=Path.cwd(), variables={}))
+    return ScopedFinder(Finder(places_of(session)), scope)
+
+
+def adhoc_playbook(wanted: AdHoc, finder: ModuleFinder = NO_MODULES) -> Playbook:
     """Return a playbook of one play with one task, without facts. Raises PybibleError."""
     origin = Origin(f"<adhoc '{wanted.module}' task>")
     module: str = Trusted(wanted.module, Origin("<CLI option '-m'>"))
-    statement = read_statement(SourceDict({module: _args(wanted.args, origin)}, origin))
+    statement = read_statement(SourceDict({module: _args(wanted.args, origin)}, origin), finder)
     if statement.action in _NEED_ARGS and not statement.args:
         raise UsageError(f"No argument passed to {wanted.module} module")
     task = Task(
@@ -80,6 +89,7 @@ def adhoc_playbook(wanted: AdHoc) -> Playbook:
         action_written=statement.written,
         args=statement.args,
         args_template=statement.template,
+        bridged=statement.bridged,
     )
     play = Play(
         id=new_id("p"),

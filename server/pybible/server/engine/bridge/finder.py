@@ -55,6 +55,15 @@ class Finder:
             self._found[key] = self._local(name, directory, role)
         return self._found[key]
 
+    def routing_of(self, collection: str, *, directory: Path) -> Routing | None:
+        """Return what a collection says of its plugins, None when it is not here."""
+        if f"{collection}." == _BUILTIN:
+            core = self.places.core
+            return None if core is None else self._routing(core / "config" / "ansible_builtin_runtime.yml")
+        namespace, _, name = collection.partition(".")
+        folder = self._collection(namespace, name, directory)
+        return None if folder is None else self._routing(folder / "meta" / "runtime.yml")
+
     def _find(self, name: str, directory: Path, role: Path | None, collections: Sequence[str]) -> BridgedModule | None:
         short = name.removeprefix(_LEGACY).removeprefix(_BUILTIN)
         if "." in short:

@@ -124,9 +124,15 @@ class _Packing:
             inside = [f"{each.module}.{name}" for name in each.names]
             for candidate in inside:
                 self._need(candidate)
-            if each.needed and _is_utils(each.module) and self._sources.keys().isdisjoint([each.module, *inside]):
+            if each.needed and self._is_missing(each.module, inside):
                 looked = [*inside, each.module]
                 raise BridgeError(f"Could not find imported module support code for {name}. Looked for ({looked})")
+
+    def _is_missing(self, module: str, inside: Sequence[str]) -> bool:
+        # What six has inside, it makes when it is loaded.
+        if not _is_utils(module) or module.startswith(f"{_UTILS}.six."):
+            return False
+        return self._sources.keys().isdisjoint([module, *inside])
 
     def _need(self, name: str) -> None:
         if name in self._sources or not _is_utils(name):

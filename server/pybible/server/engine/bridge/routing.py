@@ -20,6 +20,7 @@ class Route:
 
 
 NOWHERE = Route()
+_KEY = re.compile(r"""^\s+['"]?([\w.]+)['"]?\s*:""", re.MULTILINE)
 
 
 class Routing:
@@ -36,6 +37,10 @@ class Routing:
             return ""
 
     @cached_property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(_KEY.findall(self._text))
+
+    @cached_property
     def _table(self) -> Mapping[str, object]:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
@@ -44,9 +49,19 @@ class Routing:
             return {}
         return _mapping(_mapping(data).get("plugin_routing"))
 
+    def action_groups(self) -> Mapping[str, object]:
+        """Return the groups of actions for `module_defaults`, each with its members as they are written."""
+        found = re.search(r"^action_groups:.*?(?=^[^\s#]|\Z)", self._text, re.MULTILINE | re.DOTALL)
+        if found is None:
+            return {}
+        try:
+            return _mapping(_mapping(yaml.safe_load(found[0])).get("action_groups"))
+        except yaml.YAMLError:
+            return {}
+
     def find(self, kind: str, name: str) -> Route:
         """Return what is said of a plugin of that kind: modules, action, module_utils."""
-        if not re.search(rf"^\s+['\"]?{re.escape(name)}['\"]?:", self._text, re.MULTILINE):
+        if name not in self._keys:
             return NOWHERE
         entry = _mapping(_mapping(self._table.get(kind)).get(name))
         tombstone = _mapping(entry.get("tombstone"))

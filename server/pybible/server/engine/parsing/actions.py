@@ -60,7 +60,10 @@ class NoModules:
         """Return None."""
 
 
-def read_statement(task: Mapping[str, object], finder: ModuleFinder = NoModules()) -> Statement:  # noqa: B008  no state
+NO_MODULES: Final = NoModules()
+
+
+def read_statement(task: Mapping[str, object], finder: ModuleFinder = NO_MODULES) -> Statement:
     """Return what a task's mapping calls. Raises ParseError."""
     statements = [key for key in task if key not in _ATTRIBUTES and not str(key).startswith("with_")]
     if "action" in task and "local_action" in task:

@@ -12,9 +12,10 @@ from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.connections import place_of, unknown_connection
 from pybible.server.engine.model.keywords import INHERITED, NO_KEYWORDS, Keywords, VarsLayer
 from pybible.server.engine.model.play import Node, Role
-from pybible.server.engine.model.text import Trusted, is_template, origin_of
+from pybible.server.engine.model.text import is_template, origin_of
 from pybible.server.engine.parsing import keywords
-from pybible.server.engine.parsing.actions import ModuleFinder, NoModules
+from pybible.server.engine.parsing.actions import NO_MODULES, ModuleFinder
+from pybible.server.engine.parsing.module_defaults import ModuleDefaults
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn, load_file
 from pybible.wire.errors import Origin, ParseError, SourceError
 
@@ -95,13 +96,14 @@ class Sources:
     ) -> None:
         self.vault = vault
         self.finder = finder
+        self.module_defaults = ModuleDefaults(finder)
         self.warn = warn
         self._render = render
         self._extra_vars = extra_vars
 
     def modules(self, scope: Scope) -> ModuleFinder:
         """Return what finds the modules that are not native, seen from `scope`."""
-        return NoModules() if self.finder is None else ScopedFinder(self.finder, scope)
+        return NO_MODULES if self.finder is None else ScopedFinder(self.finder, scope)
 
     def load(self, path: Path, origin: Origin | None = None) -> object:
         """Read a YAML file that `origin` names. Raises IncludeError, ParseError, VaultError."""
@@ -214,7 +216,7 @@ def own_keywords(
         tags=read_tags(mapping.get("tags"), keywords.key_origin(mapping, "tags"), sources, scope),
         vars=VarsLayer(level=level, values=own_vars) if level else None,
         environment=mapping.get("environment"),
-        module_defaults=_module_defaults(mapping),
+        module_defaults=sources.module_defaults.read(mapping, scope.play.directory),
         notify=tuple(keywords.as_list(mapping.get("notify"))),
         values=own,
     )
@@ -224,20 +226,3 @@ def check_connection(value: object, origin: Origin | None) -> None:
     """Raise ParseError for a connection that there is not. What a template will be is seen later, on each host."""
     if value and not is_template(value) and place_of(value) is None:
         raise ParseError(unknown_connection(value), origin=origin_of(value) or origin)
-
-
-def _module_defaults(mapping: Mapping[str, object]) -> object:
-    value = mapping.get("module_defaults")
-    for part in keywords.as_list(value):
-        if not isinstance(part, dict):
-            raise ParseError(
-                "The field 'module_defaults' is supposed to be a dictionary or list of dictionaries",
-                origin=origin_of(value) or keywords.key_origin(mapping, "module_defaults"),
-            )
-        for module in part:
-            if str(module).startswith("group/"):
-                raise ParseError(
-                    f"module_defaults for the action group '{module}' are not supported yet",
-                    origin=module.origin if isinstance(module, Trusted) else origin_of(part),
-                )
-    return value

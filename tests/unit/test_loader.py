@@ -94,7 +94,7 @@ def test_keywords_of_play_block_and_task_add_up(tmp_path: Path) -> None:
     assert keywords.tags == ("p", "x", "t1", "t2")
     assert keywords.notify == ("g", "h")
     assert keywords.environment == ({"A": 1}, {"B": 2})
-    assert keywords.module_defaults == ({"file": {"mode": "0600"}},)
+    assert keywords.module_defaults == ([{"file": {"mode": "0600"}}],)
     assert [(layer.level, layer.values) for layer in keywords.vars] == [
         ("block", {"of_block": 2}),
         ("task", {"of_task": 3}),
@@ -323,10 +323,10 @@ PARSER, ERROR = ExitStatus.PARSER_ERROR, ExitStatus.ERROR
         ("- meta: flsh_handlers", "invalid meta action requested: flsh_handlers", (3, 7),
          "Did you mean 'flush_handlers'?"),
         ("- meta: end_role", "Cannot execute 'end_role' from outside of a role", (3, 7), ""),
-        ("- command: ls\n  async: 5", "the keyword 'async' is not supported yet", (4, 7), ""),
         ("- ping:\n  debugger: always", "the keyword 'debugger' is not supported yet", (4, 7), ""),
         ("- block: []\n  module_defaults: {group/aws: {}}",
-         "module_defaults for the action group 'group/aws' are not supported yet", (4, 25), ""),
+         "Error loading module_defaults: could not resolve the module_defaults group ansible.builtin.aws", (4, 25),
+         "ansible-core, which has it, is not on this machine."),
         ("- subversion: repo=x", "module 'subversion' is not supported yet", (3, 7),
          "With ansible-core on this machine it would run as it is: pip install 'pybible[ansible]'."),
     ],

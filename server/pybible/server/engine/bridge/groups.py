@@ -31,9 +31,15 @@ class ActionGroups:
             written = self._written(group, directory)
             if written is None:
                 return None
-            # First, as groups may extend one another.
-            self._known[key] = ()
-            self._known[key] = tuple(dict.fromkeys(self._resolved(group, written, directory)))
+            collection = ".".join(group.split(".")[:2])
+            own = [
+                self._full_name(_within(entry, collection), directory) for entry in written if isinstance(entry, str)
+            ]
+            # Before what it extends: groups may extend one another.
+            self._known[key] = tuple(own)
+            for other in _extended(written):
+                own += self.members(_within(other, collection), directory=directory) or ()
+            self._known[key] = tuple(dict.fromkeys(own))
         return self._known[key]
 
     def _written(self, group: str, directory: Path) -> list[object] | None:
@@ -43,21 +49,6 @@ class ActionGroups:
         entry = groups.get(group, groups.get(name))
         return entry if isinstance(entry, list) else None
 
-    def _resolved(self, group: str, written: list[object], directory: Path) -> list[str]:
-        collection = ".".join(group.split(".")[:2])
-        found: list[str] = []
-        for entry in written:
-            if isinstance(entry, str):
-                name = entry if entry.count(".") >= 2 else f"{collection}.{entry}"
-                found.append(self._full_name(name, directory))
-                continue
-            metadata = entry.get("metadata") if isinstance(entry, dict) else None
-            extends = metadata.get("extend_group") if isinstance(metadata, dict) else None
-            for other in [extends] if isinstance(extends, str) else extends or ():
-                full = str(other) if str(other).count(".") >= 2 else f"{collection}.{other}"
-                found += self.members(full, directory=directory) or ()
-        return found
-
     def _full_name(self, name: str, directory: Path) -> str:
         """Return where a name leads: modules move from collection to collection."""
         try:
@@ -65,3 +56,16 @@ class ActionGroups:
         except BridgeError:
             return name
         return name if module is None else module.name
+
+
+def _within(name: str, collection: str) -> str:
+    return name if name.count(".") >= 2 else f"{collection}.{name}"
+
+
+def _extended(written: list[object]) -> list[str]:
+    found: list[str] = []
+    for entry in written:
+        metadata = entry.get("metadata") if isinstance(entry, dict) else None
+        extends = metadata.get("extend_group") if isinstance(metadata, dict) else None
+        found += map(str, extends if isinstance(extends, list) else [extends] if extends else ())
+    return found

@@ -83,6 +83,17 @@ class CompiledTask:
         """Return an inherited keyword as written."""
         return self.task.keywords.get(name)
 
+    def default_args(self, templar: Templar) -> dict[str, object]:
+        """Return what module_defaults give to the action, not yet rendered. Raises TemplateError."""
+        args: dict[str, object] = {}
+        for defaults in self.module_defaults:
+            values = defaults if isinstance(defaults, Mapping) else templar.render(defaults)
+            if not isinstance(values, Mapping):
+                text = f"the module_defaults of an action must be a dictionary, not {type(values).__name__}"
+                raise TemplateError(text, origin=self.task.origin)
+            args.update(values)
+        return args
+
     def check_text(self) -> None:
         """Fail for free text that the action can't take. Raises TemplateError."""
         if self.action in TAKES_NO_TEXT and "_raw_params" in self.task.args:
@@ -108,17 +119,20 @@ def qualified(action: str) -> str:
     return action if "." in action else f"ansible.builtin.{action}"
 
 
-def defaults_for(task: Task) -> tuple[Mapping[str, object], ...]:
-    """Return the module_defaults that are meant for the task's action, outer levels first, as written."""
-    names = {task.action, qualified(task.action), f"ansible.legacy.{task.action}"}
-    if task.bridged is not None:
-        names.add(task.bridged.name)
-    found: list[Mapping[str, object]] = []
+def defaults_for(task: Task) -> tuple[object, ...]:
+    """Return the module_defaults that are meant for the task's action, as written: what comes later wins.
+
+    An inner level's entry takes the place of an outer one for the same module or group; a module's own come last.
+    """
+    merged: dict[str, object] = {}
     for level in task.keywords.module_defaults:
         for entry in level if isinstance(level, list | tuple) else [level]:
             if isinstance(entry, Mapping):
-                found += [value for name, value in entry.items() if name in names and isinstance(value, Mapping)]
-    return tuple(found)
+                merged.update((str(name), value) for name, value in entry.items())
+    found = [merged[name] for name in merged if name in task.default_groups]
+    for name in dict.fromkeys((task.action, task.bridged.name if task.bridged is not None else task.action)):
+        found += [merged[name]] if name in merged else []
+    return tuple(value for value in found if value is not None)
 
 
 def _default_name(task: Task) -> str:

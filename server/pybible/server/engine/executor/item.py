@@ -151,9 +151,7 @@ class ItemRun:
             compiled.check_text()
             return dict(compiled.static_args)
         task = compiled.task
-        written: dict[str, object] = {}
-        for defaults in compiled.module_defaults:
-            written.update(defaults)
+        written = compiled.default_args(templar)
         if task.args_template is not None:
             extra = templar.render(task.args_template)
             if not isinstance(extra, Mapping):
@@ -293,6 +291,7 @@ class ItemRun:
             diff=self._diff,
             verbosity=run.options.verbosity,
             search_path=self._compiled.task.search_path,
+            answer=run.answer,
         )
 
     async def _dispatch(

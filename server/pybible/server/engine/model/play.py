@@ -95,6 +95,8 @@ class Task:
     args_template: object = None
     # The module when it is not native.
     bridged: BridgedModule | None = None
+    # The keys of the groups in module_defaults that the action is in.
+    default_groups: tuple[str, ...] = ()
     keywords: Keywords = NO_KEYWORDS
     # Of include_tasks and include_role: what surrounds them. Their own keywords do not reach what they include.
     enclosing: Keywords = NO_KEYWORDS

@@ -203,6 +203,11 @@ class TaskReader:
             args=args,
             args_template=statement.template,
             bridged=statement.bridged,
+            default_groups=self._sources.module_defaults.groups_of(
+                known.canonical(statement.bridged.name) if statement.bridged is not None else action,
+                inside.module_defaults,
+                scope.play.directory,
+            ),
             keywords=inside,
             enclosing=scope.keywords,
             role=scope.role,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -59,8 +59,12 @@ async def play(
     options: RunOptions | None = None,
     extra_vars: Mapping[str, object] | None = None,
     cancel_after: int = 0,
+    typed: Sequence[str] = (),
 ) -> Played:
-    """Run a playbook's text on these hosts, `files` beside it. An operator cancels after `cancel_after` attempts."""
+    """Run a playbook's text on these hosts, `files` beside it. An operator cancels after `cancel_after` attempts.
+
+    `typed` are the lines that the operator types, when asked.
+    """
     for name, text in {**(files or {}), "site.yml": playbook}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +85,7 @@ async def play(
         loader=loader,
         options=options or RunOptions(),
         report=events.append,
+        answer=operator(typed) if typed else None,
     )
     outcome = await run_playbooks(
         [loader.load_playbook(folder / "site.yml")],
@@ -89,3 +94,14 @@ async def play(
         request=RunRequest(name="site.yml", forks=5),
     )
     return Played(outcome=outcome, dispatcher=opener.opened[-1], events=events)
+
+
+def operator(typed: Sequence[str]) -> Callable[[bool], Awaitable[str]]:
+    """Return an operator who types these lines; in capitals where they are not shown."""
+    lines = iter(typed)
+
+    async def answer(shown: bool) -> str:
+        line = next(lines)
+        return line if shown else line.upper()
+
+    return answer

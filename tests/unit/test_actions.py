@@ -178,6 +178,26 @@ async def test_a_pause_without_a_terminal_passes_over_its_prompt(tmp_path: Path)
     assert played.warnings() == ["Not waiting for response to prompt as stdin is not interactive"]
 
 
+async def test_a_pause_on_a_terminal_waits_for_an_answer(tmp_path: Path) -> None:
+    tasks = """
+        - {hosts: h1, gather_facts: false, tasks: [
+            {pause: }, {pause: {prompt: sure}}, {name: ask, pause: {prompt: secret, echo: false}},
+            {pause: {prompt: wait, seconds: 1}}]}
+    """
+    played = await play(tmp_path, tasks, typed=["", "yes", "hush"])
+
+    assert [result.result["user_input"] for result in played.results("h1")] == ["", "yes", "HUSH", ""]
+    assert played.warnings() == []
+    assert [event.text for event in played.events if isinstance(event, Message)] == [
+        "[pause]\nPress enter to continue, Ctrl+C to interrupt:",
+        "[pause]\nsure:",
+        "[ask]\nsecret (output is hidden):",
+        "Pausing for 1 seconds",
+        "(ctrl+C then 'C' = continue early, ctrl+C then 'A' = abort)",
+        "[pause]\nwait:",
+    ]
+
+
 async def test_stats_are_added_up(tmp_path: Path) -> None:
     played = await one(tmp_path, "set_stats: {data: {n: 1}}\n    - set_stats: {data: {n: 2}}")
 

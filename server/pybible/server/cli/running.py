@@ -17,6 +17,7 @@ from pybible.server.cli.extra_vars import extra_vars
 from pybible.server.cli.inventories import configured_inventory
 from pybible.server.cli.options import Asked
 from pybible.server.cli.settings import Settings
+from pybible.server.cli.typed import read_line
 from pybible.server.cli.vars_prompts import ask
 from pybible.server.cli.vault_passwords import vault_secrets
 from pybible.server.client.connection import parse_endpoint
@@ -162,20 +163,24 @@ async def opened(session: Session) -> AsyncIterator[ControllerOpener]:
         yield opener
 
 
-async def read_inventory(session: Session, opener: ControllerOpener | None) -> Inventory:
-    """Read the inventory; without any, the fleet is it. Raises PybibleError, also when --limit leaves nobody."""
-    config = session.settings.ansible
+async def read_sources(session: Session, opener: ControllerOpener | None) -> Inventory:
+    """Read the inventory; without any, the fleet is it. Raises PybibleError."""
     sources = session.asked.inventory or session.settings.inventory
     if sources or opener is None:
-        inventory = configured_inventory(
+        return configured_inventory(
             sources,
-            config,
+            session.settings.ansible,
             engine=template_engine(session, directory=Path.cwd()),
             extra_vars=session.extra_vars,
             warn=session.warn,
         )
-    else:
-        inventory = Inventory.from_fleet(await opener.fleet(), warn=session.reports.warn)
+    return Inventory.from_fleet(await opener.fleet(), warn=session.reports.warn)
+
+
+async def read_inventory(session: Session, opener: ControllerOpener | None) -> Inventory:
+    """Read the inventory of a run. Raises PybibleError, also when --limit leaves nobody."""
+    config = session.settings.ansible
+    inventory = await read_sources(session, opener)
     everybody = inventory.match("all", ignore_limit=True)
     if not everybody and config.flag("LOCALHOST_WARNING"):
         session.reports.warn(ONLY_LOCALHOST)
@@ -196,6 +201,7 @@ def template_engine(session: Session, *, directory: Path) -> TemplateEngine:
         allow_broken_conditionals=config.flag("ALLOW_BROKEN_CONDITIONALS"),
         extensions=config.words("DEFAULT_JINJA2_EXTENSIONS"),
         managed=config.text("DEFAULT_MANAGED_STR"),
+        places=places_of(session),
     )
     engine.settings = {**config.values, "CONFIG_FILE": None if config.path is None else str(config.path)}
     return engine
@@ -245,6 +251,7 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
         options=options,
         report=session.reports.event,
         ask=ask if sys.stdin.isatty() else None,
+        answer=read_line if sys.stdin.isatty() and sys.stdout.isatty() else None,
     )
 
 

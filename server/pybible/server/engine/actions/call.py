@@ -129,6 +129,8 @@ class ActionCall:
     # The files that lookups and `src` may name lie in these folders, innermost first.
     search_path: Sequence[Path] = ()
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    # Waits for a line of the operator's, shown as it is typed or not; None: there is no terminal.
+    answer: Callable[[bool], Awaitable[str]] | None = None
 
 
 Action: TypeAlias = Callable[[ActionCall], Awaitable[ActionResult]]

@@ -1,4 +1,4 @@
-"""pause: waits. Nobody is asked: without a terminal a prompt is passed over, as Ansible does."""
+"""pause: waits for a time, or for the operator. Without a terminal a prompt is passed over, as Ansible does."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionR
 from pybible.wire.values import JsonObject
 
 _ALLOWED = frozenset({"echo", "minutes", "prompt", "seconds"})
+_KEYS = "(ctrl+C then 'C' = continue early, ctrl+C then 'A' = abort)"
 NOT_INTERACTIVE = "Not waiting for response to prompt as stdin is not interactive"
 
 
 async def run(call: ActionCall) -> ActionResult:
-    """Wait for `seconds` or `minutes`."""
+    """Wait for `seconds` or `minutes`; without either for a line, which is the result's `user_input`."""
     args = call.args
     unknown = sorted(name for name in args if name not in _ALLOWED)
     if unknown:
@@ -27,19 +28,32 @@ async def run(call: ActionCall) -> ActionResult:
     seconds = _seconds(call)
     started = datetime.now()
     result: JsonObject = {"changed": False, "rc": 0, "stderr": "", "echo": echo, "user_input": ""}
-    if seconds is None:
+    prompt = str(args.get("prompt") or "")
+    if seconds is not None:
+        call.services.notice(f"Pausing for {seconds} seconds")
+        if prompt or call.answer is not None:
+            call.services.notice(_KEYS)
+        if prompt and call.answer is not None:
+            call.services.notice(_question(call, prompt, echo=echo))
+        await call.sleep(seconds)
+    elif call.answer is not None:
+        prompt = prompt or "Press enter to continue, Ctrl+C to interrupt"
+        call.services.notice(_question(call, prompt, echo=echo))
+        result["user_input"] = await call.answer(echo)
+    else:
         call.services.warn(NOT_INTERACTIVE)
         result["warnings"] = [NOT_INTERACTIVE]
-    else:
-        call.services.notice(f"Pausing for {seconds} seconds")
-        if args.get("prompt"):
-            call.services.notice("(ctrl+C then 'C' = continue early, ctrl+C then 'A' = abort)")
-        await call.sleep(seconds)
     stopped = datetime.now()
     took = (stopped - started).total_seconds()
     shown = f"{round(took, 2)} seconds" if "seconds" in args else f"{round(took / 60.0, 2)} minutes"
     result.update(start=str(started), stop=str(stopped), delta=int(took), stdout=f"Paused for {shown}")
     return ActionResult(result=result)
+
+
+def _question(call: ActionCall, prompt: str, *, echo: bool) -> str:
+    """Return the lines that are printed above what is typed."""
+    hidden = "" if echo else " (output is hidden)"
+    return f"[{call.task.name or call.name}]\n{prompt}{hidden}:"
 
 
 def _seconds(call: ActionCall) -> int | None:

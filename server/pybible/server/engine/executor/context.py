@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -34,6 +34,8 @@ from pybible.wire.values import JsonObject
 Report: TypeAlias = Callable[[RunEvent], None]
 # Puts a vars_prompt to the operator and returns the answer, which is data.
 Ask: TypeAlias = Callable[[VarsPrompt], str]
+# Waits for a line that the operator types, shown or not.
+Answer: TypeAlias = Callable[[bool], Awaitable[str]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Run:
     options: RunOptions
     report: Report
     ask: Ask | None = None
+    answer: Answer | None = None
     failed: set[str] = field(default_factory=set)
     unreachable: set[str] = field(default_factory=set)
     # Those of `failed` that any_errors_fatal marked in the last batch and a rescue saved: they stay out of the plays

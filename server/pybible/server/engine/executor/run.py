@@ -12,7 +12,7 @@ from pathlib import Path
 from pybible.server.engine.bridge.places import Places
 from pybible.server.engine.dispatcher import Dispatcher, RunOpener, RunRequest
 from pybible.server.engine.executor.content import Contents
-from pybible.server.engine.executor.context import Ask, Report, Run
+from pybible.server.engine.executor.context import Answer, Ask, Report, Run
 from pybible.server.engine.executor.lockstep import RunCancelled
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.packages import Packages
@@ -50,6 +50,8 @@ class Engine:
     options: RunOptions
     report: Report
     ask: Ask | None = None
+    # Waits for what the operator answers to `pause`; None: there is no terminal.
+    answer: Answer | None = None
     # Where packed modules are written, and where what they need lies.
     places: Places = field(default_factory=Places)
     packages_folder: Path | None = None
@@ -100,6 +102,7 @@ async def _run_one(
             options=engine.options,
             report=engine.report,
             ask=engine.ask,
+            answer=engine.answer,
             failed=known[0],
             unreachable=known[1],
             start_at=engine.options.start_at_task,

@@ -13,6 +13,7 @@ from pybible.server.cli.exits import exit_status_of
 COMMANDS = {
     "run": ("run", "Run playbooks on the hosts of an inventory."),
     "exec": ("exec_", "Run one module on hosts that match a pattern."),
+    "inventory": ("inventory", "Show the hosts and groups of an inventory, and their variables."),
     "agents": ("agents", "List the agents; show or remove one."),
     "token": ("token", "Create, list and revoke join tokens."),
     "vault": ("vault", "Encrypt and decrypt files and values, as ansible-vault does."),

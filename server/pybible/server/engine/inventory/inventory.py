@@ -343,6 +343,26 @@ class Inventory:
             for folder in folders:
                 yield from _layers(level, self._vars_files.read(folder / "host_vars", name))
 
+    def own_host_variables(self, name: str, playbook_dir: Path | None = None) -> dict[str, object]:
+        """Return the variables that stand at a host itself, and in its host_vars."""
+        host = self.host(name)
+        values: dict[str, object] = {} if host is None else dict(host.vars)
+        for folder in (*self.source_folders, *([] if playbook_dir is None else [playbook_dir])):
+            for layer in self._vars_files.read(folder / "host_vars", name):
+                values.update(layer)
+        return values
+
+    def own_group_variables(self, name: str, playbook_dir: Path | None = None) -> dict[str, object]:
+        """Return the variables that stand at a group itself, and in its group_vars. InventoryError for no group."""
+        group = self._group(name)
+        values = dict(group.vars)
+        for folder in (*self.source_folders, *([] if playbook_dir is None else [playbook_dir])):
+            for layer in self._vars_files.read(folder / "group_vars", name):
+                values.update(layer)
+        if group.priority != 1:
+            values["ansible_group_priority"] = group.priority
+        return values
+
     def host_magic(self, name: str) -> dict[str, object]:
         """Return the variables that say what and where a host is in the inventory."""
         variables: dict[str, object] = {

@@ -106,6 +106,15 @@ class VariableManager:
         """Return what holds everywhere: extra variables and what the engine says."""
         return self._arranged(self._of_run())
 
+    def host_variables(self, host: str) -> dict[str, object]:
+        """Return what a host has outside of plays, without what the engine says: for those who list inventories."""
+        sources: list[Layers] = [
+            {level: layers for level, layers in source.items() if level != "magic"}
+            for source in (self._of_host(host), self._state(host).layers, self._of_run())
+        ]
+        seen = self._arranged(*sources)
+        return {name: seen[name] for name in seen if name != "ansible_facts"}
+
     def templar(self, play: Play, host: str, task: Task | None = None, *, hosts: PlayHosts = NO_HOSTS) -> Templar:
         """Return a Templar with what the host sees; files are looked up along the task's search path."""
         search_path: Sequence[Path] = () if task is None else task.search_path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,10 @@ def split_subscript(pattern: str) -> tuple[str, Subscript | None]:
 def matcher(pattern: str) -> re.Pattern[str]:
     """Return what the names must match from their beginning: `~` starts a regular expression, else a glob."""
     try:
-        return re.compile(pattern[1:] if pattern.startswith("~") else fnmatch.translate(pattern))
+        with warnings.catch_warnings():
+            # `[[` may mean something else in a later Python.
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile(pattern[1:] if pattern.startswith("~") else fnmatch.translate(pattern))
     except re.error as error:
         raise BadPattern(f"Invalid host list pattern: {pattern}") from error
 

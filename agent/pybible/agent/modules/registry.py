@@ -16,6 +16,7 @@ _FILES = {
     "fetch": "fetch",
     "file": "file",
     "find": "find",
+    "get_url": "get_url",
     "getent": "getent",
     "group": "group",
     "lineinfile": "lineinfile",
@@ -33,6 +34,7 @@ _FILES = {
     "sysvinit": "sysvinit",
     "tempfile": "tempfile",
     "template": "copy",
+    "uri": "uri",
     "user": "user",
 }
 

@@ -201,6 +201,7 @@ def template_engine(session: Session, *, directory: Path) -> TemplateEngine:
         allow_broken_conditionals=config.flag("ALLOW_BROKEN_CONDITIONALS"),
         extensions=config.words("DEFAULT_JINJA2_EXTENSIONS"),
         managed=config.text("DEFAULT_MANAGED_STR"),
+        places=places_of(session),
     )
     engine.settings = {**config.values, "CONFIG_FILE": None if config.path is None else str(config.path)}
     return engine

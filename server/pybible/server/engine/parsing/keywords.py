@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 from pybible.server.engine.model.text import Trusted, origin_of
@@ -169,6 +170,11 @@ def is_whole_template(value: object) -> bool:
     return isinstance(value, Trusted) and value.startswith(("{{", "{%", "{#")) and value.endswith(("}}", "%}", "#}"))
 
 
-def is_loop(key: str) -> bool:
-    """Whether `key` is with_X for an X that exists."""
-    return key.startswith("with_") and key.removeprefix("with_") in LOOKUPS
+def is_loop(key: str, folders: Iterable[Path] = ()) -> bool:
+    """Whether `key` is with_X for an X that exists: built in, of a collection, or a lookup_plugins/X.py in a folder."""
+    if not key.startswith("with_"):
+        return False
+    name = key.removeprefix("with_")
+    if name in LOOKUPS or name.count(".") >= 2:
+        return True
+    return any((folder / "lookup_plugins" / f"{name}.py").is_file() for folder in folders)

@@ -233,7 +233,10 @@ class TaskReader:
         """Check a task's keywords and return what errors call it."""
         what = "Handler" if scope.handlers else "Task"
         table = keywords.HANDLER if scope.handlers else keywords.TASK
-        own = {key: value for key, value in item.items() if key != statement.written and not keywords.is_loop(key)}
+        folders = (scope.play.directory, *(() if scope.role is None else (scope.role.path,)))
+        own = {
+            key: value for key, value in item.items() if key != statement.written and not keywords.is_loop(key, folders)
+        }
         if any(key not in table for key in own):
             key = next(key for key in own if key not in table)
             raise keywords.unknown_keyword(item, key, table, what)

@@ -1,46 +1,100 @@
-"""custom: the operator's own filters and tests, in filter_plugins/ and test_plugins/ beside playbooks and in roles.
+"""custom: the operator's own filters, tests and lookups, in folders beside playbooks and in roles.
 
-They are the operator's Python and run with ctl's rights, as they do under ansible-playbook. A file offers a class
-FilterModule with a method `filters`, or TestModule with `tests`, which return name -> function.
+They are the operator's Python and run with ctl's rights, as they do under ansible-playbook. A file in filter_plugins/
+offers a class FilterModule with a method `filters`, one in test_plugins/ TestModule with `tests`, which return
+name -> function; one in lookup_plugins/ LookupModule with `run(terms, variables, **options)`, by the file's name.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
+from pybible.server.engine.templating.external import ExternalPlugins, Variables
 from pybible.server.engine.templating.plugins import Plugin
 from pybible.wire.errors import Origin, TemplateError
 
+if TYPE_CHECKING:
+    from pybible.server.engine.templating.lookups.call import Lookup, LookupCall
+
 _KINDS = (("filter_plugins", "FilterModule", "filters"), ("test_plugins", "TestModule", "tests"))
+_LOOKUPS = "lookup_plugins"
+_IMPORTS_ANSIBLE = re.compile(r"^\s*(?:from|import)\s+ansible\b", re.MULTILINE)
 
 
-def load_custom(folder: Path) -> tuple[dict[str, Plugin], dict[str, Plugin]]:
-    """Return the filters and the tests that a playbook's or a role's folder offers. Raises TemplateError."""
+def load_custom(
+    folder: Path, external: ExternalPlugins | None = None
+) -> tuple[dict[str, Plugin], dict[str, Plugin], dict[str, Lookup]]:
+    """Return the filters, tests and lookups that a playbook's or a role's folder offers. Raises TemplateError.
+
+    A lookup is loaded when it is used; filters and tests at once, as their names are only known then.
+    """
+    external = external or ExternalPlugins(directory=folder)
     found: list[dict[str, Plugin]] = []
     for name, class_name, method in _KINDS:
         offered: dict[str, Plugin] = {}
-        place = folder / name
-        if place.is_dir():
-            for path in sorted(place.glob("*.py")):
-                offered.update(_offered(path, class_name, method))
+        for path in _files(folder / name):
+            offered.update(_offered(path, class_name, method, external))
         found.append(offered)
-    return found[0], found[1]
+    lookups = {path.stem: _lookup(path, external) for path in _files(folder / _LOOKUPS)}
+    return found[0], found[1], lookups
 
 
-def _offered(path: Path, class_name: str, method: str) -> Mapping[str, Plugin]:
-    spec = importlib.util.spec_from_file_location(f"pybible_custom_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        return {}
-    module = importlib.util.module_from_spec(spec)
+def _files(place: Path) -> list[Path]:
+    return [path for path in sorted(place.glob("*.py")) if path.name != "__init__.py"] if place.is_dir() else []
+
+
+def _offered(path: Path, class_name: str, method: str, external: ExternalPlugins) -> Mapping[str, Plugin]:
+    if _imports_ansible(path):
+        external.make_importable(str(path))
+    module = _loaded(path)
     try:
-        spec.loader.exec_module(module)
         maker = getattr(module, class_name, None)
         offered = {} if maker is None else dict(getattr(maker(), method)())
-    except ImportError as error:
-        hint = "Plugins that need Ansible's own code need the extra `ansible`." if "ansible" in str(error) else ""
-        raise TemplateError(f"could not load {path}: {error}", origin=Origin(str(path)), hint=hint) from error
     except Exception as error:
         raise TemplateError(f"could not load {path}: {error}", origin=Origin(str(path))) from error
     return {str(name): function for name, function in offered.items() if callable(function)}
+
+
+def _lookup(path: Path, external: ExternalPlugins) -> Lookup:
+    known: list[Callable[[LookupCall], list[object]]] = []
+
+    def run(call: LookupCall) -> list[object]:
+        if not known:
+            known.append(_loaded_lookup(path, external))
+        return known[0](call)
+
+    return run
+
+
+def _loaded_lookup(path: Path, external: ExternalPlugins) -> Callable[[LookupCall], list[object]]:
+    if _imports_ansible(path):
+        # Its base class needs ansible-core's own loader: options are read from its documentation.
+        found = external.lookup(path.stem, folder=path.parent)
+        if found is None:
+            raise TemplateError(f"could not load {path}: it has no class LookupModule", origin=Origin(str(path)))
+        return lambda call: list(found(call))
+    maker = getattr(_loaded(path), "LookupModule", None)
+    if maker is None:
+        raise TemplateError(f"could not load {path}: it has no class LookupModule", origin=Origin(str(path)))
+    return lambda call: list(maker().run(call.terms, variables=Variables(call.templar), **call.options))
+
+
+def _imports_ansible(path: Path) -> bool:
+    return _IMPORTS_ANSIBLE.search(path.read_text(encoding="utf-8", errors="replace")) is not None
+
+
+def _loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"pybible_custom_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise TemplateError(f"could not load {path}: it is no Python", origin=Origin(str(path)))
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise TemplateError(f"could not load {path}: {error}", origin=Origin(str(path))) from error
+    return module

@@ -14,13 +14,15 @@ from jinja2.parser import Parser
 from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
+from pybible.server.engine.bridge.places import Places
 from pybible.server.engine.templating.custom import load_custom
 from pybible.server.engine.templating.environment import OWNER, Owner, TemplateEnvironment, concat, embed
+from pybible.server.engine.templating.external import ExternalPlugins, PluginTable
 from pybible.server.engine.templating.filters.registry import FILTERS
 from pybible.server.engine.templating.globals import GLOBALS
 from pybible.server.engine.templating.lookups.call import Lookup
 from pybible.server.engine.templating.lookups.registry import LOOKUPS
-from pybible.server.engine.templating.plugins import guarded_filters, guarded_tests
+from pybible.server.engine.templating.plugins import Plugin, guarded_filters, guarded_tests
 from pybible.server.engine.templating.tests.registry import TESTS
 from pybible.server.engine.templating.undefined import UndefinedValue
 from pybible.server.engine.vault import VaultSecrets
@@ -75,6 +77,7 @@ class TemplateEngine:
         allow_broken_conditionals: bool = False,
         extensions: Sequence[str] = (),
         managed: str = MANAGED,
+        places: Places | None = None,
     ) -> None:
         self.vault = vault
         self.warn: Callable[[str], None] = warn or _ignore
@@ -87,10 +90,11 @@ class TemplateEngine:
         self.settings: Mapping[str, object] = {}
         # Host names of an inventory pattern, for the lookup inventory_hostnames; set by whoever knows the inventory.
         self.match_hosts: Callable[[str], list[str]] | None = None
-        self.lookups: Mapping[str, Lookup] = {**LOOKUPS, **(lookups or {})}
+        self.lookups: dict[str, Lookup] = {**LOOKUPS, **(lookups or {})}
+        self.external = ExternalPlugins(places, directory=self.playbook_directory)
         self.globals: dict[str, object] = dict(GLOBALS)
-        self._filters = guarded_filters({**FILTERS, **(filters or {})})
-        self._tests = guarded_tests({**TESTS, **(tests or {})})
+        self._filters = PluginTable(guarded_filters({**FILTERS, **(filters or {})}), self._external("filter"))
+        self._tests = PluginTable(guarded_tests({**TESTS, **(tests or {})}), self._external("test"))
         self._plugin_folders: set[Path] = set()
         self._environments: dict[tuple[TemplateOptions, tuple[Path, ...], bool], TemplateEnvironment] = {}
         self._templates: dict[str, Program | None] = {}
@@ -102,13 +106,23 @@ class TemplateEngine:
             self.globals.setdefault(name, value)
 
     def add_plugins(self, folder: Path) -> None:
-        """Take the filters and tests of a playbook's or a role's own. Raises TemplateError for what can't be loaded."""
+        """Take a playbook's or a role's own filters, tests and lookups. Raises TemplateError."""
         if folder in self._plugin_folders:
             return
         self._plugin_folders.add(folder)
-        filters, tests = load_custom(folder)
+        filters, tests, lookups = load_custom(folder, self.external)
         self._filters.update(guarded_filters(filters))
         self._tests.update(guarded_tests(tests))
+        self.lookups.update(lookups)
+
+    def _external(self, kind: str) -> Callable[[str], Mapping[str, Plugin]]:
+        guarded = guarded_filters if kind == "filter" else guarded_tests
+
+        def find(name: str) -> Mapping[str, Plugin]:
+            found = self.external.jinja(kind, name)
+            return {} if found is None else guarded({name: found})
+
+        return find
 
     def template(self, text: str) -> Program | None:
         """Return the program of a template, None when nothing in the text is one. Raises TemplateError."""

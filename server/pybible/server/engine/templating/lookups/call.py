@@ -49,7 +49,7 @@ def run_lookup(
 ) -> list[object]:
     """Return what a lookup finds, as data. Raises PluginError."""
     short = name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
-    function = templar.engine.lookups.get(short)
+    function = templar.engine.lookups.get(short) or templar.engine.external.lookup(short)
     if function is None:
         raise PluginError(f"The lookup plugin {name!r} was not found.")
     templar.note_impure()

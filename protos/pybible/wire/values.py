@@ -42,8 +42,10 @@ def dumps(value: JsonValue) -> bytes:
 
 def loads(data: bytes | str) -> JsonValue:
     """Decode JSON. ValueError when it is none, or nested too deeply."""
+    # Never UTF-16 or UTF-32, for which json would look at every value; otherwise as it reads bytes.
+    text = data if isinstance(data, str) else data.decode("utf-8", "surrogatepass")
     try:
-        return json.loads(data)
+        return json.loads(text)
     except RecursionError as error:
         raise ValueError("JSON nested too deeply") from error
 

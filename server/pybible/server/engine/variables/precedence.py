@@ -37,7 +37,7 @@ TABLE: Final[tuple[tuple[str, int], ...]] = (
     ("magic", 23),
 )
 LEVELS: Final = tuple(name for name, _ in TABLE)
-_HIGH_TO_LOW: Final = LEVELS[::-1]
+_RANKS: Final = {name: rank for rank, name in enumerate(reversed(LEVELS))}
 
 Layer: TypeAlias = Mapping[str, object]
 # Level -> its layers; within a level the last one wins.
@@ -101,10 +101,10 @@ def arranged(*sources: Layers, merge: bool = False) -> Layered:
 
     `merge`: mappings of the same name become one.
     """
+    # The few levels that hold something, instead of all of them: it is done for every task on every host.
+    held = [(level, found) for source in sources for level, found in source.items() if found]
+    held.sort(key=lambda pair: _RANKS[pair[0]])
     layers: list[Layer] = []
-    for level in _HIGH_TO_LOW:
-        for source in sources:
-            found = source.get(level)
-            if found:
-                layers += found[::-1]
+    for _level, found in held:
+        layers += found[::-1]
     return Merged(layers) if merge else Layered(layers)

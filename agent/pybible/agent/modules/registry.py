@@ -13,6 +13,7 @@ _FILES = {
     "blockinfile": "blockinfile",
     "command": "command",
     "copy": "copy",
+    "cron": "cron",
     "fetch": "fetch",
     "file": "file",
     "find": "find",
@@ -36,6 +37,7 @@ _FILES = {
     "template": "copy",
     "uri": "uri",
     "user": "user",
+    "wait_for": "wait_for",
 }
 
 NAMES: tuple[str, ...] = tuple(_FILES)

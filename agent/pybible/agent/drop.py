@@ -5,6 +5,22 @@ from __future__ import annotations
 import os
 import pwd
 from contextlib import suppress
+from importlib import import_module
+
+# What modules that come as content use of Python's own library.
+_LIBRARY = (
+    "__future__", "argparse", "array", "ast", "atexit", "base64", "binascii", "bisect", "calendar", "codecs",
+    "collections.abc", "configparser", "contextlib", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib",
+    "email.mime.text", "email.utils", "encodings.ascii", "encodings.cp437", "encodings.idna", "encodings.latin_1",
+    "enum", "fcntl", "fnmatch", "fractions", "ftplib", "functools", "gc", "getpass", "glob", "grp", "gzip",
+    "hashlib", "heapq", "hmac", "html", "http.client", "http.cookiejar", "importlib.metadata", "importlib.util",
+    "inspect", "io", "ipaddress", "itertools", "json", "locale", "logging", "math", "mimetypes", "netrc", "numbers",
+    "operator", "os", "pathlib", "pickle", "pkgutil", "platform", "pprint", "pwd", "queue", "random", "re",
+    "resource", "runpy", "select", "selectors", "shlex", "shutil", "signal", "smtplib", "socket", "sqlite3", "ssl",
+    "stat", "string", "struct", "subprocess", "syslog", "tarfile", "tempfile", "textwrap", "threading", "time",
+    "tomllib", "traceback", "types", "typing", "urllib.error", "urllib.parse", "urllib.request", "uuid", "warnings",
+    "xml.etree.ElementTree", "zipfile", "zipimport", "zlib",
+)  # fmt: skip
 
 
 class DropError(Exception):
@@ -40,7 +56,10 @@ def _preload(uid: int) -> None:
         return
     from pybible.agent.modules import registry, runner  # noqa: F401
 
-    for name in registry.NAMES:
+    for name in _LIBRARY:
+        with suppress(ImportError):
+            import_module(name)
+    for name in (*registry.NAMES, "bridge"):
         # What can't be loaded fails the task that needs it, with its own text.
         with suppress(Exception):
             registry.find(name)

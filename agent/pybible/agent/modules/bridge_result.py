@@ -27,10 +27,9 @@ def read_result(finished: Finished) -> JsonObject:
             "_ansible_no_result": True,
         }
     if junk:
-        result["warnings"] = [
-            *(result.get("warnings") or ()),
-            f"Module invocation had junk after the JSON data: {junk}",
-        ]
+        before = result.get("warnings")
+        warning = f"Module invocation had junk after the JSON data: {junk}"
+        result["warnings"] = [*before, warning] if isinstance(before, list) else [warning]
     return _plain(result)
 
 
@@ -54,7 +53,7 @@ def _plain(result: JsonObject) -> JsonObject:
         result["deprecations"] = [_deprecation(item) for item in result["deprecations"]]
     exception = result.get("exception")
     if isinstance(exception, dict) and _TYPE in exception:
-        event = exception.get("event") or {}
+        event = _inner(exception, "event")
         trace = event.get("formatted_traceback")
         if trace:
             result["exception"] = trace
@@ -66,20 +65,22 @@ def _plain(result: JsonObject) -> JsonObject:
     return result
 
 
-def _causes(event: JsonValue) -> list[str]:
+def _causes(event: JsonObject) -> list[str]:
     found = []
-    chain = event.get("chain")
-    while isinstance(chain, dict):
-        event = chain.get("event") or {}
+    while event := _inner(_inner(event, "chain"), "event"):
         found.append(str(event.get("msg", "")))
-        chain = event.get("chain")
     return found
+
+
+def _inner(value: JsonObject, name: str) -> JsonObject:
+    found = value.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _message(item: JsonValue) -> JsonValue:
     if not isinstance(item, dict) or _TYPE not in item:
         return item
-    event = item.get("event") or {}
+    event = _inner(item, "event")
     words = (event.get("msg"), event.get("help_text"))
     return " ".join(str(word) for word in words if word)
 
@@ -87,7 +88,7 @@ def _message(item: JsonValue) -> JsonValue:
 def _deprecation(item: JsonValue) -> JsonValue:
     if not isinstance(item, dict) or _TYPE not in item:
         return item
-    plain: JsonObject = {"msg": (item.get("event") or {}).get("msg", "")}
+    plain: JsonObject = {"msg": _inner(item, "event").get("msg", "")}
     deprecator = item.get("deprecator")
     if isinstance(deprecator, dict):
         plain["collection_name"] = ".".join(str(deprecator.get("resolved_name", "")).split(".")[:2])

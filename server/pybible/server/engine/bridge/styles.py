@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from itertools import dropwhile
 
 _PYTHON_IMPORT = re.compile(
     rb"^\s*(?:from|import)\s+(?:ansible\.module_utils|ansible_collections\.[\w.]+\.plugins\.module_utils|\.{1,3}module_utils)"
@@ -45,5 +46,5 @@ def interpreter_of(text: bytes) -> tuple[str, ...]:
     line = text.split(b"\n", 1)[0][2:].decode("utf-8", "replace")
     words = line.split()
     if words and words[0].rpartition("/")[2] == "env":
-        words = [word for word in words[1:] if not word.startswith("-")]
+        words = list(dropwhile(lambda word: word.startswith("-"), words[1:]))
     return tuple(words)

@@ -60,10 +60,12 @@ async def play(
     extra_vars: Mapping[str, object] | None = None,
     cancel_after: int = 0,
     typed: Sequence[str] = (),
+    answers: Mapping[str, Sequence[str]] | None = None,
 ) -> Played:
     """Run a playbook's text on these hosts, `files` beside it. An operator cancels after `cancel_after` attempts.
 
-    `typed` are the lines that the operator types, when asked.
+    `typed` are the lines that the operator types, when asked; `answers` those for each question of --step and of the
+    debugger (empty: there is nobody left to answer).
     """
     for name, text in {**(files or {}), "site.yml": playbook}.items():
         path = folder / name
@@ -86,6 +88,7 @@ async def play(
         options=options or RunOptions(),
         report=events.append,
         answer=operator(typed) if typed else None,
+        ask_line=None if answers is None else answering(answers),
     )
     outcome = await run_playbooks(
         [loader.load_playbook(folder / "site.yml")],
@@ -94,6 +97,19 @@ async def play(
         request=RunRequest(name="site.yml", forks=5),
     )
     return Played(outcome=outcome, dispatcher=opener.opened[-1], events=events)
+
+
+def answering(answers: Mapping[str, Sequence[str]]) -> Callable[[str], Awaitable[str]]:
+    """Return an operator who answers each question in turn with its lines, and is gone after the last."""
+    left = {question: iter(lines) for question, lines in answers.items()}
+
+    async def answer(question: str) -> str:
+        line = next(left[question.strip()], None)
+        if line is None:
+            raise EOFError
+        return line
+
+    return answer
 
 
 def operator(typed: Sequence[str]) -> Callable[[bool], Awaitable[str]]:

@@ -85,7 +85,6 @@ def test_the_local_connection(runs: list[PlaybookRun]) -> None:
     [
         (["-f", "0"], "must be >= 1"),
         (["-c", "winrm"], "the connection 'winrm' is not supported"),
-        (["--step"], "--step is not supported yet"),
     ],
 )
 def test_what_can_not_be_is_said(runs: list[PlaybookRun], words: list[str], text: str) -> None:

@@ -46,6 +46,7 @@ class PlaybookRun:
     list_tasks: bool = False
     list_tags: bool = False
     flush_cache: bool = False
+    step: bool = False
 
     @property
     def only_lists(self) -> bool:
@@ -74,6 +75,7 @@ async def _run(wanted: PlaybookRun) -> int:
         tags=wanted.tags,
         skip_tags=wanted.skip_tags,
         start_at_task=wanted.start_at,
+        step=wanted.step,
         force_handlers=wanted.force_handlers or settings.ansible.flag("DEFAULT_FORCE_HANDLERS"),
     )
     async with AsyncExitStack() as stack:
@@ -85,7 +87,7 @@ async def _run(wanted: PlaybookRun) -> int:
         directory = wanted.playbooks[0].absolute().parent
         engine = build_engine(session, inventory, directory=directory, options=options)
         if wanted.flush_cache:
-            for host in inventory.match("all"):
+            for host in inventory.match("all", ignore_limit=True):
                 engine.variables.clear_facts(host)
         playbooks = tuple(engine.loader.load_playbook(path) for path in wanted.playbooks)
         if wanted.only_lists or opener is None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from pybible.server.cli.options import asked_from, engine_options, split_commas
-from pybible.wire.errors import UsageError
 
 
 @click.command("run", context_settings={"max_content_width": 100})
@@ -22,11 +21,9 @@ from pybible.wire.errors import UsageError
 @click.option("--list-tasks", is_flag=True, help="Only list the tasks.")
 @click.option("--list-tags", is_flag=True, help="Only list the tags.")
 @click.option("--flush-cache", is_flag=True, help="Forget the facts of all hosts that were kept from earlier runs.")
-@click.option("--step", is_flag=True, hidden=True)
+@click.option("--step", is_flag=True, help="Ask before each task.")
 def command(playbooks: tuple[str, ...], **given: object) -> int:
     """Run playbooks on the hosts of an inventory, through their agents."""
-    if given.pop("step"):
-        raise UsageError("--step is not supported yet")
     from pybible.server.cli.playing import PlaybookRun, run
 
     return run(
@@ -42,6 +39,7 @@ def command(playbooks: tuple[str, ...], **given: object) -> int:
             list_tasks=bool(given["list_tasks"]),
             list_tags=bool(given["list_tags"]),
             flush_cache=bool(given["flush_cache"]),
+            step=bool(given["step"]),
         )
     )
 

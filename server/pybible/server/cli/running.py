@@ -17,7 +17,7 @@ from pybible.server.cli.extra_vars import extra_vars
 from pybible.server.cli.inventories import configured_inventory
 from pybible.server.cli.options import Asked
 from pybible.server.cli.settings import Settings
-from pybible.server.cli.typed import read_line
+from pybible.server.cli.typed import ask_line, read_line
 from pybible.server.cli.vars_prompts import ask
 from pybible.server.cli.vault_passwords import vault_secrets
 from pybible.server.client.connection import parse_endpoint
@@ -251,6 +251,7 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
         options=options,
         report=session.reports.event,
         ask=ask if sys.stdin.isatty() else None,
+        ask_line=ask_line,
         answer=read_line if sys.stdin.isatty() and sys.stdout.isatty() else None,
     )
 

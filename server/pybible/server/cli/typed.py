@@ -37,6 +37,39 @@ async def read_line(shown: bool) -> str:
     return line.decode("utf-8", "replace").rstrip("\r\n")
 
 
+async def ask_line(question: str) -> str:
+    """Put a question and wait for its answer, a line on standard input, whatever that is. EOFError at its end."""
+    sys.stdout.write(question)
+    sys.stdout.flush()
+    if sys.stdin.isatty():
+        return await read_line(True)
+    line = b""
+    while not line.endswith(b"\n"):
+        # Byte for byte: what follows the line is for whoever reads next.
+        byte = await _byte(sys.stdin.fileno())
+        if not byte:
+            break
+        line += byte
+    if not line:
+        raise EOFError
+    return line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+async def _byte(descriptor: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    try:
+        loop.add_reader(descriptor, ready.set)
+    except PermissionError:
+        # A file, or nothing: there is nothing to wait for.
+        return os.read(descriptor, 1)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
+    return os.read(descriptor, 1)
+
+
 @contextmanager
 def _echo(terminal: int, shown: bool) -> Iterator[None]:
     """Have what is typed shown or not, and at the end as it was before."""

@@ -43,6 +43,8 @@ class Messages:
                 self.deprecation(event.text)
             case MessageLevel.ERROR:
                 self.error(event.text, standard_error=True)
+            case MessageLevel.BANNER:
+                self._terminal.banner(visible(event.text))
             case MessageLevel.NOTICE:
                 self._terminal.line(visible(event.text), Colour.VERBOSE if event.verbosity else None)
 

@@ -195,6 +195,8 @@ class MessageLevel(StrEnum):
     ERROR = "error"
     # A line as it is, on standard output (pause prompts, META lines at -vv).
     NOTICE = "notice"
+    # The same with stars to the edge of the screen.
+    BANNER = "banner"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,10 @@ class FreeRun:
             )
         if steps.runs_once(context, step.task, host):
             context.run.warn(_NOT_ONCE)
+        stepping = context.run.stepping
+        if stepping is not None and not await stepping.wants(step.task, host=host):
+            self._strategy.feed(host, ENDED_WELL)
+            return
         await steps.StepRun(context, step, self._strategy.feed).everywhere()
 
     def _announce(self, compiled: CompiledTask, host: str) -> None:

@@ -85,32 +85,37 @@ def handlers_for(context: BatchContext, outcome: HostOutcome) -> tuple[Task, ...
 
 def tell(context: BatchContext, compiled: CompiledTask, outcome: HostOutcome, *, rescued: bool) -> None:
     """Emit the task's one final result on the host, and what it adds to the custom statistics."""
-    final = outcome.final
-    status = final.status
-    context.tell(
-        compiled,
-        HostResult(
-            task_id=compiled.task.id,
-            host=outcome.host,
-            status=status,
-            result=hygiene.shown(final.result, no_log=final.no_log),
-            action=compiled.action,
-            label=final.label,
-            ignored=outcome.ignored,
-            rescued=rescued,
-            counted=not (compiled.include and status is Status.OK),
-            loop=outcome.loop,
-            verbose_always=final.verbose_always and not final.no_log,
-            diff=final.diff,
-            error="" if outcome.loop else final.error,
-        ),
-    )
+    status = outcome.final.status
+    if outcome.seen:
+        context.run.dispatcher.publish((result_of(compiled, outcome, rescued=rescued),))
+    else:
+        context.tell(compiled, result_of(compiled, outcome, rescued=rescued))
     role = compiled.task.role
     if role is not None and status is Status.OK:
         context.note_role(role, outcome.host)
     if compiled.action == "set_stats":
         for item in outcome.items:
             _collect_stats(context, outcome.host, item.result)
+
+
+def result_of(compiled: CompiledTask, outcome: HostOutcome, *, rescued: bool = False) -> HostResult:
+    """Return what is told of an outcome."""
+    final = outcome.final
+    return HostResult(
+        task_id=compiled.task.id,
+        host=outcome.host,
+        status=final.status,
+        result=hygiene.shown(final.result, no_log=final.no_log),
+        action=compiled.action,
+        label=final.label,
+        ignored=outcome.ignored,
+        rescued=rescued,
+        counted=not (compiled.include and final.status is Status.OK),
+        loop=outcome.loop,
+        verbose_always=final.verbose_always and not final.no_log,
+        diff=final.diff,
+        error="" if outcome.loop else final.error,
+    )
 
 
 def note_failure(context: BatchContext, compiled: CompiledTask, outcome: HostOutcome) -> None:

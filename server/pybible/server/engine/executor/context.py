@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from pybible.server.engine.executor.content import Contents
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.outcome import ItemOutcome
 from pybible.server.engine.executor.packages import Packages
+from pybible.server.engine.executor.stepping import AskLine, Stepping
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.model.play import Block, Play, Role, Task, VarsPrompt
 from pybible.server.engine.parsing.loader import Loader
@@ -53,6 +55,11 @@ class Run:
     report: Report
     ask: Ask | None = None
     answer: Answer | None = None
+    # --step, and what the debugger puts its questions with; None: there is nobody to ask.
+    stepping: Stepping | None = None
+    ask_line: AskLine | None = None
+    # Several hosts may want the debugger at once.
+    debugger_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     failed: set[str] = field(default_factory=set)
     unreachable: set[str] = field(default_factory=set)
     # Those of `failed` that any_errors_fatal marked in the last batch and a rescue saved: they stay out of the plays
@@ -132,6 +139,8 @@ class BatchContext:
         self.shared: tuple[str, ...] = ()
         # The task that gathers facts, when it does so only for hosts that have none (gathering: smart).
         self.gather_once = ""
+        # Under the strategy `debug` what fails anywhere wants the debugger.
+        self.debugging = False
         # The task whose banner was the last; what is called before a result when hosts go at their own pace.
         self.banner = ""
         self.announce: Callable[[CompiledTask, str], None] | None = None

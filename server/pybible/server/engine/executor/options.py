@@ -18,6 +18,8 @@ class RunOptions:
     force_handlers: bool = False
     # A task's name or a glob: nothing before it is run.
     start_at_task: str = ""
+    # Ask before each task.
+    step: bool = False
     any_errors_fatal: bool = False
     gathering: str = "implicit"
     strategy: str = "linear"

@@ -56,6 +56,8 @@ class HostOutcome:
     loop: bool = False
     ignore_errors: bool = False
     ignore_unreachable: bool = False
+    # The operator has seen it already, under the debugger.
+    seen: bool = False
 
     @property
     def includes(self) -> list[IncludeRequest]:

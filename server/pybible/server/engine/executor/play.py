@@ -109,7 +109,7 @@ async def _run_batch(
     run.saved = set()
     name = _strategy(context, templar)
     strategy: Linear | Free
-    if name != "linear":
+    if name in ("free", "host_pinned"):
         strategy = Free(nodes, alive, handlers=context.handlers)
     else:
         limit = None
@@ -124,6 +124,7 @@ async def _run_batch(
             already_failed=len(run.failed),
         )
     batch = BatchContext(context, strategy.batch)
+    batch.debugging = name == "debug"
     if gather is not None and run.options.gathering == "smart":
         batch.gather_once = gather.id
     try:
@@ -144,7 +145,7 @@ def _strategy(context: PlayContext, templar: Templar) -> str:
     written = context.play.strategy
     name = templar.render_text(written) if written is not None else context.run.options.strategy
     name = name.rpartition(".")[2]
-    if name not in ("linear", "free", "host_pinned"):
+    if name not in ("debug", "free", "host_pinned", "linear"):
         raise SourceError(f"the strategy '{name}' is not supported yet", origin=context.play.origin)
     return name
 

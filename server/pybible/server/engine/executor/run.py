@@ -17,6 +17,7 @@ from pybible.server.engine.executor.lockstep import RunCancelled
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.packages import Packages
 from pybible.server.engine.executor.play import PlayEnd, run_play
+from pybible.server.engine.executor.stepping import AskLine, Stepping
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.parsing.loader import Loader
@@ -52,6 +53,8 @@ class Engine:
     ask: Ask | None = None
     # Waits for what the operator answers to `pause`; None: there is no terminal.
     answer: Answer | None = None
+    # Puts a question and waits for a line: --step and the debugger.
+    ask_line: AskLine | None = None
     # Where packed modules are written, and where what they need lies.
     places: Places = field(default_factory=Places)
     packages_folder: Path | None = None
@@ -103,6 +106,8 @@ async def _run_one(
             report=engine.report,
             ask=engine.ask,
             answer=engine.answer,
+            stepping=Stepping(engine.ask_line, engine.report) if engine.options.step and engine.ask_line else None,
+            ask_line=engine.ask_line,
             failed=known[0],
             unreachable=known[1],
             start_at=engine.options.start_at_task,

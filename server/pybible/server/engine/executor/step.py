@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from pybible.server.engine.executor import conclude, includes, metas
+from pybible.server.engine.executor import conclude, debugger, includes, metas
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.outcome import HostOutcome
@@ -121,7 +121,20 @@ class StepRun:
 
     async def _host(self, host: str) -> HostOutcome:
         self._context.run.show(HostStarted(task_id=self._compiled.task.id, host=host))
-        return await HostTask(self._context, self._compiled, host, throttle=self._throttle).run()
+        outcome = await HostTask(self._context, self._compiled, host, throttle=self._throttle).run()
+        context = self._context
+        ask = context.run.ask_line
+        if ask is None or not debugger.is_due(self._compiled, outcome, everywhere=context.debugging):
+            return outcome
+        debugged = debugger.Debugger(context, self._compiled, host, ask)
+        while debugger.is_due(self._compiled, outcome, everywhere=context.debugging):
+            context.run.show(conclude.result_of(self._compiled, outcome))
+            outcome.seen = True
+            if await debugged.look(outcome, context.run.debugger_turn) is debugger.Choice.GO_ON:
+                break
+            again = HostTask(context, debugged.compiled, host, throttle=self._throttle, variables=debugged.variables)
+            outcome = await again.run()
+        return outcome
 
     def _end(self, outcome: HostOutcome, *, run_once: bool = False) -> None:
         context, compiled = self._context, self._compiled

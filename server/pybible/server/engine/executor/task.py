@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from collections.abc import Mapping
 
 from pybible.server.engine.executor import hygiene, loops
 from pybible.server.engine.executor.compiled import CompiledTask
@@ -25,7 +26,17 @@ logger = logging.getLogger(__name__)
 class HostTask:
     """Runs a task on a host. `run` always returns an outcome, whatever happens."""
 
-    def __init__(self, context: BatchContext, compiled: CompiledTask, host: str, *, throttle: int = 0) -> None:
+    def __init__(
+        self,
+        context: BatchContext,
+        compiled: CompiledTask,
+        host: str,
+        *,
+        throttle: int = 0,
+        variables: Mapping[str, object] | None = None,
+    ) -> None:
+        """`variables` are seen before all others: what the debugger changed."""
+        self._variables = variables
         self._context = context
         self._compiled = compiled
         self._host = host
@@ -37,6 +48,8 @@ class HostTask:
         task = compiled.task
         try:
             templar = self._context.templar(self._host, task)
+            if self._variables:
+                templar = templar.with_variables(self._variables)
             outcome = await self._loop(templar) if task.has_loop else await self._single(templar)
             final = outcome.final.status
             if final is Status.FAILED or final is Status.UNREACHABLE:

@@ -17,8 +17,7 @@ from pybible.server.engine.parsing.tasks import TaskReader
 from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError
 
 _IMPORT: Final = ("import_playbook", "ansible.builtin.import_playbook", "ansible.legacy.import_playbook")
-_STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
-_STRATEGIES_NOT_YET: Final = frozenset({"debug"})
+_STRATEGIES: Final = frozenset({"debug", "free", "host_pinned", "linear"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,8 +261,6 @@ def _check_strategy(mapping: Mapping[str, object]) -> None:
         return
     name = value.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
     place = origin_of(value) or keywords.key_origin(mapping, "strategy")
-    if name in _STRATEGIES_NOT_YET:
-        raise ParseError(f"the strategy '{name}' is not supported yet", origin=place)
     if name not in _STRATEGIES:
         raise ParseError(
             f"Invalid play strategy specified: {value}", origin=place, hint=keywords.nearest(name, _STRATEGIES)

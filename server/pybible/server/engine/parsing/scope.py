@@ -21,6 +21,7 @@ from pybible.wire.errors import Origin, ParseError, SourceError
 
 # Files that import each other deeper than this import themselves.
 MAX_IMPORTS: Final = 64
+_DEBUGGER: Final = ("always", "on_failed", "on_unreachable", "on_skipped", "never")
 
 
 class IncludeError(SourceError):
@@ -204,10 +205,8 @@ def own_keywords(
 
     `level` names its variables' place in the order of precedence; empty when they are not the tasks'.
     """
-    if "debugger" in mapping and mapping["debugger"] not in (None, "never"):
-        raise keywords.unsupported(mapping, "debugger")
     own = {key: value for key, value in mapping.items() if key in INHERITED and value is not None}
-    own.pop("debugger", None)
+    check_debugger(own.get("debugger"), keywords.key_origin(mapping, "debugger"))
     own.update(values or {})
     check_connection(own.get("connection"), keywords.key_origin(mapping, "connection"))
     own_vars = keywords.variables(mapping, what)
@@ -220,6 +219,13 @@ def own_keywords(
         notify=tuple(keywords.as_list(mapping.get("notify"))),
         values=own,
     )
+
+
+def check_debugger(value: object, origin: Origin | None) -> None:
+    """Raise ParseError for a moment that the debugger does not know."""
+    if value is not None and not is_template(value) and value not in _DEBUGGER:
+        text = f"'{value}' is not a valid value for debugger. Must be one of {', '.join(_DEBUGGER)}"
+        raise ParseError(text, origin=origin_of(value) or origin)
 
 
 def check_connection(value: object, origin: Origin | None) -> None:

@@ -19,6 +19,7 @@ _FILES = {
     "find": "find",
     "get_url": "get_url",
     "getent": "getent",
+    "git": "git",
     "group": "group",
     "lineinfile": "lineinfile",
     "package": "package",

@@ -7,9 +7,9 @@ from typing import Final
 # Run on agents.
 MODULES: Final = frozenset(
     {
-        "apt", "blockinfile", "command", "copy", "cron", "fetch", "file", "find", "get_url", "getent", "group",
-        "lineinfile", "package", "ping", "raw", "replace", "service", "setup", "shell", "slurp", "stat", "systemd",
-        "systemd_service", "sysvinit", "tempfile", "template", "uri", "user", "wait_for",
+        "apt", "blockinfile", "command", "copy", "cron", "fetch", "file", "find", "get_url", "getent", "git",
+        "group", "lineinfile", "package", "ping", "raw", "replace", "service", "setup", "shell", "slurp", "stat",
+        "systemd", "systemd_service", "sysvinit", "tempfile", "template", "uri", "user", "wait_for",
     }
 )  # fmt: skip
 # Run by the engine itself.
@@ -26,8 +26,8 @@ SUPPORTED: Final = MODULES | ACTIONS
 NOT_YET: Final = frozenset(
     {
         "apt_key", "apt_repository", "assemble", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections",
-        "expect", "git", "hostname", "iptables", "known_hosts", "mount_facts", "package_facts", "pip", "reboot",
-        "rpm_key", "script", "service_facts", "subversion", "unarchive", "yum_repository",
+        "expect", "hostname", "iptables", "known_hosts", "mount_facts", "package_facts", "pip", "reboot", "rpm_key",
+        "script", "service_facts", "subversion", "unarchive", "yum_repository",
     }
 )  # fmt: skip
 

@@ -190,7 +190,8 @@ def _agent_options() -> str:
 _MODULES_HEAD = f"""# Modules
 
 {_NOTICE}
-These modules run on agents, without Ansible on the host. Each is called by its name, by `ansible.builtin.NAME` or by
+These modules run on agents, without Ansible on the host. [Any other module](../how-to/use-other-modules.md) goes there as it
+is. Each is called by its name, by `ansible.builtin.NAME` or by
 `ansible.legacy.NAME`. Arguments, results and messages are those of the stock modules. [What the engine does
 itself](language.md#actions-of-the-engine), such as `debug` and `set_fact`, is no module.
 
@@ -230,7 +231,7 @@ def _module_section(name: str) -> str:
 def _module_text(name: str) -> str:
     if name in _TEXTS:
         return _TEXTS[name]
-    module = importlib.import_module(f"pybible.agent.modules.{name}")
+    module = importlib.import_module(f"pybible.agent.modules.{registry._FILES[name]}")
     return " ".join((module.__doc__ or "").partition("\n")[0].partition(": ")[2].split())
 
 

@@ -265,6 +265,7 @@ def places_of(session: Session) -> Places:
         module_utils=config.paths("DEFAULT_MODULE_UTILS_PATH"),
         collections=config.paths("COLLECTIONS_PATHS"),
         ansible=session.settings.ansible_core,
+        beside_core=config.flag("COLLECTIONS_SCAN_SYS_PATH"),
     )
 
 

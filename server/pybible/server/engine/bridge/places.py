@@ -17,13 +17,14 @@ class Places:
 
     `library` and `module_utils` hold files, `collections` folders that have (or are called) `ansible_collections`.
     `ansible` says where ansible-core is: an environment, a folder of packages, or the package itself; empty: it is
-    looked for.
+    looked for. `beside_core`: collections that lie beside it count too.
     """
 
     library: tuple[Path, ...] = ()
     module_utils: tuple[Path, ...] = ()
     collections: tuple[Path, ...] = ()
     ansible: str = ""
+    beside_core: bool = True
 
     @cached_property
     def core(self) -> Path | None:
@@ -51,7 +52,7 @@ class Places:
         """Return the folders called `ansible_collections`, those beside the playbook first."""
         roots = [directory / "collections" for directory in directories]
         roots += self.collections
-        if self.core is not None:
+        if self.core is not None and self.beside_core:
             roots.append(self.core.parent)
         named = (root if root.name == "ansible_collections" else root / "ansible_collections" for root in roots)
         return tuple(dict.fromkeys(root for root in named if root.is_dir()))

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import grpc
 import pytest
+from sqlalchemy import Connection
 
+from pybible.server.controller.store import runs as store
+from pybible.server.controller.store.database import open_database
+from pybible.server.controller.store.engine import sqlite_url
 from pybible.server.results.recap import COUNTS
 from pybible.v1 import run_pb2, run_pb2_grpc
 from pybible.wire.outcomes import Reason
 from tests.support.controller import RunningController, controller
 from tests.support.fake_agent import PATIENCE, attached
 from tests.support.fake_ctl import host_result, run
+from tests.support.processes import until
 
 
 async def _shown(c: RunningController, run_id: str) -> run_pb2.GetRunResponse:
@@ -283,3 +288,51 @@ async def test_who_cancels_is_named_and_a_run_that_is_over_stays_as_it_is(tmp_pa
         answer = await stub.CancelRun(run_pb2.CancelRunRequest(run_id=ctl.run_id, operator="eve"))
         assert (answer.run.state, answer.was_over) == (run_pb2.RUN_STATE_CANCELLED, True)
         assert answer.run.error == "cancelled by ada@ops01"
+
+
+async def _stored(folder: Path) -> list[tuple[str, str, str]]:
+    """Return what a controller left of its runs: state, error, and the state of the attempt."""
+    async with open_database(sqlite_url(folder / "controller" / "controller.db")) as database:
+
+        def read(connection: Connection) -> list[tuple[str, str, str]]:
+            return [
+                (run.state, run.error, attempt.state)
+                for run in store.newest(connection, limit=9)
+                for attempt in store.attempts_of(connection, run.run_id)
+            ]
+
+        return await database.read(read)
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+async def test_a_controller_that_ends_leaves_no_run_running(
+    tmp_path: Path, hurried: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its agent does not obey and its ctl stays. `hurried`: whoever ends it does not wait, as at a second ^C."""
+    caplog.set_level("INFO")
+    over = asyncio.Event()
+
+    async def serve() -> None:
+        try:
+            drain = 30.0 if hurried else 0.2
+            async with controller(tmp_path, drain_timeout=drain) as c, AsyncExitStack() as stack:
+                agent = await stack.enter_async_context(attached(c, await c.enrol("web01")))
+                ctl = await stack.enter_async_context(run(c))
+                await ctl.submit("web01")
+                await agent.dispatch()
+                # They outlive the controller.
+                others.push_async_exit(stack.pop_all())
+        finally:
+            over.set()
+
+    async with asyncio.timeout(PATIENCE), AsyncExitStack() as others:
+        serving = asyncio.create_task(serve())
+        if hurried:
+            await until(lambda: "controller stopping" in caplog.messages)
+            serving.cancel()
+        await over.wait()
+        with suppress(asyncio.CancelledError):
+            await serving
+        with suppress(Exception):
+            await others.aclose()
+    assert await _stored(tmp_path) == [("interrupted", "controller shuts down", "done")]

@@ -282,11 +282,24 @@ async def _stop(parts: Parts, servers: tuple[grpc.aio.Server, ...]) -> None:
     log.info("controller stopping")
     (parts.config.state / ADDRESSES_FILE).unlink(missing_ok=True)
     await parts.health.stopping()
-    # Runs first: what they cancel still has to reach the agents.
-    await parts.runs.shutdown(seconds=parts.config.drain_timeout)
-    parts.sessions.shutdown()
+    try:
+        # Runs first: what they cancel still has to reach the agents.
+        await parts.runs.shutdown(seconds=parts.config.drain_timeout)
+        parts.sessions.shutdown()
+        await _stop_servers(servers, parts.config.drain_timeout)
+    except asyncio.CancelledError:
+        # Nobody waits for the drain any more.
+        parts.sessions.shutdown()
+        await _stop_servers(servers, 0.0)
+        raise
+    finally:
+        # However short the end was: the history, which is written after this, says how each run ended.
+        parts.runs.abandon()
+        with suppress(OSError):
+            parts.config.socket_path.unlink(missing_ok=True)
+
+
+async def _stop_servers(servers: tuple[grpc.aio.Server, ...], seconds: float) -> None:
     async with asyncio.TaskGroup() as group:
         for server in servers:
-            group.create_task(server.stop(parts.config.drain_timeout))
-    with suppress(OSError):
-        parts.config.socket_path.unlink(missing_ok=True)
+            group.create_task(server.stop(seconds))

@@ -116,13 +116,13 @@ class History:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
         """Write as long as the block lasts, and at its end what is left."""
-        failure: Exception | None = None
+        failure: Exception | asyncio.CancelledError | None = None
         async with asyncio.TaskGroup() as group:
             group.create_task(self._serve(), name="history")
             try:
                 yield
-            except Exception as error:
-                # Out of the group as it is: the group would wrap it.
+            except (Exception, asyncio.CancelledError) as error:
+                # Out of the group as it is: the group would wrap it, or cancel the last write, which is short.
                 failure = error
             finally:
                 self._closing = True

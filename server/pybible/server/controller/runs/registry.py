@@ -94,6 +94,11 @@ class RunRegistry:
         except TimeoutError:
             log.warning("runs did not end in time", extra=fields(runs=len(self._open)))
 
+    def abandon(self) -> None:
+        """End every run that is still open: none is left `running` in the store."""
+        for run in list(self._open.values()):
+            run.abandon()
+
     # --- one run
 
     def open(self, request: StartRequest) -> Run:

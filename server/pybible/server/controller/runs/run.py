@@ -181,6 +181,12 @@ class Run:
         loop = asyncio.get_running_loop()
         self._farewell = loop.call_later(self._settings.farewell_seconds, self._end, state)
 
+    def abandon(self) -> None:
+        """End now, without waiting for anything that is out: there will be no later."""
+        self.interrupt("the controller ended")
+        for attempt in list(self._attempts.values()):
+            self.ended(attempt, verdicts.cancelled())
+
     # --- what sessions say (AttemptOwner)
 
     def dispatched(self, attempt: Attempt) -> None:

@@ -1,8 +1,9 @@
 """harness: run one conformance case with a playbook command, and write down what an operator would see.
 
 A case is a folder of playbooks/: `site.yml`, whatever it needs beside it, optionally an `inventory.ini` of its own, and
-optionally `runs.txt`: the command line of each run, one a line (`site.yml` when there is none). All runs of a case
-share one folder in which they leave files, `{{ target }}` in the playbooks. The transcript holds each run's screen
+optionally `runs.txt`: the command line of each run, one a line (`site.yml` when there is none); `NAME=value` words at
+its beginning are environment variables, `inventory` after them runs the command that lists inventories. All runs of a
+case share one folder in which they leave files, `{{ target }}` in the playbooks. The transcript holds each run's screen
 (standard output and error together, as a terminal shows them), its exit status and, at the end, every file left.
 
 Only temporary paths, durations and process ids are normalised, and nothing else.
@@ -32,9 +33,18 @@ DEFAULT_OPTIONS = ("--forks", "1")
 _DURATIONS = [
     (re.compile(r'("delta": )"\d+:\d\d:\d\d\.\d+"'), r'\1"DELTA"'),
     (re.compile(r'("(?:start|end)": )"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+"'), r'\1"MOMENT"'),
+    # The same in YAML.
+    (re.compile(r"(\bdelta: )'\d+:\d\d:\d\d\.\d+'"), r"\1'DELTA'"),
+    (re.compile(r"(\b(?:start|end): )'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+'"), r"\1'MOMENT'"),
     (re.compile(r"\bpid=\d+"), "pid=PID"),
     (re.compile(r"\bj\d{3,12}\.\d+\b"), "JOB"),
 ]
+_VARIABLE = re.compile(r"([A-Z_]+)=(.*)", re.DOTALL)
+# The command beside the one that runs playbooks which lists inventories.
+_LISTING = {
+    "ansible-playbook": lambda command: [command[0].replace("ansible-playbook", "ansible-inventory")],
+    "run": lambda command: [*command[:-1], "inventory"],
+}
 # Ansible shows the temporary file into which it rendered a template, pybible the template.
 _RENDERED = re.compile(r"^(\+\+\+ after: )\S*/(?:templates|ansible-local-\w+/tmp\w+)/([^/\n]+)$", re.MULTILINE)
 _TEMPORARY_SOURCE = re.compile(r'("src": )"[^"]*/(?:ansible-tmp-|\.ansible|pybible)[^"]*/[^"/]*"')
@@ -76,12 +86,16 @@ def transcript(case: Case, command: Sequence[str], *, work: Path, environment: M
     shutil.copytree(HERE / "shared", folder, dirs_exist_ok=True) if not (folder / "inventory.ini").exists() else None
     out.mkdir()
     parts = []
-    for words in case.runs:
-        line = [*command, "-i", "inventory.ini", *DEFAULT_OPTIONS, "-e", f"target={out}", *words]
+    for given in case.runs:
+        variables, words = _environment_first(given)
+        if words[0] == "inventory":
+            line = [*_LISTING[Path(command[-1]).name](command), *words[1:]]
+        else:
+            line = [*command, "-i", "inventory.ini", *DEFAULT_OPTIONS, "-e", f"target={out}", *words]
         done = subprocess.run(
             line,
             cwd=folder,
-            env=_environment(environment, home=work),
+            env=_environment({**environment, **variables}, home=work),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -89,8 +103,19 @@ def transcript(case: Case, command: Sequence[str], *, work: Path, environment: M
             check=False,
         )
         screen = normalise(done.stdout.decode("utf-8", "replace"), work)
-        parts.append(f"$ playbook {shlex.join(words)}\n{screen}[exit status {done.returncode}]\n")
+        parts.append(f"$ playbook {shlex.join(given)}\n{screen}[exit status {done.returncode}]\n")
     return "\n".join([*parts, *_files_left(out, work)])
+
+
+def _environment_first(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Take the variables at the beginning of a command line off."""
+    variables: dict[str, str] = {}
+    for index, word in enumerate(words):
+        found = _VARIABLE.match(word)
+        if not found:
+            return variables, words[index:]
+        variables[found[1]] = found[2]
+    return variables, []
 
 
 def normalise(text: str, work: Path) -> str:

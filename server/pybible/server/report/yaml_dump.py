@@ -67,7 +67,7 @@ def dump_yaml(result: JsonObject, *, pretty: bool | None = None) -> str:
         Dumper=_EasyDumper if easy else _Dumper,
         allow_unicode=True,
         default_flow_style=False,
-        indent=_INDENT,
+        indent=_INDENT if easy else None,
         sort_keys=True,
     )
     return "\n" + textwrap.indent(visible(text), " " * _INDENT).rstrip("\n")

@@ -9,7 +9,8 @@ from pybible.server.engine.inventory.groups import safe_name
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.inventory.yaml_groups import type_name
 from pybible.server.engine.inventory_plugins import options
-from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.inventory_plugins.options import value_of
+from pybible.server.engine.model.text import Trusted, origin_of
 from pybible.server.engine.templating.engine import TemplateEngine
 from pybible.server.engine.templating.errors import message_of
 from pybible.server.engine.templating.templar import Overlay, Templar
@@ -86,7 +87,9 @@ class _Constructed:
 
     def _composed(self, expression: object, templar: Templar) -> object:
         seen = Templar(self._engine, Overlay(self._extra, templar.variables)) if self._extra else templar
-        return seen.evaluate(expression)  # type: ignore[arg-type]
+        if not isinstance(expression, str):
+            raise TypeError(f"an expression must be text, not a {type_name(expression)}")
+        return value_of(Trusted(f"{{{{ {expression} }}}}", origin_of(expression)), seen)
 
     def _tried(
         self, evaluate: Callable[[], object], told: Callable[[str], str], *, origin: Origin | None

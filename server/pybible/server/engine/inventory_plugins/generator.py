@@ -10,6 +10,7 @@ from typing import Final
 from pybible.server.engine.inventory.addresses import MAX_NAMES
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.inventory_plugins import options
+from pybible.server.engine.inventory_plugins.options import value_of
 from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.templating.engine import TemplateEngine
 from pybible.server.engine.templating.templar import Templar
@@ -49,6 +50,6 @@ def _add_parents(inventory: Inventory, child: str, parents: list[object], templa
         group = inventory.add_group(str(name)).name
         for key, value in options.mapping(parent, "vars").items():
             # Text is filled in now, anything else is left to those who use it.
-            inventory.set_variable(group, key, templar.render(value) if isinstance(value, str) else value)
+            inventory.set_variable(group, key, value_of(value, templar) if isinstance(value, str) else value)
         inventory.add_child(group, child)
         _add_parents(inventory, group, options.listed(parent, "parents"), templar, depth + 1)

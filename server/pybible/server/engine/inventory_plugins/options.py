@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pybible.server.engine.inventory.yaml_groups import type_name
-from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.model.text import Trusted, origin_of
+from pybible.server.engine.templating.templar import Templar
 from pybible.wire.errors import ParseError
 
 _TRUE = frozenset({"y", "yes", "on", "1", "true", "t"})
@@ -35,6 +36,12 @@ def listed(config: Mapping[str, object], name: str) -> list[object]:
     if not isinstance(value, list):
         raise wrong(value, name, "list")
     return value
+
+
+def value_of(value: str, templar: Templar) -> object:
+    """Return what a template yields. A variable's text of the operator's own stays that, what is made of it is data."""
+    result = templar.resolve(value)
+    return result if isinstance(result, Trusted) else templar.finalize(result)
 
 
 def wrong(value: object, name: str, wanted: str) -> ParseError:

@@ -67,4 +67,4 @@ async def test_a_role_whose_arguments_are_wrong_fails_at_its_specification(tmp_p
         "argument 'at' is of type str and we were unable to convert to int: \"'eighty'\" cannot be converted to an int"
     )
     assert failed.result["argument_errors"] == [text]
-    assert "argument_specs.yml:2:3" in failed.error
+    assert "argument_specs.yml:3:5" in failed.error

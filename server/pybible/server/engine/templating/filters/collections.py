@@ -214,7 +214,7 @@ def _rekey_on_member(data: object, key: str, duplicates: str = "error") -> dict[
         if key not in row:
             raise ValueError(f"Key {key!r} was not found.")
         if row[key] in made and duplicates == "error":
-            raise ValueError(f"Key {row[key]} is not unique, cannot convert to dict.")
+            raise ValueError(f"Key {row[key]!r} is not unique, cannot convert to dict.")
         made[row[key]] = row
     return made
 

@@ -5,33 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
-import secrets
 import shlex
-import string
 import uuid
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_plus, urlsplit
 
+from pybible.server.engine.templating.filters.passwords import password_hash
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.plugins import Plugin, impure
 from pybible.server.engine.vault import VaultSecret, VaultSecrets, is_vaulted
 from pybible.wire.errors import VaultError
 
 _NAMESPACE: Final = uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E")
-_SALT: Final = string.ascii_letters + string.digits + "./"
-_CRYPT_LIBRARIES: Final = ("libcrypt.so.1", "libcrypt.so.2", "libcrypt.so", "libcrypt.dylib")
-# Scheme -> (crypt's prefix, length of the salt, whether `rounds=` may follow).
-_SCHEMES: Final = {
-    "md5": ("$1$", 8, False),
-    "md5_crypt": ("$1$", 8, False),
-    "sha256": ("$5$", 16, True),
-    "sha256_crypt": ("$5$", 16, True),
-    "sha512": ("$6$", 16, True),
-    "sha512_crypt": ("$6$", 16, True),
-    "bcrypt": ("$2b$", 22, False),
-    "blowfish": ("$2b$", 22, False),
-}
 
 
 def _bytes(value: object, encoding: str = "utf-8") -> bytes:
@@ -67,51 +53,6 @@ def _to_uuid(value: object, namespace: object = _NAMESPACE) -> str:
                 f"Invalid value '{namespace}' for 'namespace': badly formed hexadecimal UUID string"
             ) from None
     return str(uuid.uuid5(namespace, str(value)))
-
-
-def password_hash(
-    password: object,
-    hashtype: str = "sha512",
-    salt: str | None = None,
-    salt_size: int | None = None,
-    rounds: int | None = None,
-    ident: str | None = None,
-) -> str:
-    """Hash a password with the system's crypt(3)."""
-    scheme = _SCHEMES.get(hashtype)
-    if scheme is None:
-        raise ValueError(f"crypt does not support {hashtype!r} algorithm")
-    prefix, length, takes_rounds = scheme
-    if salt is None:
-        salt = "".join(secrets.choice(_SALT) for _ in range(salt_size or length))
-    elif any(character not in _SALT for character in salt):
-        raise ValueError("invalid characters in salt")
-    if prefix == "$2b$":
-        setting = f"${ident or '2b'}${rounds or 12:02}${salt}"
-    elif rounds and takes_rounds:
-        setting = f"{prefix}rounds={rounds}${salt}"
-    else:
-        setting = f"{prefix}{salt}"
-    return _crypt(_bytes(password), setting.encode())
-
-
-def _crypt(password: bytes, setting: bytes) -> str:
-    # Imported when used: seldom, and not small.
-    import ctypes
-
-    for name in _CRYPT_LIBRARIES:
-        try:
-            function = ctypes.CDLL(name).crypt
-            break
-        except OSError:
-            continue
-    else:
-        raise ValueError("this system has no libcrypt, which password_hash needs")
-    function.restype = ctypes.c_char_p
-    hashed = function(ctypes.c_char_p(password), ctypes.c_char_p(setting))
-    if not hashed or hashed.startswith(b"*"):
-        raise ValueError("crypt does not support the algorithm here, or its salt is not valid")
-    return str(hashed.decode())
 
 
 def _secret_text(value: object) -> bytes:

@@ -67,6 +67,13 @@ def _log(value: float, base: float = math.e) -> float:
         raise TypeError(f"log() can only be used on numbers: {error}") from error
 
 
+def _pow(value: float, power: float) -> float:
+    try:
+        return math.pow(value, power)
+    except TypeError as error:
+        raise TypeError(f"pow() can only be used on numbers: {error}") from error
+
+
 def _root(value: float, base: float = 2) -> float:
     try:
         return math.sqrt(value) if base == 2 else math.pow(value, 1.0 / float(base))
@@ -75,9 +82,11 @@ def _root(value: float, base: float = 2) -> float:
 
 
 def _human_readable(size: object, isbits: bool = False, unit: str | None = None) -> str:
-    number = float(str(size))
-    base, kilo = ("bits", 1000) if isbits else ("Bytes", 1024)
-    del kilo
+    try:
+        number = float(str(size))
+    except ValueError:
+        raise ValueError(f"human_readable() failed on bad input: {size!r} is not a number") from None
+    base = "bits" if isbits else "Bytes"
     for suffix in _UNITS:
         limit = _SIZES[suffix]
         if (unit is None and number >= limit) or (unit is not None and unit.upper() == suffix):
@@ -114,7 +123,9 @@ def _size(size: str, default_unit: str | None, isbits: bool) -> float:
 
 
 def _to_datetime(value: object, format: str = "%Y-%m-%d %H:%M:%S") -> datetime:
-    return datetime.strptime(str(value), format)
+    if not isinstance(value, str):
+        raise TypeError(f"strptime() argument 1 must be str, not {type_name(value)}")
+    return datetime.strptime(value, format)
 
 
 def _strftime(format: object, second: object = None, utc: bool = False) -> str:
@@ -159,7 +170,7 @@ FILTERS: Mapping[str, Plugin] = {
     "ternary": _ternary,
     "type_debug": _type_debug,
     "log": _log,
-    "pow": lambda value, power: math.pow(value, power),
+    "pow": _pow,
     "root": _root,
     "human_readable": _human_readable,
     "human_to_bytes": _human_to_bytes,

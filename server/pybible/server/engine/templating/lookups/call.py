@@ -41,6 +41,9 @@ class LookupCall:
         return default if value is None else str(value)
 
 
+# An undefined value among their terms and options means something to them.
+_TAKE_UNDEFINED = frozenset({"first_found", "env"})
+
 Lookup: TypeAlias = Callable[[LookupCall], Sequence[object]]
 
 
@@ -81,7 +84,7 @@ def run_lookup_global(name: str, terms: Sequence[object], options: Mapping[str, 
     given = dict(options)
     wantlist = bool(given.pop("wantlist", False))
     for value in (*terms, *given.values()):
-        if isinstance(value, jinja2.Undefined) and name.rpartition(".")[2] != "first_found":
+        if isinstance(value, jinja2.Undefined) and name.rpartition(".")[2] not in _TAKE_UNDEFINED:
             return value
     try:
         found = run_lookup(name, [templar.finalize(term) for term in terms], given, templar)

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+import jinja2
 from jinja2.utils import missing
 
 from pybible.server.engine.templating.errors import LookupFailed, UndefinedVariable
@@ -18,7 +19,11 @@ _BODY_LIMIT = 64 * 1024 * 1024
 
 
 def _env(call: LookupCall) -> list[object]:
-    return [os.environ.get(str(term), call.options.get("default", "")) for term in call.terms]
+    default = call.options.get("default", "")
+    missing_ones = [str(term) for term in call.terms if str(term) not in os.environ]
+    if missing_ones and isinstance(default, jinja2.Undefined):
+        raise UndefinedVariable(f"The environment variable {missing_ones[0]!r} is not set.")
+    return [os.environ.get(str(term), default) for term in call.terms]
 
 
 def _run(call: LookupCall, command: str) -> str:
@@ -76,7 +81,7 @@ def _url(call: LookupCall) -> list[object]:
     found: list[object] = []
     for term in call.terms:
         url = str(term)
-        if urlsplit(url).scheme not in ("http", "https", "ftp"):
+        if urlsplit(url).scheme not in ("http", "https", "ftp", "file"):
             raise LookupFailed(f"Failed lookup url for {url}: unknown url type")
         headers = call.options.get("headers", {})
         request = urllib.request.Request(url, headers=dict(headers) if isinstance(headers, Mapping) else {})  # noqa: S310

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pybible.server.engine.templating.errors import LookupFailed
-from pybible.server.engine.templating.filters.encoding import password_hash
+from pybible.server.engine.templating.filters.passwords import password_hash
 from pybible.server.engine.templating.filters.values import as_bool
 from pybible.server.engine.templating.lookups.call import Lookup, LookupCall
 from pybible.server.engine.templating.search import candidates, find_file
@@ -125,12 +125,25 @@ def _first_found(call: LookupCall) -> list[object]:
     raise LookupFailed("No file was found when using first_found.")
 
 
+# Of a template file's options those that the lookup has.
+_TEMPLATE_OPTIONS = frozenset(
+    {
+        "variable_start_string",
+        "variable_end_string",
+        "comment_start_string",
+        "comment_end_string",
+        "trim_blocks",
+        "lstrip_blocks",
+    }
+)
+
+
 def _template(call: LookupCall) -> list[object]:
     # Imported here: rendering files needs the Templar, which needs the lookups.
     from pybible.server.engine.templating import files
     from pybible.server.engine.templating.engine import PLAIN_OPTIONS
 
-    given = {name: value for name, value in call.options.items() if name in files.OPTION_NAMES}
+    given = {name: value for name, value in call.options.items() if name in _TEMPLATE_OPTIONS}
     extra = call.options.get("template_vars", {})
     templar = call.templar.with_variables(extra) if isinstance(extra, Mapping) and extra else call.templar
     found: list[object] = []
@@ -231,6 +244,9 @@ def _password(call: LookupCall) -> list[object]:
     found: list[object] = []
     for term in call.terms:
         name, options = pairs(term, defaults)
+        unknown = [word.partition("=")[0] for word in name.split()[1:] if "=" in word]
+        if unknown:
+            raise LookupFailed(f"Unrecognized parameter(s) given to password lookup: {', '.join(unknown)}")
         path = Path(name).expanduser()
         path = path if path.is_absolute() else call.directory / path
         stored = path.read_text().rstrip("\n") if path.is_file() and str(path) != "/dev/null" else ""

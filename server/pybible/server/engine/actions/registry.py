@@ -18,9 +18,11 @@ from pybible.server.engine.actions import (
     group_by,
     include_vars,
     pause,
+    script,
     set_fact,
     set_stats,
     template,
+    unarchive,
     validate_argument_spec,
     wait_for_connection,
 )
@@ -39,9 +41,11 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "group_by": group_by.run,
         "include_vars": include_vars.run,
         "pause": pause.run,
+        "script": script.run,
         "set_fact": set_fact.run,
         "set_stats": set_stats.run,
         "template": template.run,
+        "unarchive": unarchive.run,
         "validate_argument_spec": validate_argument_spec.run,
         "wait_for_connection": wait_for_connection.run,
     }
@@ -56,4 +60,4 @@ EXPRESSIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {"assert": frozenset({"that"}), "debug": frozenset({"var"})}
 )
 # They take no free text.
-TAKES_NO_TEXT: Final = frozenset(ACTIONS) - {"include_vars"}
+TAKES_NO_TEXT: Final = frozenset(ACTIONS) - {"include_vars", "script"}

@@ -8,8 +8,9 @@ from typing import Final
 MODULES: Final = frozenset(
     {
         "apt", "blockinfile", "command", "copy", "cron", "fetch", "file", "find", "get_url", "getent", "git",
-        "group", "lineinfile", "package", "ping", "raw", "replace", "service", "setup", "shell", "slurp", "stat",
-        "systemd", "systemd_service", "sysvinit", "tempfile", "template", "uri", "user", "wait_for",
+        "group", "lineinfile", "package", "ping", "raw", "replace", "script", "service", "setup", "shell", "slurp",
+        "stat", "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user",
+        "wait_for",
     }
 )  # fmt: skip
 # Run by the engine itself.
@@ -27,7 +28,7 @@ NOT_YET: Final = frozenset(
     {
         "apt_key", "apt_repository", "assemble", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections",
         "expect", "hostname", "iptables", "known_hosts", "mount_facts", "package_facts", "pip", "reboot", "rpm_key",
-        "script", "service_facts", "subversion", "unarchive", "yum_repository",
+        "service_facts", "subversion", "yum_repository",
     }
 )  # fmt: skip
 

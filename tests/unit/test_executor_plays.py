@@ -422,3 +422,10 @@ async def test_a_variable_that_names_no_connection_fails_its_host(tmp_path: Path
     assert played.counts() == {"h1": "ok=1", "h2": "failed=1", "h3": "ok=1"}
     (failed,) = played.results("h2")
     assert "the connection 'docker' is not supported" in str(failed.result["msg"])
+
+
+async def test_tasks_on_the_control_node_begin_beside_the_playbook(tmp_path: Path) -> None:
+    played = await play(
+        tmp_path, "[{hosts: h1, gather_facts: false, tasks: [{command: pwd, delegate_to: localhost}, {command: pwd}]}]"
+    )
+    assert [sent.spec.directory for sent in played.dispatcher.sent] == [str(tmp_path), ""]

@@ -306,6 +306,8 @@ class ItemRun:
         run = self._context.run
         options = run.options
         limit = 0 if self._no_log else options.output_limit
+        if self._target is None:
+            raise RuntimeError("the task has no target yet")
         spec = TaskSpec(
             module=module,
             args=args,
@@ -318,11 +320,10 @@ class ItemRun:
             output_limit=limit,
             attachments=tuple(attachments),
             verbosity=options.verbosity,
+            directory="" if self._target.agent else str(self._context.play.directory),
         )
         if background is not None:
             spec = as_job(spec, background)
-        if self._target is None:
-            raise RuntimeError("the task has no target yet")
         outcome = await run.dispatcher.run(
             self._target,
             spec,

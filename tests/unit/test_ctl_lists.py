@@ -31,6 +31,7 @@ WEB01 = fleet_pb2.Agent(
     since=SINCE,
     version="0.1.0",
     labels={"tier": "web", "dc": "a"},
+    load=0.3472900390625,
     modules=["ping"],
 )
 RUN = run_pb2.RunSummary(
@@ -101,6 +102,7 @@ def test_one_agent(ask: Ask) -> None:
     result, request = ask(agents.command, ["show", "web01"], "GetAgent", fleet_pb2.GetAgentResponse(agent=WEB01))
     assert request == fleet_pb2.GetAgentRequest(agent="web01")
     assert "\nlabels               dc=a tier=web\n" in result.output
+    assert "\nload                 0.35\n" in result.output
 
 
 def test_an_agent_is_removed(ask: Ask) -> None:

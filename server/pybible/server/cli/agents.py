@@ -83,7 +83,7 @@ def _fields(agent: fleet_pb2.Agent) -> dict[str, object]:
         "boot_id": agent.boot_id,
         "slots": agent.slots,
         "running": agent.running,
-        "load": agent.load,
+        "load": round(agent.load, 2),
         "enrolled": moment(agent.enrolled),
         "certificate_expires": moment(agent.certificate_expires),
         "modules": list(agent.modules),

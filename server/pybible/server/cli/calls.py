@@ -54,4 +54,5 @@ def connected(ctx: click.Context, controller: str) -> Iterator[grpc.Channel]:
 def _open(where: Endpoint | None) -> grpc.Channel:
     if where is None:
         raise UsageError("no controller is named")
+    where.blocking_listening()
     return where.blocking_channel()

@@ -46,7 +46,14 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=lambda *given: _version(*given))
+@click.option(
+    *("--version",),
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=lambda *given: _version(*given),
+    help="Print the versions of pybible and what it stands on, and end.",
+)
 def ctl() -> None:
     """Run Ansible playbooks on hosts whose agents dial out to a controller."""
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +17,9 @@ from pybible.wire.channel import Options, client_credentials, client_options, un
 from pybible.wire.errors import UsageError
 
 _UNIX = "unix:"
+# A controller on this machine that was started a moment ago is waited for so long, in seconds.
+_START_SECONDS = 2.0
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +28,19 @@ class Endpoint:
 
     target: str
     identity: OperatorIdentity | None = None
+    # Of a Unix socket.
+    socket: Path | None = None
+
+    async def listening(self) -> None:
+        """Wait a moment for a controller on this machine that has just been started. Whether it came, a call shows."""
+        await asyncio.to_thread(self.blocking_listening)
+
+    def blocking_listening(self) -> None:
+        """Wait as `listening` does."""
+        end = time.monotonic() + _START_SECONDS
+        while self.socket is not None and not _answers(self.socket) and time.monotonic() < end:
+            # Nothing tells when another process listens.
+            time.sleep(_LOOK_SECONDS)
 
     def channel(self) -> grpc.aio.Channel:
         """Open a channel for asyncio."""
@@ -45,11 +65,19 @@ def parse_endpoint(text: str, *, identity_folder: Path) -> Endpoint:
         path = Path(text.removeprefix(_UNIX)).expanduser()
         if not path.name:
             raise UsageError(f"'{text}' names no socket", hint="Write unix:PATH.")
-        return Endpoint(target=unix_target(path.absolute()))
+        return Endpoint(target=unix_target(path.absolute()), socket=path.absolute())
     host, colon, port = text.rpartition(":")
     if not host or not colon or not port.isdigit():
         raise UsageError(f"'{text}' is not the address of a controller", hint="Write unix:PATH or HOST:PORT.")
     return Endpoint(target=text, identity=load_identity(identity_folder))
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+        probe.settimeout(_START_SECONDS)
+        probe.connect(str(path))
+        return True
+    return False
 
 
 def _credentials(identity: OperatorIdentity) -> grpc.ChannelCredentials:

@@ -41,6 +41,7 @@ class ControllerOpener:
 
     async def fleet(self) -> Mapping[str, Mapping[str, str]]:
         """Return the names of the enrolled agents, each with its labels."""
+        await self._endpoint.listening()
         async with self._endpoint.channel() as channel:
             stub = fleet_pb2_grpc.FleetServiceStub(channel)
             try:
@@ -51,6 +52,7 @@ class ControllerOpener:
 
     @contextlib.asynccontextmanager
     async def _open(self, request: RunRequest) -> AsyncIterator[RunDispatcher]:
+        await self._endpoint.listening()
         async with self._endpoint.channel() as channel:
             stub = run_pb2_grpc.RunServiceStub(channel)
             call = stub.Execute()

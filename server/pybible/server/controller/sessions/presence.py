@@ -194,7 +194,9 @@ class AgentPresence:
         before, self._state = self._state, self.machine.state
         self._since = time.time()
         level = logging.WARNING if self._state in _NOTEWORTHY else logging.INFO
-        extra = fields(agent_id=self.agent_id, name=self.name, before=str(before), state=str(self._state))
+        # Before an agent's first session is agreed its name is not known here.
+        known = {"name": self.name} if self.name else {}
+        extra = fields(agent_id=self.agent_id, **known, before=str(before), state=str(self._state))
         log.log(level, "agent changed state", extra=extra)
 
     def _arm(self, when: float) -> None:

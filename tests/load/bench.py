@@ -17,7 +17,7 @@ from tests.load.workloads import Workload
 
 # ansible-core needs so long for a host-task that a few tell its rate.
 ANSIBLE_TASKS = 4
-ANSIBLE_HOSTS = 10
+ANSIBLE_HOSTS = 5
 _MIB = 1024 * 1024
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from pybible.server.engine.dispatcher import RunRequest
+from pybible.server.engine.executor.context import Ask
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.run import Engine, RunOutcome, run_playbooks
 from pybible.server.engine.inventory.sources import load_inventory
@@ -61,6 +62,7 @@ async def play(
     cancel_after: int = 0,
     typed: Sequence[str] = (),
     answers: Mapping[str, Sequence[str]] | None = None,
+    ask: Ask | None = None,
 ) -> Played:
     """Run a playbook's text on these hosts, `files` beside it. An operator cancels after `cancel_after` attempts.
 
@@ -87,6 +89,7 @@ async def play(
         loader=loader,
         options=options or RunOptions(),
         report=events.append,
+        ask=ask,
         answer=operator(typed) if typed else None,
         ask_line=None if answers is None else answering(answers),
     )

@@ -366,7 +366,6 @@ def test_a_task_that_is_wrong_is_told_at_its_place(
         ("- hosts: all\n  vars_prompt: [{nam: x}]", "Invalid vars_prompt data structure, missing 'name' key", PARSER),
         ("- hosts: all\n  vars_prompt: [{name: x, foo: 1}]",
          "Invalid vars_prompt data structure, found unsupported key 'foo'", PARSER),
-        ("- hosts: all\n  vars_prompt: [{name: x, encrypt: y}]", "the keyword 'encrypt' is not supported yet", PARSER),
         ("- hosts: all\n  roles: [nope]", "the role 'nope' was not found in ", ERROR),
         ("- hosts: all\n  roles: [{foo: bar}]", "role definitions must contain a role name", ERROR),
         ("- hosts: all\n  roles: x", "A malformed role declaration was encountered", PARSER),

@@ -10,14 +10,13 @@ from pybible.server.engine.model.play import VarsPrompt
 
 
 def ask(prompt: VarsPrompt) -> str:
-    """Put one prompt and return the answer; what is typed twice must be equal."""
+    """Put one prompt and return what is typed, perhaps nothing; what is typed twice must be equal."""
     text = prompt.prompt or f"input for {prompt.name}"
-    default = "" if prompt.default is None else str(prompt.default)
-    question = f"{text} [{default}]: " if default and prompt.prompt else f"{text}: "
+    question = f"{text} [{prompt.default}]: " if prompt.default is not None and prompt.prompt else f"{text}: "
     while True:
         answer = _read(question, private=prompt.private)
         if not prompt.confirm or answer == _read(f"confirm {question}", private=prompt.private):
-            return answer or default
+            return answer
         click.echo("***** VALUES ENTERED DO NOT MATCH ****")
 
 

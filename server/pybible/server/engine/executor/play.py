@@ -19,6 +19,7 @@ from pybible.server.engine.plan.start_at import first_match
 from pybible.server.engine.strategy.free import Free
 from pybible.server.engine.strategy.linear import Linear
 from pybible.server.engine.templating.errors import message_of
+from pybible.server.engine.templating.filters.passwords import password_hash
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.results.events import NoHostsMatched, PlayStarted
 from pybible.wire.errors import ParseError, SourceError
@@ -42,7 +43,7 @@ async def run_play(run: Run, play: Play) -> PlayEnd:
         run.emit(PlayStarted(play_id=play.id, name=name, check=run.options.check))
         run.emit(NoHostsMatched())
         return PlayEnd.GO_ON
-    prompt(run, play, templar)
+    prompt(run, play)
     context.handlers.add(name_handlers(play.handlers, templar))
     blocks, gather = _blocks(context, templar)
     for batch_hosts in batches(hosts, _serial(play, templar)):
@@ -85,17 +86,31 @@ def play_name(play: Play, templar: Templar) -> str:
     return ",".join(str(host) for host in hosts) if isinstance(hosts, list) else str(hosts)
 
 
-def prompt(run: Run, play: Play, templar: Templar) -> None:
-    """Take the defaults of vars_prompt; nobody is asked unless the operator's terminal can."""
+def prompt(run: Run, play: Play) -> None:
+    """Take the answers to vars_prompt; without a terminal the defaults hold. Raises SourceError.
+
+    An answer is data, a default is the playbook's own text. Both are text.
+    """
     answers: dict[str, object] = {}
     for entry in play.vars_prompt:
         if entry.name in run.variables.extra_vars:
             continue
-        if run.ask is not None:
-            answers[entry.name] = run.ask(entry)
-        else:
+        if run.ask is None:
             run.warn("Not prompting as we are not in interactive mode")
-            answers[entry.name] = templar.render(entry.default)
+        answer: object = None if run.ask is None else run.ask(entry)
+        if not answer and entry.default is not None:
+            answer = entry.default
+        text = answer if isinstance(answer, str) else str(answer)
+        if entry.encrypt:
+            try:
+                text = password_hash(
+                    str.__str__(text), entry.encrypt, salt=entry.salt or None, salt_size=entry.salt_size
+                )
+            except (TypeError, ValueError) as error:
+                raise SourceError(
+                    f"the answer for '{entry.name}' can't be hashed: {error}", origin=entry.origin
+                ) from error
+        answers[entry.name] = text
     if answers:
         run.variables.set_prompted(play, answers)
 

@@ -152,7 +152,7 @@ class VarsPrompt:
     confirm: bool = False
     encrypt: str = ""
     salt: str = ""
-    salt_size: int = 8
+    salt_size: int | None = None
     unsafe: bool = False
     origin: Origin | None = None
 

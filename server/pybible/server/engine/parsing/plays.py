@@ -231,9 +231,6 @@ def _read_prompts(mapping: Mapping[str, object]) -> tuple[VarsPrompt, ...]:
                     origin=origin_of(key) or place,
                     hint=keywords.nearest(str(key), keywords.VARS_PROMPT),
                 )
-        for key in ("encrypt", "salt", "salt_size"):
-            if entry.get(key) is not None:
-                raise keywords.unsupported(entry, key)
         prompts.append(
             VarsPrompt(
                 name=str(entry["name"]),
@@ -242,10 +239,26 @@ def _read_prompts(mapping: Mapping[str, object]) -> tuple[VarsPrompt, ...]:
                 private=_truth(entry, "private", default=True),
                 confirm=_truth(entry, "confirm", default=False),
                 unsafe=_truth(entry, "unsafe", default=False),
+                encrypt=keywords.text(entry.get("encrypt")),
+                salt=keywords.text(entry.get("salt")),
+                salt_size=_whole(entry, "salt_size"),
                 origin=origin_of(entry),
             )
         )
     return tuple(prompts)
+
+
+def _whole(mapping: Mapping[str, object], key: str) -> int | None:
+    value = mapping.get(key)
+    if value is None:
+        return None
+    try:
+        return int(str(value))
+    except ValueError:
+        raise ParseError(
+            f"'{key}' must be a whole number, not '{value}'",
+            origin=origin_of(value) or keywords.key_origin(mapping, key),
+        ) from None
 
 
 def _truth(mapping: Mapping[str, object], key: str, *, default: bool) -> bool:

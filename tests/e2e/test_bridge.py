@@ -215,10 +215,17 @@ def test_another_python_of_the_host_can_run_it(fleet: Lab, project: Path) -> Non
 
 def test_stock_modules_of_an_installed_ansible_core(fleet: Lab, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYBIBLE_ANSIBLE")
-    installed = os.environ.get("PYBIBLE_TEST_ANSIBLE", "")
+    installed = os.environ.get("ANSIBLE_VENV", "")
     if Places(ansible=installed).core is None:
-        pytest.skip("no ansible-core here; PYBIBLE_TEST_ANSIBLE may name one")
+        pytest.skip("no ansible-core here; ANSIBLE_VENV may name one")
     monkeypatch.setenv("PYBIBLE_ANSIBLE", installed)
     tasks = "    - ansible.builtin.subversion: {repo: file:///nowhere, dest: /nowhere/x, bogus: 1}"
     _, [result] = run(fleet, project, tasks)
     assert str(result["msg"]).startswith("Unsupported parameters for (ansible.builtin.subversion) module: bogus.")
+
+
+def test_one_runs_as_a_job_of_the_host(fleet: Lab, project: Path) -> None:
+    tasks = f"    - own: {{path: {project}/by_job}}\n      async: 30\n      poll: 1"
+    _, [result] = run(fleet, project, tasks)
+    assert (result["changed"], result["finished"]) == (True, True)
+    assert (project / "by_job").read_text() == "WRITTEN\n"

@@ -182,8 +182,10 @@ def test_vaulted_values_are_decrypted_when_used() -> None:
     assert visible.render(T("{{ v }} {{ v is vault_encrypted }} {{ v | type_debug }}")) == "{{ one }}st True str"
     assert visible.render({"a": vaulted}) == {"a": "{{ one }}st"}
     assert type(visible.render(T("{{ v }}"))) is str
-    with pytest.raises(TemplateError, match="no vault secrets found"):
+    with pytest.raises(TemplateError) as caught:
         templar(v=vaulted).render(T("{{ v }}"))
+    told = "Attempt to use undecryptable variable: Attempting to decrypt but no vault secrets found."
+    assert message_of(caught.value) == f"Error rendering template: {told}"
 
 
 # -- arguments and errors ---------------------------------------------------------------------------------------------

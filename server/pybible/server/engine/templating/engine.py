@@ -111,8 +111,8 @@ class TemplateEngine:
             return
         self._plugin_folders.add(folder)
         filters, tests, lookups = load_custom(folder, self.external)
-        self._filters.update(guarded_filters(filters))
-        self._tests.update(guarded_tests(tests))
+        self._filters.update(guarded_filters(filters, own=True))
+        self._tests.update(guarded_tests(tests, own=True))
         self.lookups.update(lookups)
 
     def _external(self, kind: str) -> Callable[[str], Mapping[str, Plugin]]:

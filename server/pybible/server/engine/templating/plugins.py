@@ -20,14 +20,14 @@ TAKES_UNDEFINED = frozenset({"default", "d", "mandatory", "ternary", "type_debug
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
 
-def guarded_filters(filters: Mapping[str, Plugin]) -> dict[str, Plugin]:
-    """Return filters as templates call them, also under their full names."""
-    return _guarded(filters, "filter")
+def guarded_filters(filters: Mapping[str, Plugin], *, own: bool = False) -> dict[str, Plugin]:
+    """Return filters as templates call them, also under their full names unless they are the operator's `own`."""
+    return _guarded(filters, "filter", own)
 
 
-def guarded_tests(tests: Mapping[str, Plugin]) -> dict[str, Plugin]:
-    """Return tests as templates call them, also under their full names."""
-    return _guarded(tests, "test")
+def guarded_tests(tests: Mapping[str, Plugin], *, own: bool = False) -> dict[str, Plugin]:
+    """Return tests as templates call them, also under their full names unless they are the operator's `own`."""
+    return _guarded(tests, "test", own)
 
 
 def impure(plugin: Plugin) -> Plugin:
@@ -42,19 +42,19 @@ def impure(plugin: Plugin) -> Plugin:
     return jinja2.pass_context(run)
 
 
-def _guarded(plugins: Mapping[str, Plugin], kind: str) -> dict[str, Plugin]:
+def _guarded(plugins: Mapping[str, Plugin], kind: str, own: bool) -> dict[str, Plugin]:
     guarded: dict[str, Plugin] = {}
     for name, plugin in plugins.items():
-        wrapped = _guard(name, plugin, kind)
+        wrapped = _guard(name, plugin, kind, own)
         guarded[name] = wrapped
-        if "." not in name:
+        if "." not in name and not own:
             for prefix in _PREFIXES:
                 guarded[prefix + name] = wrapped
     return guarded
 
 
-def _guard(name: str, plugin: Plugin, kind: str) -> Plugin:
-    full = name if "." in name else f"ansible.builtin.{name}"
+def _guard(name: str, plugin: Plugin, kind: str, own: bool) -> Plugin:
+    full = name if own or "." in name else f"ansible.builtin.{name}"
     takes_undefined = name in TAKES_UNDEFINED
 
     @wraps(plugin)

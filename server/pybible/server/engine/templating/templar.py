@@ -314,8 +314,9 @@ class Templar:
         try:
             clear = (self.engine.vault or VaultSecrets()).decrypt(value.ciphertext, origin=value.origin)
         except VaultError as error:
-            told = f"Error rendering template: Attempt to use undecryptable variable: {error.message}"
-            raise TemplateError(told, origin=value.origin) from None
+            told = f"Attempt to use undecryptable variable: {error.message}"
+            # The place of the outer one is the template's that uses the value.
+            raise TemplateError("Error rendering template") from TemplateError(told, origin=value.origin)
         return Decrypted(clear.decode("utf-8", "surrogateescape"))
 
     def _finalize_at(self, value: object, origin: Origin | None) -> object:

@@ -12,6 +12,7 @@ from pybible.server.cli.exits import exit_status_of
 # Name: module of this package (each with a `command`), and the line that --help shows. Nothing is imported for it.
 COMMANDS = {
     "run": ("run", "Run playbooks on the hosts of an inventory."),
+    "plan": ("plan", "Show the tasks that would run on each host; no host is asked."),
     "exec": ("exec_", "Run one module on hosts that match a pattern."),
     "inventory": ("inventory", "Show the hosts and groups of an inventory, and their variables."),
     "agents": ("agents", "List the agents; show or remove one."),

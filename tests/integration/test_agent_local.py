@@ -82,7 +82,7 @@ async def test_a_task_begins_where_the_playbook_lies(ctl: Ctl, tmp_path: Path) -
 
 
 async def test_output_comes_before_the_result(ctl: Ctl) -> None:
-    await ctl.run("a", "shell", {"_raw_params": "echo out; echo err >&2"}, output_limit=1000)
+    await ctl.run("a", "shell", {"_raw_params": "echo out; echo err >&2; sleep 0.4"}, output_limit=1000)
     frames = [await ctl.frame() for _ in range(3)]
     assert {(frame.header.get("stream"), frame.body) for frame in frames[:2]} == {
         ("stdout", b"out\n"),

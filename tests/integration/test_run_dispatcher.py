@@ -130,7 +130,7 @@ async def test_cancelling_the_call_cancels_the_attempt(tmp_path: Path) -> None:
 
 async def test_a_task_on_the_control_node_runs_here(tmp_path: Path) -> None:
     printed: list[str] = []
-    spec = TaskSpec(module="command", args=b'{"_raw_params":"echo here"}', output_limit=1000)
+    spec = TaskSpec(module="command", args=b'{"argv":["sh","-c","echo here; sleep 0.4"]}', output_limit=1000)
     async with setting(tmp_path) as now, asyncio.timeout(30):
         outcome = await now.dispatcher.run(
             Target(host="localhost"), spec, task_id="t1", output=lambda stream, text, dropped: printed.append(text)

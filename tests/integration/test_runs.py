@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from pybible.server.controller.store import runs as store
 from pybible.server.controller.store.database import open_database
 from pybible.server.controller.store.engine import sqlite_url
+from pybible.server.results.events import Output, decode_event
 from pybible.server.results.recap import COUNTS
 from pybible.v1 import run_pb2, run_pb2_grpc
 from pybible.wire.outcomes import Reason
@@ -336,3 +337,27 @@ async def test_a_controller_that_ends_leaves_no_run_running(
         with suppress(Exception):
             await others.aclose()
     assert await _stored(tmp_path) == [("interrupted", "controller shuts down", "done")]
+
+
+async def test_what_tasks_print_is_shown_to_watchers_and_kept_from_a_ctl_that_does_not_want_it(tmp_path: Path) -> None:
+    async with controller(tmp_path) as c:
+        holder = await c.enrol("web01")
+        async with attached(c, holder) as agent, run(c, live_output=False) as ctl, asyncio.timeout(PATIENCE):
+            [name] = await ctl.submit("web01", output_limit=100)
+            dispatch = await agent.dispatch()
+            await ctl.publish(host_result("other"))
+            seen = aiter(ctl.stub.WatchRun(run_pb2.WatchRunRequest(run_id="latest")))
+            assert (await anext(seen)).event.seq == 1
+            await agent.output(dispatch.attempt_id, b"h\xc3")
+            await agent.output(dispatch.attempt_id, b"\xa9\n")
+            printed = [(await anext(seen)).event for _part in range(2)]
+            assert [event.seq for event in printed] == [0, 0]
+            assert [decode_event(event.event) for event in printed] == [
+                Output(task_id="t1", host="web01", stream="stdout", text=text) for text in ("h", "\u00e9\n")
+            ]
+            await agent.result(dispatch.attempt_id)
+            await ctl.end_of(name)
+            await ctl.publish(host_result("web01"))
+            await ctl.finish()
+            assert [message.event.seq async for message in seen if message.HasField("event")] == [2]
+            assert ctl.outputs == []

@@ -157,10 +157,16 @@ async def run(
     grace: float | None = None,
     agents: Iterable[str] = (),
     lost_is_unreachable: bool = False,
+    live_output: bool = True,
 ) -> AsyncIterator[FakeCtl]:
     """Open a run over the operators' socket."""
     start = run_pb2.StartRun(
-        name="test.yml", forks=forks, agents=agents, lost_is_unreachable=lost_is_unreachable, operator="me@here"
+        name="test.yml",
+        forks=forks,
+        agents=agents,
+        lost_is_unreachable=lost_is_unreachable,
+        operator="me@here",
+        live_output=live_output,
     )
     if grace is not None:
         start.disconnect_grace.FromTimedelta(timedelta(seconds=grace))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pybible.server.engine.dispatcher import Outcome, Target
+from pybible.server.engine.executor.options import RunOptions
 from pybible.server.results.events import CustomStats, Message, MessageLevel, Status
 from pybible.wire.tasks import TaskSpec
 from tests.support.plays import Played, play
@@ -229,3 +230,13 @@ async def test_arguments_are_checked_against_a_specification(tmp_path: Path) -> 
         "argument 'name' is of type str and we were unable to convert to int: "
         "\"'value'\" cannot be converted to an int",
     ]
+
+
+async def test_what_commands_print_is_shown_live_unless_it_is_secret(tmp_path: Path) -> None:
+    tasks = "[{command: a}, {raw: a}, {shell: a, no_log: true}, {ping: }]"
+    played = await play(
+        tmp_path,
+        f"[{{hosts: h1, gather_facts: false, tasks: {tasks}}}]",
+        options=RunOptions(output_limit=99),
+    )
+    assert [sent.spec.output_limit for sent in played.dispatcher.sent] == [99, 99, 0, 0]

@@ -53,6 +53,24 @@ async def test_what_was_dropped_is_said_even_without_bytes() -> None:
     assert sent == [("stdout", 9, b"", 9)]
 
 
+async def test_of_a_quick_task_nothing_is_sent() -> None:
+    """Its result says it all."""
+    output, sent = buffer()
+    output.add("stdout", 0, b"quick", 0)
+    output.close()
+    await asyncio.sleep(0.2)
+    assert sent == []
+
+
+async def test_of_a_slow_task_the_rest_is_sent_at_its_end() -> None:
+    output, sent = buffer()
+    output.add("stdout", 0, b"slow", 0)
+    await asyncio.sleep(0.2)
+    output.add("stderr", 0, b"end", 0)
+    output.close()
+    assert sent == [("stdout", 0, b"slow", 0), ("stderr", 0, b"end", 0)]
+
+
 def beat(sequence: int) -> agent_pb2.AgentMessage:
     return agent_pb2.AgentMessage(heartbeat=agent_pb2.Heartbeat(sequence=sequence))
 

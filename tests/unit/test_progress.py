@@ -8,7 +8,7 @@ import io
 from pybible.server.report.progress import Progress, TaskProgress
 from pybible.server.report.rich_bar import RichBar
 from pybible.server.report.terminal import Terminal
-from pybible.server.results.events import HostResult, HostStarted, Status, TaskStarted
+from pybible.server.results.events import HostResult, HostStarted, Output, Status, TaskStarted
 
 
 class Log:
@@ -67,6 +67,22 @@ async def test_few_hosts_need_none() -> None:
     progress.terminal.out("TASK\n")
     await turns()
     assert log.lines == ["TASK\n"]
+
+
+async def test_what_a_task_prints_shows_until_its_result() -> None:
+    log = Log()
+    progress = Progress(Terminal(out=log.lines.append, err=log.lines.append), log, forks=2, silence=0)
+    progress(TaskStarted(task_id="t", name="build", hosts=1))
+    progress.terminal.out("TASK\n")
+    progress(HostStarted(task_id="t", host="a"))
+    progress(Output(task_id="t", host="a", stream="stdout", text="one\ntwo \x1b[2J\n"))
+    await turns()
+    progress(HostResult(task_id="t", host="a", status=Status.OK))
+    progress.terminal.out("ok: [a]\n")
+    await turns()
+    progress.close()
+    shown = "[0/1] 0 done, 1 running, 0 waiting, a: two \\x1b[2J"
+    assert log.lines == ["TASK\n", shown, "cleared", "ok: [a]\n"]
 
 
 def test_the_bar_leaves_nothing_behind() -> None:

@@ -22,12 +22,13 @@ class _Pending:
 class OutputBuffer:
     """The output of one attempt: sent in parts of at most 32 KiB, each at most 100 ms late."""
 
-    __slots__ = ("_pending", "_send", "_timer")
+    __slots__ = ("_has_sent", "_pending", "_send", "_timer")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._pending: dict[str, _Pending] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._has_sent = False
 
     def add(self, stream: str, offset: int, data: bytes, dropped: int) -> None:
         """Take bytes that begin at `offset` of the stream, after `dropped` ones that are missing."""
@@ -50,9 +51,18 @@ class OutputBuffer:
             if pending.data or pending.dropped:
                 self._flush(stream, pending)
 
+    def close(self) -> None:
+        """The task is over. Of one that was quick nothing is sent: its result, which comes now, has it all."""
+        if self._has_sent:
+            self.flush()
+        elif self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _flush(self, stream: str, pending: _Pending) -> None:
         part = bytes(pending.data[:OUTPUT_CHUNK_BYTES])
         del pending.data[:OUTPUT_CHUNK_BYTES]
+        self._has_sent = True
         self._send(stream, pending.offset, part, pending.dropped)
         pending.offset += len(part)
         pending.dropped = 0

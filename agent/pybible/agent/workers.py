@@ -297,7 +297,7 @@ class WorkerPool:
         finally:
             if timer is not None:
                 timer.cancel()
-            output.flush()
+            output.close()
         elapsed = time.monotonic() - began
         if attempt.is_stopped():
             await self._end(worker, attempt)

@@ -40,12 +40,12 @@ from pybible.server.engine.variables.scope import VariableManager
 from pybible.server.engine.vault import VaultSecrets
 from pybible.server.report.registry import short_name
 from pybible.server.report.terminal import Terminal
-from pybible.server.results.events import Message, MessageLevel, RunEvent
+from pybible.server.results.events import Message, MessageLevel, Output, RunEvent
 from pybible.server.results.recap import Recap
 from pybible.wire.errors import PybibleError
 
 # How much of a running task's output reaches whoever watches.
-_LIVE_OUTPUT_BYTES = 0
+_LIVE_OUTPUT_BYTES = 256 * 1024
 # Callbacks whose lines go by a progress line.
 _MAKE_ROOM = frozenset({"default", "yaml", "debug"})
 
@@ -57,6 +57,8 @@ class Reports:
     event: Callable[[RunEvent], None]
     recap: Callable[[Recap], None]
     close: Callable[[], None] = lambda: None
+    # Whether it shows what running tasks print.
+    live: bool = False
     # Shows a line of ctl's own.
     line: Callable[[str], None] = lambda text: None
 
@@ -71,7 +73,7 @@ def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_lin
         from pybible.server.report.json_lines import JsonLines
 
         lines = JsonLines(terminal)
-        return Reports(event=lines, recap=lines.recap)
+        return Reports(event=lines, recap=lines.recap, live=True)
     if one_line:
         from pybible.server.report.callbacks import CallbackSetting
         from pybible.server.report.minimal import Minimal
@@ -89,8 +91,9 @@ def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_lin
     callbacks = [shows, *adds]
 
     def event(happened: RunEvent) -> None:
-        for callback in callbacks:
-            callback(happened)
+        if not isinstance(happened, Output):
+            for callback in callbacks:
+                callback(happened)
         if progress is not None:
             progress(happened)
 
@@ -98,7 +101,8 @@ def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_lin
         for callback in callbacks:
             callback.recap(counts)
 
-    reports = Reports(event=event, recap=recap, close=progress.close if progress else lambda: None, line=terminal.line)
+    close = progress.close if progress is not None else lambda: None
+    reports = Reports(event=event, recap=recap, close=close, live=progress is not None, line=terminal.line)
     for text in warnings:
         reports.warn(text)
     return reports
@@ -308,6 +312,7 @@ async def execute(
         disconnect_grace=asked.disconnect_grace,
         lost_is_unreachable=asked.lost_is_unreachable,
         verbosity=asked.verbose,
+        live_output=session.reports.live,
     )
     ended = iter(playbooks)
 

@@ -82,17 +82,21 @@ def watch(ctx: click.Context, run_id: str, from_seq: int, verbose: int, controll
     RUN_ID as of `show`.
     """
     from pybible.server.report.json_lines import JsonLines
+    from pybible.server.report.live_lines import LiveLines
     from pybible.server.report.screen import Screen
     from pybible.server.report.terminal import standard_terminal
     from pybible.server.results.events import decode_event
 
     terminal = standard_terminal()
     screen = JsonLines(terminal) if as_json else Screen(terminal, verbosity=verbose)
+    live = LiveLines(terminal) if not as_json else lambda event: None
     with connected(ctx, controller or ctx.obj["controller"]) as channel:
         stub = run_pb2_grpc.RunServiceStub(channel)
         for answer in stub.WatchRun(run_pb2.WatchRunRequest(run_id=run_id, from_seq=from_seq)):
             if answer.HasField("event"):
-                screen(decode_event(answer.event.event))
+                event = decode_event(answer.event.event)
+                live(event)
+                screen(event)
             elif answer.HasField("finished"):
                 screen.recap(_recap(answer.finished))
 

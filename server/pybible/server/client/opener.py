@@ -129,6 +129,7 @@ def _start_message(request: RunRequest) -> run_pb2.StartRun:
         lost_is_unreachable=request.lost_is_unreachable,
         operator=operator_name(),
         verbosity=request.verbosity,
+        live_output=request.live_output,
     )
     if request.disconnect_grace is not None:
         message.disconnect_grace.FromTimedelta(timedelta(seconds=request.disconnect_grace))

@@ -84,3 +84,5 @@ class RunRequest:
     disconnect_grace: float | None = None
     lost_is_unreachable: bool = False
     verbosity: int = 0
+    # Whether what running tasks print is wanted here.
+    live_output: bool = True

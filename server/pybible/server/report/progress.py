@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pybible.server.report.terminal import Terminal
 from pybible.server.report.visible import visible
-from pybible.server.results.events import HostResult, HostStarted, RunEvent, TaskStarted
+from pybible.server.results.events import HostResult, HostStarted, Output, RunEvent, TaskStarted
 
 # So many hosts are many.
 MANY_HOSTS = 10
@@ -21,6 +21,8 @@ _REDRAW = 0.5
 _LATE_SECONDS = 5.0
 _LATE_TIMES = 3.0
 _NAMED = 3
+# So much is shown of the last line that a task has printed.
+_PRINTED = 160
 
 
 class Display(Protocol):
@@ -105,6 +107,9 @@ class Progress:
         self._clock = clock
         self._task_id = ""
         self._task: TaskProgress | None = None
+        self._has_many = False
+        # The last line that a running task has printed, and on which host.
+        self._printed: tuple[str, str] = ("", "")
         self._shown = False
         self._timer: asyncio.TimerHandle | None = None
         self.terminal = replace(terminal, out=self._making_room(terminal.out), err=self._making_room(terminal.err))
@@ -113,15 +118,14 @@ class Progress:
         """Take one event."""
         if isinstance(event, TaskStarted):
             self._task_id = event.task_id
-            many = event.hosts >= self._many
-            self._task = TaskProgress(total=event.hosts, forks=self._forks) if many else None
+            self._has_many = event.hosts >= self._many
+            self._printed = ("", "")
+            self._task = TaskProgress(total=event.hosts, forks=self._forks)
             self._later(self._silence)
-        elif self._task is None or not isinstance(event, HostStarted | HostResult) or event.task_id != self._task_id:
+        elif self._task is None or not isinstance(event, HostStarted | HostResult | Output):
             return
-        elif isinstance(event, HostStarted):
-            self._task.begin(event.host, self._now())
-        else:
-            self._task.end(event.host, self._now())
+        elif event.task_id == self._task_id:
+            self._follow(self._task, event)
 
     def close(self) -> None:
         """Take it away for good."""
@@ -131,6 +135,24 @@ class Progress:
             self._timer.cancel()
             self._timer = None
 
+    def _follow(self, task: TaskProgress, event: HostStarted | HostResult | Output) -> None:
+        if isinstance(event, HostStarted):
+            task.begin(event.host, self._now())
+        elif isinstance(event, Output):
+            lines = event.text.strip().splitlines()
+            if lines:
+                self._printed = (event.host, lines[-1][:_PRINTED])
+                if self._timer is None:
+                    self._later(self._silence)
+        else:
+            task.end(event.host, self._now())
+            if event.host == self._printed[0]:
+                self._printed = ("", "")
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._task is not None and (self._has_many or self._printed[0] != "")
+
     def _now(self) -> float:
         return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
 
@@ -138,8 +160,7 @@ class Progress:
         def written(text: str) -> None:
             self._hide()
             write(text)
-            if self._task is not None:
-                self._later(self._silence)
+            self._later(self._silence)
 
         return written
 
@@ -147,16 +168,18 @@ class Progress:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
-        if self._task is not None:
+        if self._is_wanted:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._draw)
 
     def _draw(self) -> None:
-        task = self._task
+        task, self._timer = self._task, None
         if task is None:
             return
-        if len(task.took) < task.total:
+        if self._is_wanted and (len(task.took) < task.total or task.running):
             self._shown = True
-            self._display.draw(task.text(self._now()), done=len(task.took), total=task.total)
+            host, line = self._printed
+            printed = f", {visible(host)}: {visible(line)}" if host else ""
+            self._display.draw(task.text(self._now()) + printed, done=len(task.took), total=task.total)
             self._later(_REDRAW)
         else:
             self._hide()

@@ -35,7 +35,7 @@ class TooSlow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SeenBatch:
-    """Events that came together, the first one's number, and when."""
+    """Events that came together, the first one's number, and when. The number 0: it is live only, and not stored."""
 
     first_seq: int
     time: float
@@ -60,6 +60,12 @@ class Watcher:
         if not self.dropped:
             self._batches.append(batch)
         self._wake.set()
+
+    def put_live(self, batch: SeenBatch) -> None:
+        """Add what nobody has to see, unless much waits already."""
+        if len(self._batches) < self._bound // 2 and not self.dropped:
+            self._batches.append(batch)
+            self._wake.set()
 
     def end(self) -> None:
         """No more batches will come."""
@@ -110,6 +116,16 @@ class EventLog:
             watcher.put(seen)
             if watcher.dropped:
                 self._watchers.discard(watcher)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody follows the run."""
+        return bool(self._watchers)
+
+    def live(self, event: bytes, *, moment: float) -> None:
+        """Show watchers what is not stored."""
+        for watcher in self._watchers:
+            watcher.put_live(SeenBatch(0, moment, (event,)))
 
     def watch(self) -> Watcher | None:
         """Return a watcher that gets everything from now on, None when there are too many."""

@@ -139,4 +139,5 @@ def _request(start: run_pb2.StartRun, operator: str) -> StartRequest:
         check=start.check,
         disconnect_grace=grace,
         lost_is_unreachable=start.lost_is_unreachable,
+        live_output=start.live_output,
     )

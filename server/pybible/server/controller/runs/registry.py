@@ -52,6 +52,7 @@ class StartRequest:
     check: bool = False
     disconnect_grace: float | None = None
     lost_is_unreachable: bool = False
+    live_output: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,11 @@ class RunRegistry:
         )
         run = Run(
             record,
-            RunTerms(disconnect_grace=max(0.0, grace), lost_is_unreachable=request.lost_is_unreachable),
+            RunTerms(
+                disconnect_grace=max(0.0, grace),
+                lost_is_unreachable=request.lost_is_unreachable,
+                live_output=request.live_output,
+            ),
             settings=settings,
             router=self.router,
             history=self._history,
@@ -198,6 +203,9 @@ class RunRegistry:
                 yield SeenBatch(wanted, batch.time, events[wanted - batch.first_seq :])
                 wanted = batch.first_seq + batch.count
         while watcher is not None and (seen := await watcher.next()) is not None:
+            if not seen.first_seq:
+                yield seen
+                continue
             end = seen.first_seq + len(seen.events)
             if end > wanted:
                 first = max(wanted, seen.first_seq)

@@ -13,6 +13,7 @@ from pybible.server.controller.dispatch.window import Window
 from pybible.server.controller.runs.events import EventLog
 from pybible.server.controller.runs.history import History
 from pybible.server.controller.runs.ids import wire_id
+from pybible.server.controller.runs.live import LiveOutput
 from pybible.server.controller.runs.outgoing import Outgoing
 from pybible.server.controller.sessions import attempts as verdicts
 from pybible.server.controller.sessions.attempts import Attempt, AttemptState, Verdict
@@ -56,6 +57,8 @@ class RunTerms:
 
     disconnect_grace: float
     lost_is_unreachable: bool = False
+    # Whether ctl wants what running tasks print.
+    live_output: bool = True
 
 
 class Run:
@@ -75,6 +78,7 @@ class Run:
         self.terms = terms
         self.outgoing = Outgoing()
         self.events = EventLog(record.run_id, history)
+        self._live = LiveOutput()
         self.window = Window(forks=record.forks)
         self._settings = settings
         self._router = router
@@ -203,7 +207,10 @@ class Run:
 
     def output(self, attempt: Attempt, output: agent_pb2.Output) -> None:
         """The task printed something."""
-        self.outgoing.output(attempt.name, output)
+        if self.terms.live_output:
+            self.outgoing.output(attempt.name, output)
+        if self.events.is_watched:
+            self.events.live(self._live.event(attempt, output), moment=self._now())
 
     def ended(self, attempt: Attempt, verdict: Verdict) -> None:
         """It has its verdict: the first one counts."""
@@ -277,6 +284,7 @@ class Run:
         attempt.state = AttemptState.DONE
         attempt.ended_at = self._now()
         self._attempts.pop(attempt.name, None)
+        self._live.forget(attempt.name)
         self.window.release(attempt.name)
         self._history.attempt(attempt)
 

@@ -48,7 +48,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
                 async for batch in batches:
                     time = _moment(batch.time)
                     for seq, event in enumerate(batch.events, batch.first_seq):
-                        news = run_pb2.RunEvent(seq=seq, time=time, event=event)
+                        news = run_pb2.RunEvent(seq=seq if batch.first_seq else 0, time=time, event=event)
                         await context.write(run_pb2.WatchRunResponse(event=news))
             view, _attempts = await self._runs.find(run_id)
         except NoSuchRun as error:

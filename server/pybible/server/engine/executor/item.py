@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # Actions that wait on the control node itself: the agent's limit does not reach them.
 _WAITS_HERE = frozenset({"pause", "wait_for_connection"})
+# Modules whose output is shown while they run.
+_PRINTS = frozenset({"command", "shell", "raw", "script"})
 
 
 class ItemRun:
@@ -305,7 +307,7 @@ class ItemRun:
     ) -> Outcome:
         run = self._context.run
         options = run.options
-        limit = 0 if self._no_log else options.output_limit
+        limit = options.output_limit if module in _PRINTS and not self._no_log else 0
         if self._target is None:
             raise RuntimeError("the task has no target yet")
         spec = TaskSpec(
@@ -445,6 +447,10 @@ class ItemRun:
     async def package(self, module: BridgedModule) -> Packed:
         """Make a module ready to be sent."""
         return await self._context.run.packages.get(module)
+
+    def reaching(self) -> Templar:
+        """Return the variables of the host on which the task runs: of another one when it is delegated."""
+        return self._context.delegate_templar(self._delegate) if self._delegate else self._templar
 
     async def attach(self, path: Path) -> Attachment:
         """Make a file available."""

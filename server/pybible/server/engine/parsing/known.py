@@ -7,10 +7,10 @@ from typing import Final
 # Run on agents.
 MODULES: Final = frozenset(
     {
-        "apt", "blockinfile", "command", "copy", "cron", "fetch", "file", "find", "get_url", "getent", "git",
-        "group", "lineinfile", "package", "ping", "raw", "replace", "script", "service", "setup", "shell", "slurp",
-        "stat", "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user",
-        "wait_for",
+        "apt", "assemble", "blockinfile", "command", "copy", "cron", "fetch", "file", "find", "get_url", "getent",
+        "git", "group", "hostname", "known_hosts", "lineinfile", "package", "package_facts", "ping", "pip", "raw",
+        "replace", "script", "service", "service_facts", "setup", "shell", "slurp", "stat", "systemd",
+        "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user", "wait_for",
     }
 )  # fmt: skip
 # Run by the engine itself.
@@ -26,9 +26,8 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "apt_key", "apt_repository", "assemble", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections",
-        "expect", "hostname", "iptables", "known_hosts", "mount_facts", "package_facts", "pip", "reboot", "rpm_key",
-        "service_facts", "subversion", "yum_repository",
+        "apt_key", "apt_repository", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect",
+        "iptables", "mount_facts", "reboot", "rpm_key", "subversion", "yum_repository",
     }
 )  # fmt: skip
 

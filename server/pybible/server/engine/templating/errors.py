@@ -19,6 +19,10 @@ class PluginError(TemplateError):
     """A filter, a test or a lookup failed, or does not exist."""
 
 
+class Refused(Exception):
+    """Raised by a filter or test for a value that it does not take; told as a level of its own."""
+
+
 class LookupFailed(Exception):
     """Raised by a lookup: what the operator asked for can't be had."""
 

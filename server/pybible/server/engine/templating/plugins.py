@@ -10,8 +10,8 @@ from typing import TypeAlias
 import jinja2
 from jinja2.exceptions import SecurityError
 
-from pybible.server.engine.templating.errors import PluginError
-from pybible.wire.errors import PybibleError
+from pybible.server.engine.templating.errors import PluginError, Refused
+from pybible.wire.errors import PybibleError, TemplateError
 
 Plugin: TypeAlias = Callable[..., object]
 
@@ -73,6 +73,8 @@ def _guard(name: str, plugin: Plugin, kind: str, own: bool) -> Plugin:
             raise
         except RecursionError:
             raise
+        except Refused as error:
+            raise PluginError(f"The {kind} plugin {full!r} failed") from TemplateError(str(error))
         except Exception as error:
             raise PluginError(f"The {kind} plugin {full!r} failed: {error}") from error
 

@@ -9,6 +9,7 @@ import jinja2
 import jinja2.filters
 from jinja2.runtime import Context
 
+from pybible.server.engine.templating.errors import Refused
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.plugins import Plugin
 from pybible.server.engine.templating.undefined import UndefinedValue
@@ -146,7 +147,7 @@ def _items2dict(values: object, key_name: str = "key", value_name: str = "value"
     try:
         return {item[key_name]: item[value_name] for item in values}
     except KeyError:
-        raise ValueError(
+        raise Refused(
             f"items2dict requires each dictionary in the list to contain the keys '{key_name}' and '{value_name}', "
             f"got {values!r} instead."
         ) from None
@@ -190,7 +191,7 @@ def _subelements(value: object, subelements: object, skip_missing: bool = False)
                 if skip_missing:
                     values = []
                     break
-                raise ValueError(f"could not find {part!r} key in iterated item {values!r}")
+                raise Refused(f"could not find {part!r} key in iterated item {values!r}")
             values = values[part]
         if not isinstance(values, list):
             raise TypeError(f"the key {path[-1]!r} should point to a list, got {values!r}")

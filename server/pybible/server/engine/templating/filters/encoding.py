@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_plus, urlsplit
 
+from pybible.server.engine.templating.errors import Refused
 from pybible.server.engine.templating.filters.passwords import password_hash
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.plugins import Plugin, impure
@@ -49,7 +50,7 @@ def _to_uuid(value: object, namespace: object = _NAMESPACE) -> str:
         try:
             namespace = uuid.UUID(str(namespace))
         except ValueError:
-            raise ValueError(
+            raise Refused(
                 f"Invalid value '{namespace}' for 'namespace': badly formed hexadecimal UUID string"
             ) from None
     return str(uuid.uuid5(namespace, str(value)))

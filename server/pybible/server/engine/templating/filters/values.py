@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+from pybible.server.engine.templating.errors import Refused
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.plugins import Plugin, impure
 from pybible.server.engine.templating.undefined import UndefinedValue
@@ -135,7 +136,7 @@ def _strftime(format: object, second: object = None, utc: bool = False) -> str:
     try:
         seconds = float(str(second))
     except ValueError:
-        raise ValueError(f"Invalid value for epoch value ({second})") from None
+        raise Refused(f"Invalid value for epoch value ({second})") from None
     return time.strftime(str(format), moment(seconds))
 
 

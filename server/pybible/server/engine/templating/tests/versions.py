@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from pybible.server.engine.templating.errors import Refused
 from pybible.wire.values import JsonValue
 
 _OPERATORS: Final[Mapping[str, Callable[[JsonValue, JsonValue], bool]]] = {
@@ -113,7 +114,7 @@ def version(
     kind = version_type or ("strict" if strict else "loose")
     if kind not in _TYPES:
         types = ", ".join(repr(name) for name in _TYPES)
-        raise ValueError(f"Invalid version type ({version_type}). Must be one of {types}")
+        raise Refused(f"Invalid version type ({version_type}). Must be one of {types}")
     if operator not in _OPERATORS:
         operators = ", ".join(repr(name) for name in _OPERATORS)
         raise ValueError(f"Invalid operator type ({operator}). Must be one of {operators}")
@@ -121,4 +122,4 @@ def version(
     try:
         return _OPERATORS[operator](parse(str(value)), parse(str(wanted)))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"Version comparison failed: {error}") from error
+        raise Refused(f"Version comparison failed: {error}") from error

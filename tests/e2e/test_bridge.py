@@ -229,3 +229,14 @@ def test_one_runs_as_a_job_of_the_host(fleet: Lab, project: Path) -> None:
     _, [result] = run(fleet, project, tasks)
     assert (result["changed"], result["finished"]) == (True, True)
     assert (project / "by_job").read_text() == "WRITTEN\n"
+
+
+def test_a_delegated_one_runs_in_the_python_of_the_host_that_runs_it(fleet: Lab, project: Path) -> None:
+    tasks = f"    - own: {{path: {project}/here}}\n      delegate_to: localhost"
+    _, [result] = run(fleet, project, tasks, "-e", "{}")
+    assert result["changed"] is True
+    (project / "host_vars").mkdir()
+    (project / "host_vars" / "lab01.yml").write_text("ansible_python_interpreter: /nowhere/python3\n")
+    _, [result, failed] = run(fleet, project, f"{tasks}\n    - own:")
+    assert result["changed"] is True
+    assert "/nowhere/python3" in str(failed["msg"])

@@ -66,8 +66,9 @@ def _interpreter(call: ActionCall, words: tuple[str, ...]) -> str:
         return ""
     program = words[0].rpartition("/")[2]
     kind = "python" if program.startswith("python") else program
-    chosen = call.templar.variables.get(f"ansible_{kind}_interpreter")
-    return call.templar.render_text(chosen) if chosen is not None else ""
+    templar = call.services.reaching()
+    chosen = templar.variables.get(f"ansible_{kind}_interpreter")
+    return templar.render_text(chosen) if chosen is not None else ""
 
 
 def _report(call: ActionCall, text: str) -> str:

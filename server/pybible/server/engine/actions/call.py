@@ -92,6 +92,9 @@ class Services(Protocol):
     async def package(self, module: BridgedModule) -> Packed:
         """Make a module that is not native ready to be sent. Raises PybibleError."""
 
+    def reaching(self) -> Templar:
+        """Return what renders with the variables of the host on which the task runs, be it delegated."""
+
     async def attach(self, path: Path) -> Attachment:
         """Make a file available to the target. Raises OSError."""
 

@@ -452,10 +452,6 @@ class ItemRun:
         """Return the variables of the host on which the task runs: of another one when it is delegated."""
         return self._context.delegate_templar(self._delegate) if self._delegate else self._templar
 
-    def reaching(self) -> Templar:
-        """Return the variables of the host on which the task runs: of another one when it is delegated."""
-        return self._context.delegate_templar(self._delegate) if self._delegate else self._templar
-
     async def attach(self, path: Path) -> Attachment:
         """Make a file available."""
         return await self._context.run.contents.file(path)

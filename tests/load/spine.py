@@ -6,6 +6,7 @@ lives on for the next ones. What that first task costs is a row of its own, `sta
 
 from __future__ import annotations
 
+import math
 import statistics
 import tempfile
 import time
@@ -20,6 +21,7 @@ from tests.load.workloads import Workload
 from tests.support.lab import lab
 
 _IDLE_SECONDS = 5.0
+_LEAST_SHARE = 0.1
 # A workload that runs alone on a host tells what a task adds when nothing else waits.
 _LATENCY_TASKS = 21
 
@@ -28,7 +30,8 @@ _LATENCY_TASKS = 21
 class Row:
     """One workload on so many hosts. Rates in host-tasks a second, CPU in seconds a host-task.
 
-    `rate` is of the whole command; `net` leaves out what an empty play takes (starting, connecting, ending).
+    `rate` is of the whole command; `net` leaves out what an empty play takes (starting, connecting, ending). It is
+    not a number when that is nearly all there is.
     """
 
     name: str
@@ -164,7 +167,7 @@ def _row(bench: _Bench, name: str, tasks: int, start: Timing, samples: list[_Sam
         name=name,
         hosts=bench.hosts,
         rate=count / wall,
-        net=count / max(wall - start.wall, 1e-3),
+        net=count / (wall - start.wall) if wall - start.wall > _LEAST_SHARE * wall else math.nan,
         ctl_cpu=median(lambda sample: sample.timing.cpu - start.cpu) / count,
         controller_cpu=median(lambda sample: sample.controller) / count,
         agent_cpu=median(lambda sample: sample.agents) / count,

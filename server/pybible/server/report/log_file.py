@@ -18,10 +18,7 @@ _LEVELS = (("[ERROR]:", "ERROR"), ("[WARNING]:", "WARNING"), ("[DEPRECATION WARN
 
 def logged(terminal: Terminal, path: Path) -> Terminal:
     """Return a terminal that adds to the file too. Raises ConfigError when the file can't be written."""
-    try:
-        stream = path.open("a", encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(f"the log file {path} can't be written: {error.strerror}") from error
+    _add(path, "")
     head = f"p={os.getpid()} u={_user()} n=pybible"
 
     def also(write: Writer) -> Writer:
@@ -29,12 +26,20 @@ def logged(terminal: Terminal, path: Path) -> Terminal:
             write(text)
             plain = _COLOUR.sub("", text).lstrip("\n").removesuffix("\n")
             level = next((level for mark, level in _LEVELS if plain.startswith(mark)), "INFO")
-            stream.write(f"{_now()} {head} {level}| {plain}\n")
-            stream.flush()
+            _add(path, f"{_now()} {head} {level}| {plain}\n")
 
         return both
 
     return replace(terminal, out=also(terminal.out), err=also(terminal.err))
+
+
+def _add(path: Path, text: str) -> None:
+    """Write at the end. Opened each time, so that the file may be moved away meanwhile."""
+    try:
+        with path.open("a", encoding="utf-8", errors="replace") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise ConfigError(f"the log file {path} can't be written: {error.strerror}") from error
 
 
 def _now() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pybible.server.engine.actions.call import ActionResult
 from pybible.server.engine.model.play import Task
 from pybible.server.engine.templating.errors import message_of, report_of
 from pybible.wire.errors import SourceError, TemplateError
@@ -75,3 +76,14 @@ def registered(result: JsonObject) -> JsonObject:
     if failed and "exception" not in result and "results" not in result:
         return {**result, "exception": NO_TRACEBACK}
     return dict(result)
+
+
+def kind(answer: ActionResult) -> str:
+    """Return what a failed result is called: the module's, or the action's."""
+    return "Module failed" if answer.module_failed else "Action failed"
+
+
+def reason(answer: ActionResult) -> str:
+    """Return what stands behind "Task failed: " for a result that says it failed."""
+    msg = answer.result.get("msg")
+    return f"{kind(answer)}: {msg}" if msg else f"{kind(answer)}."

@@ -15,7 +15,14 @@ from pybible.server.engine.executor.background import Background, as_job, backgr
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.outcome import IncludeRequest, ItemOutcome
-from pybible.server.engine.executor.targets import become_for, environment_for, flag, number, target_for
+from pybible.server.engine.executor.targets import (
+    become_for,
+    delegated_label,
+    environment_for,
+    flag,
+    number,
+    target_for,
+)
 from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.templating.errors import UndefinedVariable, levels
@@ -138,7 +145,7 @@ class ItemRun:
             runs_on = templar.render_text(compiled.delegate_to) or self._host
             self._delegate = runs_on
             reach = self._context.delegate_templar(runs_on)
-            self._label = _delegated_label(self._host, runs_on, reach)
+            self._label = delegated_label(self._host, runs_on, reach)
         self._target = target_for(compiled, templar, reach, options, host=self._host, runs_on=runs_on)
         self._become = become_for(compiled, templar, reach, options)
         if compiled.environment:
@@ -364,9 +371,9 @@ class ItemRun:
             error = answer.error
         elif self._no_log and (result.get("failed") or result.get("unreachable")):
             # Stock Ansible shows the message; here nothing that no_log hides leaves the engine.
-            error = hygiene.failure(self._compiled.task, f"{_kind(answer)}.")
+            error = hygiene.failure(self._compiled.task, f"{hygiene.kind(answer)}.")
         elif result.get("failed") or result.get("unreachable"):
-            error = hygiene.failure(self._compiled.task, answer.error or _reason(answer))
+            error = hygiene.failure(self._compiled.task, answer.error or hygiene.reason(answer))
         return ItemOutcome(
             result=result,
             error=error,
@@ -477,27 +484,8 @@ class ItemRun:
         self._context.run.warn(text)
 
 
-def _delegated_label(host: str, runs_on: str, templar: Templar) -> str:
-    if runs_on == host:
-        return host
-    address = templar.variables.get("ansible_host")
-    shown = templar.render_text(address) if address is not None else ""
-    return f"{host} -> {runs_on}({shown})" if shown and shown != runs_on else f"{host} -> {runs_on}"
-
-
 def _names(rendered: object) -> tuple[str, ...]:
     names: list[str] = []
     for entry in rendered if isinstance(rendered, list) else [rendered]:
         names += [str(name) for name in entry] if isinstance(entry, list) else [str(entry)]
     return tuple(name for name in names if name)
-
-
-def _kind(answer: ActionResult) -> str:
-    return "Module failed" if answer.module_failed else "Action failed"
-
-
-def _reason(answer: ActionResult) -> str:
-    """Return what stands behind "Task failed: " for a result that says it failed."""
-    kind = _kind(answer)
-    msg = answer.result.get("msg")
-    return f"{kind}: {msg}" if msg else f"{kind}."

@@ -40,6 +40,15 @@ def target_for(
     return Target(host=host, agent=reach.render_text(agent) if agent else runs_on)
 
 
+def delegated_label(host: str, runs_on: str, templar: Templar) -> str:
+    """Return what stands in brackets before a result: the host, and on which other one it ran."""
+    if runs_on == host:
+        return host
+    address = templar.variables.get("ansible_host")
+    shown = templar.render_text(address) if address is not None else ""
+    return f"{host} -> {runs_on}({shown})" if shown and shown != runs_on else f"{host} -> {runs_on}"
+
+
 def become_for(compiled: CompiledTask, templar: Templar, reach: Templar, options: RunOptions) -> Become | None:
     """Return as whom the task runs, None for whoever the agent is. Variables of where it runs win over keywords."""
     variables, keywords = reach.variables, compiled.become_keywords

@@ -10,6 +10,7 @@ from pybible.agent.modules.api import Module
 
 _FILES = {
     "apt": "apt",
+    "apt_repository": "apt_repository",
     "assemble": "assemble",
     "blockinfile": "blockinfile",
     "command": "command",

@@ -7,10 +7,10 @@ from typing import Final
 # Run on agents.
 MODULES: Final = frozenset(
     {
-        "apt", "assemble", "blockinfile", "command", "copy", "cron", "fetch", "file", "find", "get_url", "getent",
-        "git", "group", "hostname", "known_hosts", "lineinfile", "package", "package_facts", "ping", "pip", "raw",
-        "replace", "script", "service", "service_facts", "setup", "shell", "slurp", "stat", "systemd",
-        "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user", "wait_for",
+        "apt", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron", "fetch", "file", "find",
+        "get_url", "getent", "git", "group", "hostname", "known_hosts", "lineinfile", "package", "package_facts",
+        "ping", "pip", "raw", "replace", "script", "service", "service_facts", "setup", "shell", "slurp", "stat",
+        "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user", "wait_for",
     }
 )  # fmt: skip
 # Run by the engine itself.
@@ -26,8 +26,8 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "apt_key", "apt_repository", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect",
-        "iptables", "mount_facts", "reboot", "rpm_key", "subversion", "yum_repository",
+        "apt_key", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "iptables",
+        "mount_facts", "reboot", "rpm_key", "subversion", "yum_repository",
     }
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pybible.server.cli.main import COMMANDS
+from pybible.server.report.registry import ADDED, STDOUT
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE_ROOTS = ("protos", "server", "agent")
@@ -62,7 +63,8 @@ def test_every_module_is_imported_by_something() -> None:
     sources = [path for root in SOURCE_ROOTS for path in (ROOT / root).rglob("*.py") if "_pb2" not in path.name]
     started = set(re.findall(r"pybible(?:\.\w+)+", (ROOT / "pyproject.toml").read_text()))
     by_command = {f"pybible.server.cli.{module}" for module, _help in COMMANDS.values()}
-    imported = started.union(by_command, *map(_names_in, sources))
+    by_callback = {f"pybible.server.report.{module}" for module, _name in (*STDOUT.values(), *ADDED.values())}
+    imported = started.union(by_command, by_callback, *map(_names_in, sources))
     found_by_name = {"migrations", "versions", "modules", "facts"}
     lonely = [
         str(path.relative_to(ROOT))

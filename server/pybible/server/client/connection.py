@@ -33,7 +33,8 @@ class Endpoint:
 
     async def listening(self) -> None:
         """Wait a moment for a controller on this machine that has just been started. Whether it came, a call shows."""
-        await asyncio.to_thread(self.blocking_listening)
+        if self.socket is not None and not _answers(self.socket):
+            await asyncio.to_thread(self.blocking_listening)
 
     def blocking_listening(self) -> None:
         """Wait as `listening` does."""

@@ -8,7 +8,8 @@ import pytest
 
 from pybible.server.cli.ansible_config import AnsibleConfig, AnsibleConfigError, read_ansible_config
 from pybible.server.cli.ansible_keys import KEYS
-from pybible.wire.errors import ExitStatus
+from pybible.server.cli.vault_passwords import configured_secrets
+from pybible.wire.errors import ExitStatus, PybibleError
 
 
 def config(folder: Path, text: str = "", **environment: str) -> AnsibleConfig:
@@ -130,3 +131,30 @@ def test_what_ansible_deprecates_is_said_when_it_is_used(tmp_path: Path) -> None
         "Alternatives: Ansible-supported Jinja plugins (tests, filters, lookups). "
         "This feature will be removed from ansible-core version 2.23.",
     )
+
+
+def test_vault_passwords_of_the_file_are_used_and_those_given_win(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    for name in ("team", "own", "given"):
+        (tmp_path / "here" / name).write_text(f"{name}\n")
+    text = f"[defaults]\nvault_password_file = team\nvault_identity_list = a@{tmp_path}/here/own, b@{tmp_path}/nosuch\n"
+    found = config(tmp_path, text)
+    warnings: list[str] = []
+
+    def secrets(*files: str) -> list[tuple[str, bytes]]:
+        opened = configured_secrets(found, (), files, warn=warnings.append)
+        return [] if opened is None else [(secret.id, secret.password) for secret in opened.secrets]
+
+    assert secrets() == [("a", b"own"), ("default", b"team")]
+    assert secrets(str(tmp_path / "here/given")) == [("a", b"own"), ("default", b"given")]
+    assert warnings[0] == (
+        f"Error getting vault password file (b): The vault password file {tmp_path}/nosuch was not found"
+    )
+    with pytest.raises(PybibleError, match="was not found"):
+        configured_secrets(found)
+    assert configured_secrets(config(tmp_path, "[defaults]\n")) is None
+
+
+def test_without_any_password_the_last_error_counts(tmp_path: Path) -> None:
+    with pytest.raises(PybibleError, match="was not found"):
+        configured_secrets(config(tmp_path, ANSIBLE_VAULT_IDENTITY_LIST="a@/nosuch"), warn=lambda text: None)

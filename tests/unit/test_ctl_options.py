@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -125,16 +124,15 @@ def test_vault_passwords_from_files_scripts_and_prompts(tmp_path: Path) -> None:
     script.write_text('#!/bin/sh\necho "$@"\n')
     script.chmod(0o700)
     secrets = vault_secrets(
-        [f"dev@{script}", "ask@prompt"], [str(plain)], ask=True, environment={}, prompt=lambda text: text.strip(": ")
+        [f"dev@{script}", "ask@prompt"], [str(plain)], ask=True, prompt=lambda text: text.strip(": ")
     )
     assert secrets is not None
     vaults = [secrets.encrypt(b"x", vault_id=name) for name in ("dev", "ask", "default")]
     assert [secrets.decrypt(text) for text in vaults] == [b"x"] * 3
-    only = vault_secrets([], [str(plain)], environment={})
+    only = vault_secrets([], [str(plain)])
     assert only is not None
     assert only.decrypt(only.encrypt(b"y")) == b"y"
-    assert vault_secrets(environment={}) is None
-    assert vault_secrets(environment={"ANSIBLE_VAULT_PASSWORD_FILE": str(plain)}) is not None
+    assert vault_secrets() is None
 
 
 @pytest.mark.parametrize("content", [None, "", "#!/bin/sh\nexit 3\n", "#!/none\n"])
@@ -144,4 +142,4 @@ def test_a_vault_password_that_can_not_be_had(tmp_path: Path, content: str | Non
         path.write_text(content)
         path.chmod(0o700 if content else 0o600)
     with pytest.raises(PybibleError):
-        vault_secrets([], [str(path)], environment=dict(os.environ))
+        vault_secrets([], [str(path)])

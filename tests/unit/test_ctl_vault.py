@@ -295,10 +295,10 @@ def test_a_new_password_is_typed_twice(folder: Path, monkeypatch: pytest.MonkeyP
         asked.append(question)
         return "secret" if len(asked) < 4 else "secrets"
 
-    assert vault_passwords.vault_secrets(["dev@prompt"], prompt=typed, create=True, environment={}) is not None
-    assert vault_passwords.vault_secrets(ask=True, prompt=typed, environment={}) is not None
+    assert vault_passwords.vault_secrets(["dev@prompt"], prompt=typed, create=True) is not None
+    assert vault_passwords.vault_secrets(ask=True, prompt=typed) is not None
     with pytest.raises(PybibleError, match="Passwords do not match"):
-        vault_passwords.vault_secrets(ask=True, prompt=lambda q: f"{typed(q)}{len(asked)}", create=True, environment={})
+        vault_passwords.vault_secrets(ask=True, prompt=lambda q: f"{typed(q)}{len(asked)}", create=True)
     assert asked == [
         "New vault password (dev): ",
         "Confirm new vault password (dev): ",

@@ -128,7 +128,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("DEFAULT_VAULT_IDENTITY", "string", "default", "vault_identity", "ANSIBLE_VAULT_IDENTITY",
          "the label of passwords that are given without one"),
     _key("DEFAULT_VAULT_ENCRYPT_IDENTITY", "string", None, "vault_encrypt_identity",
-         "ANSIBLE_VAULT_ENCRYPT_IDENTITY", NOTHING),
+         "ANSIBLE_VAULT_ENCRYPT_IDENTITY", "as --encrypt-vault-id of `vault`"),
     _key("DEFAULT_VAULT_ID_MATCH", "boolean", False, "vault_id_match", "ANSIBLE_VAULT_ID_MATCH", NOTHING),
     _key("DEFAULT_ASK_VAULT_PASS", "boolean", False, "ask_vault_pass", "ANSIBLE_ASK_VAULT_PASS",
          "as --ask-vault-password"),

@@ -19,7 +19,7 @@ from pybible.server.cli.options import Asked
 from pybible.server.cli.settings import Settings
 from pybible.server.cli.typed import ask_line, read_line
 from pybible.server.cli.vars_prompts import ask
-from pybible.server.cli.vault_passwords import vault_secrets
+from pybible.server.cli.vault_passwords import configured_secrets
 from pybible.server.client.connection import parse_endpoint
 from pybible.server.client.opener import ControllerOpener
 from pybible.server.engine.bridge.finder import Finder
@@ -139,19 +139,10 @@ def open_session(asked: Asked, settings: Settings, *, reports: Reports) -> Sessi
     if asked.ignored:
         reports.warn(f"Of no effect, as agents are not reached over SSH: {', '.join(asked.ignored)}")
     warn = warner(settings, reports.warn)
-    vault = _vault_secrets(asked, settings, warn)
+    # Of several passwords in a team's ansible.cfg not everybody has all.
+    vault = configured_secrets(settings.ansible, asked.vault_ids, asked.vault_files, ask=asked.ask_vault, warn=warn)
     variables = extra_vars(asked.extra_vars, vault=vault, warn=warn)
     return Session(asked=asked, settings=settings, reports=reports, vault=vault, extra_vars=variables, warn=warn)
-
-
-def _vault_secrets(asked: Asked, settings: Settings, warn: Callable[[str], None]) -> VaultSecrets | None:
-    config = settings.ansible
-    files, configured = asked.vault_files, config.text("DEFAULT_VAULT_PASSWORD_FILE")
-    if configured and not (asked.vault_ids or files or asked.ask_vault):
-        files = (configured,)
-    ids = (*config.words("DEFAULT_VAULT_IDENTITY_LIST"), *asked.vault_ids)
-    # Of several passwords in a team's ansible.cfg not everybody has all.
-    return vault_secrets(ids, files, ask=asked.ask_vault, environment={}, warn=warn)
 
 
 @asynccontextmanager

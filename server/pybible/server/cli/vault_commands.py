@@ -11,9 +11,10 @@ from pathlib import Path
 
 import click
 
+from pybible.server.cli.settings import load_settings
 from pybible.server.cli.vault import PasswordsAsked
 from pybible.server.cli.vault_files import edited, read_file, replace_file
-from pybible.server.cli.vault_passwords import encryption_secret, vault_secrets
+from pybible.server.cli.vault_passwords import configured_secrets, encryption_secret, vault_secrets
 from pybible.server.engine.vault import VaultSecret, VaultSecrets, is_vaulted, vault_id_of
 from pybible.wire.errors import PybibleError, UsageError, VaultError
 
@@ -23,14 +24,15 @@ _DEFAULT = "default"
 
 def secrets_for(asked: PasswordsAsked, *, create: bool = False) -> VaultSecrets:
     """Return the secrets that were named; without any one is asked for. Raises PybibleError."""
-    found = vault_secrets(asked.ids, asked.files, ask=asked.ask, create=create)
+    found = configured_secrets(load_settings().ansible, asked.ids, asked.files, ask=asked.ask, create=create)
     return found or vault_secrets(ask=True, create=create) or VaultSecrets()
 
 
 def encrypting(asked: PasswordsAsked, encrypt_id: str) -> tuple[VaultSecrets, VaultSecret]:
     """Return the secrets, and among them the one to encrypt with. Raises PybibleError."""
     secrets = secrets_for(asked, create=True)
-    return secrets, encryption_secret(secrets, encrypt_id or os.environ.get("ANSIBLE_VAULT_ENCRYPT_IDENTITY", ""))
+    configured = load_settings().ansible.text("DEFAULT_VAULT_ENCRYPT_IDENTITY")
+    return secrets, encryption_secret(secrets, encrypt_id or configured)
 
 
 def create(files: Sequence[str], asked: PasswordsAsked, *, encrypt_id: str, without_terminal: bool) -> None:
@@ -107,9 +109,7 @@ def rekey(files: Sequence[str], asked: PasswordsAsked, *, encrypt_id: str, new_i
     secrets = secrets_for(asked)
     opened = [(name, _open(secrets, read_file(name), name)[0]) for name in files]
     ids = (new_id,) if new_id else ()
-    fresh = vault_secrets(
-        ids, (new_file,) if new_file else (), ask=not (new_id or new_file), create=True, environment={}
-    )
+    fresh = vault_secrets(ids, (new_file,) if new_file else (), ask=not (new_id or new_file), create=True)
     if fresh is None:
         raise UsageError("A new vault password is required to use vault rekey")
     secret = encryption_secret(fresh, encrypt_id)

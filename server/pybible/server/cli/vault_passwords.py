@@ -5,9 +5,10 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pybible.server.cli.ansible_config import AnsibleConfig
 from pybible.server.engine.vault import VaultSecret, VaultSecrets
 from pybible.wire.errors import PybibleError, UsageError
 
@@ -20,7 +21,6 @@ def vault_secrets(
     files: Sequence[str] = (),
     *,
     ask: bool = False,
-    environment: Mapping[str, str] = os.environ,
     prompt: Callable[[str], str] = getpass.getpass,
     create: bool = False,
     warn: Callable[[str], None] | None = None,
@@ -30,12 +30,7 @@ def vault_secrets(
     `create`: they are going to encrypt, so what is typed is typed twice. With `warn` one that can't be had is a
     warning as long as there is another.
     """
-    listed = environment.get("ANSIBLE_VAULT_IDENTITY_LIST", "")
-    named = [_labelled(text) for text in ids or tuple(part.strip() for part in listed.split(",") if part.strip())]
-    from_environment = environment.get("ANSIBLE_VAULT_PASSWORD_FILE", "")
-    if not (ids or files or ask) and from_environment:
-        files = (from_environment,)
-    sources = [*named, *((_DEFAULT, file) for file in files)]
+    sources = [*map(_labelled, ids), *((_DEFAULT, file) for file in files)]
     if ask:
         sources.append((_DEFAULT, "prompt_ask_vault_pass"))
     if not sources:
@@ -53,6 +48,23 @@ def vault_secrets(
     if missed is not None and not secrets:
         raise missed
     return VaultSecrets(secrets)
+
+
+def configured_secrets(
+    config: AnsibleConfig,
+    ids: Sequence[str] = (),
+    files: Sequence[str] = (),
+    *,
+    ask: bool = False,
+    create: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> VaultSecrets | None:
+    """Return the secrets of the options and of ansible.cfg. Arguments and errors are vault_secrets'."""
+    configured = config.text("DEFAULT_VAULT_PASSWORD_FILE")
+    if configured and not (ids or files or ask):
+        files = (configured,)
+    ids = (*config.words("DEFAULT_VAULT_IDENTITY_LIST"), *ids)
+    return vault_secrets(ids, files, ask=ask, create=create, warn=warn)
 
 
 def _labelled(text: str) -> tuple[str, str]:

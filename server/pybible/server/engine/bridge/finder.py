@@ -55,6 +55,24 @@ class Finder:
             self._found[key] = self._local(name, directory, role)
         return self._found[key]
 
+    def find_in_collections(
+        self, kind: str, name: str, *, directory: Path, collections: Sequence[str] = ()
+    ) -> tuple[str, Path] | None:
+        """Return the collection and the path of `name` below its folder `kind` (roles, playbooks).
+
+        A full name says its collection; another is looked for in `collections`.
+        """
+        namespace, _, rest = name.partition(".")
+        collection, _, short = rest.partition(".")
+        wanted = [(f"{namespace}.{collection}", short)] if short else [(each, name) for each in collections]
+        for full, inside in wanted:
+            owner, _, own_name = full.partition(".")
+            folder = self._collection(owner, own_name, directory) if own_name else None
+            path = None if folder is None else folder / kind / inside.replace(".", "/")
+            if path is not None and (path.is_dir() if kind == "roles" else path.parent.is_dir()):
+                return full, path
+        return None
+
     def routing_of(self, collection: str, *, directory: Path) -> Routing | None:
         """Return what a collection says of its plugins, None when it is not here."""
         if f"{collection}." == _BUILTIN:

@@ -90,7 +90,17 @@ class PlayReader:
         )
         if depth >= MAX_IMPORTS:
             raise ParseError(f"playbooks import each other more than {MAX_IMPORTS} deep", origin=origin)
-        return self._read_entries(folder / Path(wanted).expanduser(), origin, imported, depth + 1)
+        return self._read_entries(self._imported_path(wanted, folder), origin, imported, depth + 1)
+
+    def _imported_path(self, wanted: str, folder: Path) -> Path:
+        path = folder / Path(wanted).expanduser()
+        if path.exists() or self._sources.finder is None or wanted.count(".") < 2:
+            return path
+        found = self._sources.finder.find_in_collections("playbooks", wanted, directory=folder)
+        if found is None:
+            return path
+        named = (found[1].with_name(found[1].name + suffix) for suffix in (".yml", ".yaml", ".json", ""))
+        return next((inside for inside in named if inside.is_file()), path)
 
     # -- one play -------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,15 @@ _MAX_DEPENDENCIES: Final = 64
 _PARTS: Final = ("tasks", "vars", "defaults", "handlers")
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A role's name as it is shown, its folder, and the collection that it is of."""
+
+    name: str
+    path: Path
+    collection: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One use of a role, before its folder is read. `files` maps a part (tasks, vars, ...) to X of its X_from."""
@@ -40,6 +49,7 @@ class Request:
     files: Mapping[str, str]
     params: Mapping[str, object]
     entry_vars: Mapping[str, object]
+    collection: str = ""
     when: tuple[object, ...] = ()
     tags: tuple[str, ...] = ()
     from_include: bool = False
@@ -85,12 +95,13 @@ class RoleReader:
             raise SourceError("role definitions must contain a role name", origin=origin)
         own = {key: value for key, value in mapping.items() if key in keywords.ROLE and key != "name"}
         keywords.check(own, keywords.ROLE, "RoleInclude")
-        name, path = self._find(self._sources.render_text(written, scope), scope, origin_of(written) or origin)
+        found = self._find(self._sources.render_text(written, scope), scope, origin_of(written) or origin)
         inside = own_keywords(SourceDict(own, origin), scope, self._sources, what="RoleInclude", level="")
         request = Request(
-            name=name,
+            name=found.name,
             origin=origin,
-            path=path,
+            path=found.path,
+            collection=found.collection,
             files={},
             params={key: value for key, value in mapping.items() if key not in keywords.ROLE},
             entry_vars=keywords.variables(mapping, "RoleInclude"),
@@ -117,12 +128,13 @@ class RoleReader:
         entry_vars: Mapping[str, object],
     ) -> CompiledRole:
         """Read the role of an import_role or include_role. `args` are rendered, `public` the default of public."""
-        name, path = self._find(str(args["name"]), scope, origin_of(task.args["name"]) or task.origin)
+        found = self._find(str(args["name"]), scope, origin_of(task.args["name"]) or task.origin)
         files = {part: str(args[f"{part}_from"]) for part in _PARTS if args.get(f"{part}_from")}
         request = Request(
-            name=name,
+            name=found.name,
             origin=task.origin,
-            path=path,
+            path=found.path,
+            collection=found.collection,
             files=files,
             params={},
             entry_vars=entry_vars,
@@ -135,8 +147,16 @@ class RoleReader:
 
     # -- finding --------------------------------------------------------------------------------------------------
 
-    def _find(self, name: str, scope: Scope, origin: Origin) -> tuple[str, Path]:
-        """Return a role's name as it is shown, and its folder. Raises IncludeError."""
+    def _find(self, name: str, scope: Scope, origin: Origin) -> _Found:
+        """Return where a role is. Raises IncludeError."""
+        if self._sources.finder is not None:
+            found = self._sources.finder.find_in_collections(
+                "roles", name, directory=scope.play.directory, collections=scope.collections
+            )
+            if found is not None:
+                collection, path = found
+                full = name if name.startswith(f"{collection}.") else f"{collection}.{name}"
+                return _Found(full, _tidy(path), collection)
         searched = [scope.play.directory / "roles", *self._roles_path]
         if scope.role is not None:
             searched.append(scope.role.path.parent)
@@ -144,10 +164,10 @@ class RoleReader:
         for folder in searched:
             path = folder / Path(name).expanduser()
             if path.exists():
-                return name, _tidy(path)
+                return _Found(name, _tidy(path))
         path = Path(name).expanduser()
         if path.exists():
-            return path.name, _tidy(path)
+            return _Found(path.name, _tidy(path))
         places = ":".join(dict.fromkeys(str(folder) for folder in searched))
         raise IncludeError(f"the role '{name}' was not found in {places}", origin=origin)
 
@@ -203,6 +223,7 @@ class RoleReader:
             metadata=metadata,
             parents=parents,
             public=request.public,
+            collection=request.collection,
         )
 
     def _task_blocks(self, request: Request, role: Role, scope: Scope) -> tuple[Block, ...]:

@@ -70,6 +70,14 @@ class Scope:
             raise ParseError(f"imports are nested more than {MAX_IMPORTS} deep: a file imports itself", origin=origin)
         return replace(self, keywords=inner, imports=self.imports + 1)
 
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """The collections in which short names are looked for: the role's own, its own list, else the play's."""
+        if self.role is None:
+            return tuple(str(name) for name in keywords.as_list(self.keywords.get("collections")))
+        own = (self.role.collection,) if self.role.collection else ()
+        return (*own, *self.role.metadata.collections)
+
     def search_path(self, file: str) -> tuple[Path, ...]:
         """Return where a task of `file` looks for relative files, innermost first."""
         key = ("" if self.role is None else self.role.id, file)
@@ -162,7 +170,8 @@ class ScopedFinder:
 
     def _collections(self) -> tuple[str, ...]:
         named = [str(name) for name in keywords.as_list(self._scope.keywords.get("collections"))]
-        return (*named, *(self._scope.role.metadata.collections if self._scope.role is not None else ()))
+        role = self._scope.role
+        return tuple(named) if role is None else (*named, *self._scope.collections)
 
 
 def missing(path: Path, origin: Origin | None) -> IncludeError:

@@ -162,6 +162,14 @@ def test_extra_variables_are_seen_when_asked_for(tmp_path: Path) -> None:
     assert inventory.hosts["h1"].vars["a"] == "extra1"
 
 
+def test_kept_facts_are_seen(tmp_path: Path) -> None:
+    write(tmp_path, {"01": "h1\nh2\n", "02.yml": "plugin: constructed\nkeyed_groups: [{key: ansible_os_family}]\n"})
+    kept = {"h1": {"ansible_os_family": "Debian"}}
+    made = plugins(TemplateEngine(playbook_directory=tmp_path), {}, facts=kept.get)
+    inventory = load_inventory([str(tmp_path / "01"), str(tmp_path / "02.yml")], plugins=made)
+    assert inventory.group_hosts()["_Debian"] == ["h1"]
+
+
 def test_a_generator_makes_hosts_of_all_combinations(tmp_path: Path) -> None:
     text = """\
 plugin: generator

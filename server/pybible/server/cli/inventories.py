@@ -10,6 +10,7 @@ from pybible.server.engine.inventory.options import InventoryOptions
 from pybible.server.engine.inventory.sources import load_inventory
 from pybible.server.engine.inventory_plugins.registry import plugins
 from pybible.server.engine.templating.engine import TemplateEngine
+from pybible.server.engine.variables.fact_cache import FactCache
 
 
 def inventory_options(config: AnsibleConfig) -> InventoryOptions:
@@ -31,12 +32,14 @@ def configured_inventory(
     engine: TemplateEngine,
     extra_vars: Mapping[str, object],
     warn: Callable[[str], None],
+    fact_cache: FactCache | None = None,
 ) -> Inventory:
     """Read the sources. Raises PybibleError for what ansible.cfg makes an error."""
+    facts = {} if fact_cache is None else {"facts": fact_cache.load}
     return load_inventory(
         sources,
         vault=engine.vault,
         warn=warn,
         options=inventory_options(config),
-        plugins=plugins(engine, extra_vars),
+        plugins=plugins(engine, extra_vars, **facts),
     )

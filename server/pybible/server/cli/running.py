@@ -168,6 +168,7 @@ async def read_sources(session: Session, opener: ControllerOpener | None) -> Inv
             engine=template_engine(session, directory=Path.cwd()),
             extra_vars=session.extra_vars,
             warn=session.warn,
+            fact_cache=variable_options(session.settings, session.warn).fact_cache,
         )
     return Inventory.from_fleet(await opener.fleet(), warn=session.reports.warn)
 

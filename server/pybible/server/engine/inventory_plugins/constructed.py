@@ -25,9 +25,10 @@ def read_constructed(
     *,
     engine: TemplateEngine,
     extra_vars: Mapping[str, object],
+    facts: Callable[[str], Mapping[str, object] | None],
 ) -> None:
     """Do what the file asks for. Raises ParseError."""
-    constructed = _Constructed(inventory, config, engine, extra_vars)
+    constructed = _Constructed(inventory, config, engine, extra_vars, facts)
     try:
         for host in list(inventory.hosts):
             constructed.apply(host)
@@ -49,7 +50,9 @@ class _Constructed:
         config: Mapping[str, object],
         engine: TemplateEngine,
         extra_vars: Mapping[str, object],
+        facts: Callable[[str], Mapping[str, object] | None],
     ) -> None:
+        self._facts = facts
         self._inventory = inventory
         self._engine = engine
         self._compose = options.mapping(config, "compose")
@@ -83,6 +86,7 @@ class _Constructed:
             if self._vars_files or layer.level in ("inventory_all", "inventory_groups", "inventory_host"):
                 variables.update(layer.values)
         variables.update(self._inventory.host_magic(host))
+        variables.update(self._facts(host) or {})
         return Templar(self._engine, variables)
 
     def _composed(self, expression: object, templar: Templar) -> object:

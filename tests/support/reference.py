@@ -190,10 +190,10 @@ def _agent_options() -> str:
 _MODULES_HEAD = f"""# Modules
 
 {_NOTICE}
-These modules run on agents, without Ansible on the host. [Any other module](../how-to/use-other-modules.md) goes there as it
-is. Each is called by its name, by `ansible.builtin.NAME` or by
-`ansible.legacy.NAME`. Arguments, results and messages are those of the stock modules. [What the engine does
-itself](language.md#actions-of-the-engine), such as `debug` and `set_fact`, is no module.
+These modules run on agents, without Ansible on the host. [Any other module](../how-to/use-other-modules.md) goes there
+as it is. Each is called by its name, by `ansible.builtin.NAME` or by `ansible.legacy.NAME`. Arguments, results
+and messages are those of the stock modules. [What the engine does itself](language.md#actions-of-the-engine), such as
+`debug` and `set_fact`, is no module.
 
 In check mode `command`, `shell`, `raw` and `fetch` are skipped (`command` and `shell` with `creates` or `removes` say
 whether they would run); all others say what they would do.

@@ -214,6 +214,17 @@ def test_without_ansible_a_collections_filter_names_the_extra(tmp_path: Path, mo
     assert "pybible[server,ansible]" in str(caught.value)
 
 
+def test_folders_that_ansible_cfg_names(tmp_path: Path) -> None:
+    text = "class FilterModule:\n    def filters(self): return {'who_am_i': lambda value: "
+    plugin(tmp_path, "first", "mine", f"{text}'first'}}\n")
+    plugin(tmp_path, "second", "mine", f"{text}'second'}}\n")
+    plugin(tmp_path, "first", "shout", SHOUT)
+    one = templar(tmp_path)
+    folders = [tmp_path / "first", tmp_path / "second", tmp_path / "nowhere"]
+    one.engine.add_plugin_paths(filters=folders, tests=folders, lookups=folders)
+    assert render(one, "{{ 1 | who_am_i }} {{ lookup('shout', 'a') }}") == "first A!me"
+
+
 def test_loops_with_lookups_of_ones_own(tmp_path: Path) -> None:
     plugin(tmp_path, "lookup_plugins", "shout", SHOUT)
     assert is_loop("with_shout", [tmp_path])

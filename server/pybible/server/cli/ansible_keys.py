@@ -46,10 +46,10 @@ def _key(
     )
 
 
-def _plugins(kind: str, ini: str = "", env: str = "") -> Key:
+def _plugins(kind: str, ini: str = "", env: str = "", *, meaning: str = NOTHING) -> Key:
     path = f"{{home}}/plugins/{kind}:/usr/share/ansible/plugins/{kind}"
     name = f"DEFAULT_{kind.upper()}_PLUGIN_PATH"
-    return _key(name, "pathspec", path, ini or f"{kind}_plugins", env or f"ANSIBLE_{kind.upper()}_PLUGINS", NOTHING)
+    return _key(name, "pathspec", path, ini or f"{kind}_plugins", env or f"ANSIBLE_{kind.upper()}_PLUGINS", meaning)
 
 
 _NO_LONGER_USED = "This option is no longer used in the Ansible Core code base."
@@ -200,8 +200,10 @@ KEYS: Final[tuple[Key, ...]] = (
     _key("DEFAULT_MODULE_UTILS_PATH", "pathspec",
          "{home}/plugins/module_utils:/usr/share/ansible/plugins/module_utils", "module_utils", "ANSIBLE_MODULE_UTILS",
          "folders with what those modules import"),
-    _plugins("action"), _plugins("cache"), _plugins("callback"), _plugins("connection"), _plugins("filter"),
-    _plugins("inventory"), _plugins("lookup"), _plugins("strategy"), _plugins("test"), _plugins("vars"),
+    _plugins("action"), _plugins("cache"), _plugins("callback"), _plugins("connection"),
+    _plugins("filter", meaning="folders of filters"), _plugins("inventory"),
+    _plugins("lookup", meaning="folders of lookups"), _plugins("strategy"),
+    _plugins("test", meaning="folders of tests"), _plugins("vars"),
     _key("DEFAULT_NO_LOG", "boolean", False, "no_log", "ANSIBLE_NO_LOG", "no_log of everything that says nothing"),
     _key("DEFAULT_NO_TARGET_SYSLOG", "boolean", False, "no_target_syslog", "ANSIBLE_NO_TARGET_SYSLOG", NOTHING),
     _key("DEFAULT_POLL_INTERVAL", "integer", 15, "poll_interval", "ANSIBLE_POLL_INTERVAL", NOTHING),

@@ -199,6 +199,11 @@ def template_engine(session: Session, *, directory: Path) -> TemplateEngine:
         managed=config.text("DEFAULT_MANAGED_STR"),
         places=places_of(session),
     )
+    engine.add_plugin_paths(
+        filters=config.paths("DEFAULT_FILTER_PLUGIN_PATH"),
+        tests=config.paths("DEFAULT_TEST_PLUGIN_PATH"),
+        lookups=config.paths("DEFAULT_LOOKUP_PLUGIN_PATH"),
+    )
     engine.settings = {**config.values, "CONFIG_FILE": None if config.path is None else str(config.path)}
     return engine
 

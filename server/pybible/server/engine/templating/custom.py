@@ -34,14 +34,22 @@ def load_custom(
     A lookup is loaded when it is used; filters and tests at once, as their names are only known then.
     """
     external = external or ExternalPlugins(directory=folder)
-    found: list[dict[str, Plugin]] = []
-    for name, class_name, method in _KINDS:
-        offered: dict[str, Plugin] = {}
-        for path in _files(folder / name):
-            offered.update(_offered(path, class_name, method, external))
-        found.append(offered)
-    lookups = {path.stem: _lookup(path, external) for path in _files(folder / _LOOKUPS)}
-    return found[0], found[1], lookups
+    filters, tests = (load_jinja(name, folder / name, external) for name, _class_name, _method in _KINDS)
+    return filters, tests, load_lookups(folder / _LOOKUPS, external)
+
+
+def load_jinja(kind: str, place: Path, external: ExternalPlugins) -> dict[str, Plugin]:
+    """Return the filters or tests of the files in one folder; `kind` is filter_plugins or test_plugins."""
+    class_name, method = next((class_name, method) for name, class_name, method in _KINDS if name == kind)
+    offered: dict[str, Plugin] = {}
+    for path in _files(place):
+        offered.update(_offered(path, class_name, method, external))
+    return offered
+
+
+def load_lookups(place: Path, external: ExternalPlugins) -> dict[str, Lookup]:
+    """Return the lookups of the files in one folder."""
+    return {path.stem: _lookup(path, external) for path in _files(place)}
 
 
 def _files(place: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
 from pybible.server.engine.bridge.places import Places
-from pybible.server.engine.templating.custom import load_custom
+from pybible.server.engine.templating.custom import load_custom, load_jinja, load_lookups
 from pybible.server.engine.templating.environment import OWNER, Owner, TemplateEnvironment, concat, embed
 from pybible.server.engine.templating.external import ExternalPlugins, PluginTable
 from pybible.server.engine.templating.filters.registry import FILTERS
@@ -114,6 +114,17 @@ class TemplateEngine:
         self._filters.update(guarded_filters(filters, own=True))
         self._tests.update(guarded_tests(tests, own=True))
         self.lookups.update(lookups)
+
+    def add_plugin_paths(
+        self, *, filters: Sequence[Path] = (), tests: Sequence[Path] = (), lookups: Sequence[Path] = ()
+    ) -> None:
+        """Take the files of folders that ansible.cfg names; of equal names the first counts. Raises TemplateError."""
+        for place in reversed(filters):
+            self._filters.update(guarded_filters(load_jinja("filter_plugins", place, self.external), own=True))
+        for place in reversed(tests):
+            self._tests.update(guarded_tests(load_jinja("test_plugins", place, self.external), own=True))
+        for place in reversed(lookups):
+            self.lookups.update(load_lookups(place, self.external))
 
     def _external(self, kind: str) -> Callable[[str], Mapping[str, Plugin]]:
         guarded = guarded_filters if kind == "filter" else guarded_tests

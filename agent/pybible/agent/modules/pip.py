@@ -248,5 +248,5 @@ MODULE = Module(
     args=Args,
     plan=plan,
     mutually_exclusive=(("name", "requirements"), ("executable", "virtualenv")),
-    required_one_of=(("name", "requirements", "virtualenv"),),
+    required_one_of=(("name", "requirements"),),
 )

@@ -124,7 +124,9 @@ class Linear:
             self._order[self._position : self._position] = [task.id for task in self.batch.handlers.tasks]
         if self._fatal:
             self._fail_others()
-        if self._limit is not None and self._size:
+        # The flush between sections does not count: what failed in an earlier play does from the first task on.
+        flush = self._step is not None and self._step.task.implicit and self._step.task.action == "meta"
+        if not flush and self._limit is not None and self._size:
             failed = len(self.batch.failed) + self._already
             if failed / self._size * 100.0 > self._limit:
                 self._fail_others()

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from pybible.agent.modules.api import Change, Context, Module, ModuleError, Plan, Unchanged, arg
 from pybible.agent.modules.programs import Answer, call, locate, need
@@ -25,7 +24,10 @@ class Args:
     """Arguments of sysvinit."""
 
     name: str = arg(aliases=("service",), doc="the service")
-    state: Literal["started", "stopped", "restarted", "reloaded"] | None = arg(default=None, doc="what it is to do")
+    # Not a Literal: typing takes one for another of the same words in another order, and messages keep the order.
+    state: str | None = arg(
+        default=None, choices=("started", "stopped", "restarted", "reloaded"), doc="what it is to do"
+    )
     enabled: bool | None = arg(default=None, doc="whether it starts at boot")
     sleep: int = arg(default=1, doc="seconds between stop and start of a restart")
     pattern: str | None = arg(default=None, doc="text in the output of ps that says that it runs")

@@ -137,6 +137,7 @@ class ItemRun:
         run = self._context.run
         options = run.options
         self._check = flag(compiled.keyword("check_mode"), templar, "check_mode", default=options.check)
+        flag(compiled.keyword("run_once"), templar, "run_once")
         self._diff = flag(compiled.keyword("diff"), templar, "diff", default=options.diff)
         reach = templar
         runs_on = self._host
@@ -149,7 +150,7 @@ class ItemRun:
         self._target = target_for(compiled, templar, reach, options, host=self._host, runs_on=runs_on)
         self._become = become_for(compiled, templar, reach, options)
         if compiled.environment:
-            self._environment = environment_for(compiled, templar)
+            self._environment = environment_for(compiled, templar, self.warn)
         timeout = number(compiled.timeout, templar, "timeout", default=options.task_timeout)
         self._timeout = timeout if timeout > 0 else None
         self._background = background_for(compiled, templar)

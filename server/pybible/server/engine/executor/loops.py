@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from pybible.server.engine.executor.targets import flag
 from pybible.server.engine.model.play import LoopControl, Task
 from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.parsing.yaml_source import located
 from pybible.server.engine.templating.errors import UndefinedVariable, levels
 from pybible.server.engine.templating.templar import Templar
-from pybible.wire.errors import SourceError, TemplateError
+from pybible.wire.errors import Origin, SourceError, TemplateError
 
+_USE_ANOTHER = (
+    "You should set the `loop_var` value in the `loop_control` option for the task to something else to avoid variable"
+    " collisions and unexpected behavior."
+)
 _NOT_A_LIST = "Provide a list of items/templates, or a template resolving to a list."
 
 
@@ -69,6 +74,15 @@ def loop_items(control: LoopControl, values: list[object], templar: Templar) -> 
         if extended:
             variables["ansible_loop"] = _extended(values, index, count, with_all=with_all)
         yield LoopItem(value=value, variables=variables)
+
+
+def name_in_use(name: str, origin: Origin | None) -> str:
+    """Return the warning for a loop's variable that is there already."""
+    text = f"The loop variable '{name}' is already in use."
+    if origin is None:
+        # As ansible-core: the default name stands in no file.
+        return f"{text}\nOrigin: <unknown>\n\n{name}\n\n{_USE_ANOTHER}\n"
+    return located(text, origin, hint=_USE_ANOTHER)
 
 
 def _extended(values: list[object], index: int, count: int, *, with_all: bool) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pybible.server.engine.actions.arguments import to_bool
 from pybible.server.engine.dispatcher import Target
@@ -11,10 +11,13 @@ from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.inventory.groups import LOCALHOST
 from pybible.server.engine.model.connections import Place, place_of, unknown_connection
 from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.templating.errors import BadKeyword
 from pybible.server.engine.templating.templar import Templar
 from pybible.wire.errors import Origin, TemplateError
 from pybible.wire.tasks import Become
 from pybible.wire.values import JsonValue
+
+_FLOATS = frozenset({"delay", "pause"})
 
 
 def target_for(
@@ -54,7 +57,7 @@ def become_for(compiled: CompiledTask, templar: Templar, reach: Templar, options
     variables, keywords = reach.variables, compiled.become_keywords
     wanted: object = variables.get("ansible_become")
     wanted = reach.render(wanted) if wanted is not None else templar.render(keywords.get("become", options.become))
-    if wanted is False or wanted is None or not _truth(wanted, "become"):
+    if wanted is False or wanted is None or not _truth(wanted, "become", keywords.get("become")):
         return None
 
     def value(name: str, default: str) -> str:
@@ -72,7 +75,7 @@ def become_for(compiled: CompiledTask, templar: Templar, reach: Templar, options
     )
 
 
-def environment_for(compiled: CompiledTask, templar: Templar) -> dict[str, str]:
+def environment_for(compiled: CompiledTask, templar: Templar, warn: Callable[[str], None]) -> dict[str, str]:
     """Return the environment of the task: its levels on top of each other, inner ones win."""
     merged: dict[str, str] = {}
     for level in compiled.environment:
@@ -88,7 +91,7 @@ def environment_for(compiled: CompiledTask, templar: Templar) -> dict[str, str]:
         for entry in rendered if isinstance(rendered, list) else [rendered]:
             if not isinstance(entry, Mapping):
                 if entry:
-                    raise TemplateError(f"environment must be a dictionary, received {entry} ({type(entry).__name__})")
+                    warn(f"could not parse environment value, skipping: {plain([entry])}")
                 continue
             merged.update((str(name), "" if value is None else str(value)) for name, value in entry.items())
     return merged
@@ -105,11 +108,19 @@ def plain(value: object) -> JsonValue:
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
-def _truth(value: object, name: str) -> bool:
+def _truth(value: object, name: str, written: object = None) -> bool:
     found = to_bool(value)
     if found is None:
-        raise TemplateError(f"the field '{name}' has an invalid value ({value}), and could not be converted to bool")
+        raise _unfit(value, name, "bool", written)
     return found
+
+
+def _unfit(value: object, name: str, kind: str, written: object) -> TemplateError:
+    """Return the error for a keyword's value that is not of its kind, at the place where it is written."""
+    origin = origin_of(written)
+    error = BadKeyword(f"Error processing keyword '{name}'", origin=origin)
+    error.__cause__ = TemplateError(f"The value {plain(value)!r} could not be converted to '{kind}'.", origin=origin)
+    return error
 
 
 def flag(value: object, templar: Templar, name: str, *, default: bool = False) -> bool:
@@ -119,7 +130,7 @@ def flag(value: object, templar: Templar, name: str, *, default: bool = False) -
     if value is True or value is False:
         return value
     rendered = templar.render(value)
-    return default if rendered is None else _truth(rendered, name)
+    return default if rendered is None else _truth(rendered, name, value)
 
 
 def number(value: object, templar: Templar, name: str, *, default: float = 0) -> float:
@@ -131,7 +142,6 @@ def number(value: object, templar: Templar, name: str, *, default: float = 0) ->
         return default
     try:
         return float(str(rendered))
-    except ValueError as error:
-        raise TemplateError(
-            f"the field '{name}' has an invalid value ({rendered}), and could not be converted to an float."
-        ) from error
+    except ValueError:
+        bad = _unfit(rendered, name, "float" if name in _FLOATS else "int", value)
+    raise bad

@@ -13,6 +13,7 @@ from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.item import ItemRun
 from pybible.server.engine.executor.outcome import HostOutcome, ItemOutcome
 from pybible.server.engine.executor.targets import flag, number
+from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.templating.errors import report_of
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.results.events import ItemResult, Status
@@ -111,6 +112,8 @@ class HostTask:
         control = task.loop_control
         pause = number(control.pause, templar, "pause")
         outcomes: list[ItemOutcome] = []
+        if values:
+            self._warn_of_name(templar)
         for item in loops.loop_items(control, values, templar):
             if outcomes and pause > 0:
                 await asyncio.sleep(pause)
@@ -129,6 +132,14 @@ class HostTask:
             if control.break_when and self._breaks(seen, outcome):
                 break
         return outcomes
+
+    def _warn_of_name(self, templar: Templar) -> None:
+        """Warn when the loop's variable hides another: that of a loop around it, most likely."""
+        written = self._compiled.task.loop_control.loop_var
+        name = templar.render_text(written) or "item"
+        if name in templar.variables:
+            text = loops.name_in_use(name, origin_of(written))
+            self._context.run.warn(text)
 
     def _note_include(self, outcome: ItemOutcome, label: JsonValue) -> None:
         if outcome.include is None:

@@ -69,7 +69,7 @@ class Loader:
         inner = scope.within(inside)
         try:
             path = self._tasks.find_file(file, scope, include.origin, dynamic=True)
-            items = self._tasks.read_file(path, inner, include.origin)
+            items = self._tasks.read_file(path, inner, include.origin, dynamic=True)
         except IncludeError as error:
             raise _dynamic(error) from error
         blocks: tuple[Block, ...]

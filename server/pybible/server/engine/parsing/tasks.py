@@ -12,7 +12,7 @@ from pybible.server.engine.model.play import Block, LoopControl, Node, Task, new
 from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.parsing import keywords, known
 from pybible.server.engine.parsing.actions import Statement, read_statement
-from pybible.server.engine.parsing.scope import Scope, Sources, missing, own_keywords
+from pybible.server.engine.parsing.scope import IncludeError, Scope, Sources, missing, own_keywords
 from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError
 
 _STATIC_HINT: Final = (
@@ -79,13 +79,17 @@ class TaskReader:
                 handlers += self._read_task(item, scope)
         return tuple(handlers)
 
-    def read_file(self, path: Path, scope: Scope, origin: Origin | None) -> Sequence[object]:
+    def read_file(self, path: Path, scope: Scope, origin: Origin | None, *, dynamic: bool = False) -> Sequence[object]:
         """Return the list of tasks in an included or imported file, unread. Raises IncludeError, ParseError."""
         data = self._sources.load(path, origin)
         if not data:
-            self._sources.warn(f"file {path} is empty and had no tasks to include")
+            if not dynamic:
+                self._sources.warn(f"file {path} is empty and had no tasks to include")
             return ()
         if not isinstance(data, list):
+            # A dynamic include's own failure, as a file that is not there.
+            if dynamic:
+                raise IncludeError("included task files must contain a list of tasks")
             raise ParseError("included task files must contain a list of tasks", origin=origin_of(data))
         return data
 
@@ -117,6 +121,8 @@ class TaskReader:
         problem = f"A malformed block was encountered while loading {what}"
         if not isinstance(items, list | tuple):
             raise ParseError(f"{problem}: it should be a list but was a {_kind(items)}", origin=origin_of(items))
+        # As ansible-core: an entry that is empty is none.
+        items = [item for item in items if item is not None]
         for item in items:
             if not isinstance(item, dict):
                 raise ParseError(

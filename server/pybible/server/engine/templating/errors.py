@@ -19,6 +19,10 @@ class PluginError(TemplateError):
     """A filter, a test or a lookup failed, or does not exist."""
 
 
+class BadKeyword(TemplateError):
+    """A keyword's value is not of the keyword's kind. It is told apart from its cause, which has the same place."""
+
+
 class Refused(Exception):
     """Raised by a filter or test for a value that it does not take; told as a level of its own."""
 
@@ -58,12 +62,14 @@ def report_of(error: SourceError) -> str:
 def _merged(error: SourceError) -> list[tuple[list[str], Origin | None, str]]:
     """Put levels of one place together."""
     blocks: list[tuple[list[str], Origin | None, str]] = []
+    apart = False
     for level in levels(error):
-        if blocks and level.origin is not None and level.origin == blocks[-1][1]:
+        if blocks and not apart and level.origin is not None and level.origin == blocks[-1][1]:
             messages, origin, hint = blocks[-1]
             blocks[-1] = ([*messages, level.message], origin, hint or level.hint)
         else:
             blocks.append(([level.message], level.origin, level.hint))
+        apart = isinstance(level, BadKeyword)
     return blocks
 
 

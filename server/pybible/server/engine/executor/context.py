@@ -214,7 +214,8 @@ class BatchContext:
             except SourceError:
                 name = str(written)
         role = compiled.task.role
-        return f"{role.name} : {name}" if role is not None else name
+        # An include_role is shown without the role that it stands in.
+        return f"{role.name} : {name}" if role is not None and compiled.task.action != "include_role" else name
 
     def _warn_of_name(self, written: str, noted: list[str]) -> None:
         errors = "\n".join(f"error {number} - {text}" for number, text in enumerate(noted, 1))

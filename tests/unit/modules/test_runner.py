@@ -109,13 +109,15 @@ def test_every_name_of_the_registry_is_a_module_with_arguments() -> None:
     for name in registry.NAMES:
         found = registry.find(name)
         assert found is not None
-        assert found.spec.arguments, name
+        assert found.spec.arguments or name == "service_facts", name
     assert registry.find("nope") is None
     assert registry.find("ansible.builtin.ping") is None
 
 
 def test_a_worker_that_runs_small_modules_loads_nothing_heavy() -> None:
-    names = [name for name in registry.NAMES if name != "setup"]
+    # These talk to web servers, hash names or ask which distribution this is.
+    large = {"get_url", "known_hosts", "package", "service", "setup", "uri"}
+    names = [name for name in registry.NAMES if name not in large]
     script = (
         "import sys\n"
         "from pybible.agent.modules import registry, runner\n"

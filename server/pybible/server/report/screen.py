@@ -48,8 +48,6 @@ _RECAP_COLOURS = {
 }
 # Nobody wants to read all facts, at any verbosity.
 _FACTS = frozenset({"gather_facts", "setup"})
-# Nobody wants to read all facts, at any verbosity.
-_FACTS = frozenset({"gather_facts", "setup"})
 
 
 class Screen:
@@ -216,8 +214,6 @@ class Screen:
 
     def _details(self, event: HostResult | ItemResult, result: JsonObject) -> str:
         if event.result.get("_ansible_verbose_override") or not (self._verbosity or self._always_shown(event)):
-            return ""
-        if event.action in _FACTS and event.status is Status.OK:
             return ""
         if event.action in _FACTS and event.status is Status.OK:
             return ""

@@ -76,8 +76,13 @@ class Case:
         return web_server.addresses() if self.server else {}
 
     def surroundings(self, folder: Path) -> dict[str, str]:
-        """Return the environment of both sides."""
-        return {**ENVIRONMENT, **{name: self.placed(value, folder) for name, value in self.environment.items()}}
+        """Return the environment of both sides: with the administrators' programs, whoever starts the tests."""
+        path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+        return {
+            "PATH": path,
+            **ENVIRONMENT,
+            **{name: self.placed(value, folder) for name, value in self.environment.items()},
+        }
 
     def run(self, commands: Sequence[str], folder: Path) -> list[str]:
         """Run shell commands in the folder; return what they print, with the exit status when it is not 0."""

@@ -37,6 +37,7 @@ _DURATIONS = [
     (re.compile(r"(\bdelta: )'\d+:\d\d:\d\d\.\d+'"), r"\1'DELTA'"),
     (re.compile(r"(\b(?:start|end): )'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+'"), r"\1'MOMENT'"),
     (re.compile(r"\bpid=\d+"), "pid=PID"),
+    # The id of a background job: a random number, and the id of its process.
     (re.compile(r"\bj\d{3,12}\.\d+\b"), "JOB"),
 ]
 _VARIABLE = re.compile(r"([A-Z_]+)=(.*)", re.DOTALL)
@@ -45,8 +46,8 @@ _LISTING = {
     "ansible-playbook": lambda command: [command[0].replace("ansible-playbook", "ansible-inventory")],
     "run": lambda command: [*command[:-1], "inventory"],
 }
-# Ansible shows the temporary file into which it rendered a template, pybible the template.
-_RENDERED = re.compile(r"^(\+\+\+ after: )\S*/(?:templates|ansible-local-\w+/tmp\w+)/([^/\n]+)$", re.MULTILINE)
+# The temporary files into which both render a template.
+_RENDERED = re.compile(r"^(\+\+\+ after: )\S*/(?:ansible-local-\w+|pybible-\w+)/tmp\w+/([^/\n]+)$", re.MULTILINE)
 _TEMPORARY_SOURCE = re.compile(r'("src": )"[^"]*/(?:ansible-tmp-|\.ansible|pybible)[^"]*/[^"/]*"')
 
 

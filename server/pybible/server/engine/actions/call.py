@@ -101,6 +101,9 @@ class Services(Protocol):
     async def attach_bytes(self, content: bytes) -> Attachment:
         """Make content available to the target."""
 
+    async def write_down(self, content: bytes, name: str) -> Path:
+        """Write content into a temporary file called `name`, which is there until the run ends."""
+
     def read_file(self, path: Path) -> bytes:
         """Read a file of the operator's, decrypted when it is vaulted. Raises OSError, VaultError."""
 

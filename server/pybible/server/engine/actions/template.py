@@ -23,15 +23,17 @@ async def run(call: ActionCall) -> ActionResult:
     if "state" in args:
         raise ActionFailed("'state' cannot be specified on a template")
     path = _find(call, as_text(source))
-    content = _render(call, path, as_text(dest))
     encoding = as_text(args.get("output_encoding")) or "utf-8"
-    attachment = await call.services.attach_bytes(content.encode(encoding, "surrogateescape"))
+    content = _render(call, path, as_text(dest)).encode(encoding, "surrogateescape")
+    attachment = await call.services.attach_bytes(content)
+    # A difference is between two files: what is there, and what the template gave.
+    shown = await call.services.write_down(content, path.name) if call.diff else path
     mode = f"0{path.stat().st_mode & 0o7777:03o}" if args.get("mode") == "preserve" else args.get("mode")
     arguments = {name: value for name, value in args.items() if name not in _OWN}
     if mode is not None:
         arguments["mode"] = mode
     return await send(
-        call, Content(attachment=attachment, name=path.name, shown=str(path)), as_text(dest), arguments=arguments
+        call, Content(attachment=attachment, name=path.name, shown=str(shown)), as_text(dest), arguments=arguments
     )
 
 

@@ -50,9 +50,23 @@ class Contents:
         async with self._lock:
             known = self._texts.get(digest)
             if known is None:
-                if self._folder is None:
-                    self._folder = tempfile.TemporaryDirectory(prefix="pybible-")
-                path = Path(self._folder.name) / digest
-                await asyncio.to_thread(path.write_bytes, content)
-                known = self._texts[digest] = await self._dispatcher.attach(path)
+                known = self._texts[digest] = await self._dispatcher.attach(await self._written(content, digest))
             return known
+
+    async def written(self, content: bytes, name: str) -> Path:
+        """Write bytes down for the time of the run, in a file of that name that may be shown to the operator."""
+        digest = hashlib.sha256(content).hexdigest()
+        async with self._lock:
+            return await self._written(content, f"tmp{digest[:8]}/{name}")
+
+    async def _written(self, content: bytes, place: str) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="pybible-")
+        path = Path(self._folder.name) / place
+        await asyncio.to_thread(_write, path, content)
+        return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)

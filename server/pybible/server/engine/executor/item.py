@@ -468,6 +468,10 @@ class ItemRun:
         """Make content available."""
         return await self._context.run.contents.text(content)
 
+    async def write_down(self, content: bytes, name: str) -> Path:
+        """Write content into a temporary file of that name."""
+        return await self._context.run.contents.written(content, name)
+
     def read_file(self, path: Path) -> bytes:
         """Read a file of the operator's, decrypted."""
         return self._context.run.read_file(path)

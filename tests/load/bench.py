@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.load import floor, peers, spine, workloads
+from tests.load import floor, peers, single, spine, workloads
 from tests.load.floor import Floor
 from tests.load.peers import timed
 from tests.load.spine import Footprint, Row
@@ -109,6 +109,11 @@ def main() -> None:
             print(f"ansible-core, {ANSIBLE_HOSTS} hosts, {name}: {rate:.1f} host-tasks/s, {cpu * 1e3:.0f} ms CPU each")
     else:
         print("ansible-core is left out: ansible-playbook or sshd is not installed, or it was not asked for")
+    for pair in single.measure(program, rounds=options.rounds) if program else ():
+        print(
+            f"one host, {single.TASKS} x {pair.name}: {pair.ours:.2f} s, ansible-playbook -c local {pair.ansible:.2f} s: "
+            f"{pair.ansible / pair.ours:.1f} times as long, without starting and ending {pair.net:.1f} times"
+        )
     for each in found:
         print_footprint(each.footprint)
     print_table([row for each in found for row in each.rows], floors, ansible)

@@ -111,8 +111,8 @@ def main() -> None:
         print("ansible-core is left out: ansible-playbook or sshd is not installed, or it was not asked for")
     for pair in single.measure(program, rounds=options.rounds) if program else ():
         print(
-            f"one host, {single.TASKS} x {pair.name}: {pair.ours:.2f} s, ansible-playbook -c local {pair.ansible:.2f} s: "
-            f"{pair.ansible / pair.ours:.1f} times as long, without starting and ending {pair.net:.1f} times"
+            f"one host, {single.TASKS} x {pair.name}: {pair.ours:.2f} s, ansible -c local {pair.ansible:.2f} s: "
+            f"{pair.ansible / pair.ours:.1f} times as long, {pair.net:.1f} times without start and end"
         )
     for each in found:
         print_footprint(each.footprint)

@@ -316,7 +316,7 @@ class AttemptUpdate(google.protobuf.message.Message):
     attempt_id: builtins.str
     @property
     def started(self) -> Global___AttemptStarted:
-        """It has a slot. For an attempt on the control node: run it now."""
+        """Only for an attempt on the control node."""
 
     @property
     def output(self) -> Global___AttemptOutput: ...
@@ -338,7 +338,7 @@ Global___AttemptUpdate: typing_extensions.TypeAlias = AttemptUpdate
 
 @typing.final
 class AttemptStarted(google.protobuf.message.Message):
-    """AttemptStarted: the attempt has left the queue."""
+    """AttemptStarted: the attempt has its slot in the window, run it now."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -269,7 +269,7 @@ class RunDispatcher:
         if waiting is None:
             return
         match update.WhichOneof("news"):
-            case "started" if not waiting.target.agent:
+            case "started":
                 waiting.here = self._group.create_task(self._run_here(waiting), name="run: local task")
             case "output":
                 news = update.output

@@ -34,7 +34,7 @@ class Outgoing:
         return self._bytes > _FULL_BYTES
 
     def started(self, name: str) -> None:
-        """Say that an attempt has a slot."""
+        """Say that an attempt on the control node has a slot: it is ctl that runs it."""
         update = self._update(name, 0)
         if update is not None:
             update.started.SetInParent()

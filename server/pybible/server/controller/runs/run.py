@@ -268,8 +268,8 @@ class Run:
 
     def _go(self, attempt: Attempt) -> None:
         attempt.granted_at = self._now()
-        self.outgoing.started(attempt.name)
         if not attempt.agent:
+            self.outgoing.started(attempt.name)
             attempt.state = AttemptState.RUNNING
             self._history.attempt(attempt)
             return

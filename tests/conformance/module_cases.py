@@ -39,6 +39,8 @@ class Case:
     setup, cleanup: shell commands around it; probe: ones whose outputs are compared. again: the call is made a second
     time. volatile: keys of which the type alone is compared; ignored: ones that are not. server: a web server is there,
     its address stands for URL, one with TLS for TLS. whole: the folder is compared. environment: for both sides.
+    collection: where the stock module is, with dots. needs: programs without which the case can't run. machine: it
+    changes the machine itself.
     """
 
     name: str
@@ -58,6 +60,9 @@ class Case:
     server: bool = False
     whole: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
+    collection: str = ""
+    needs: Sequence[str] = ()
+    machine: bool = False
 
     def arguments(self, folder: Path) -> dict[str, Any]:
         """Return the arguments with the case's own folder in them."""
@@ -83,6 +88,11 @@ class Case:
             **ENVIRONMENT,
             **{name: self.placed(value, folder) for name, value in self.environment.items()},
         }
+
+    def lacking(self) -> str:
+        """Return the first program that the case needs and this machine has not; empty when all are there."""
+        path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+        return next((name for name in self.needs if shutil.which(name, path=path) is None), "")
 
     def run(self, commands: Sequence[str], folder: Path) -> list[str]:
         """Run shell commands in the folder; return what they print, with the exit status when it is not 0."""
@@ -123,6 +133,9 @@ def _cases(document: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Ca
             server=bool(document.get("server")),
             whole=bool(document.get("whole", True)),
             environment=document.get("environment", {}) | entry.get("environment", {}),
+            collection=document.get("collection", ""),
+            needs=[*document.get("needs", []), *entry.get("needs", [])],
+            machine=bool(document.get("machine")),
         )
 
 

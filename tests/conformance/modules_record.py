@@ -31,7 +31,8 @@ def _call(case: Case, folder: Path, python: str, arguments: dict[str, Any]) -> d
         arguments["_uses_shell"] = True
     file = folder.with_suffix(".json")
     file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), encoding="utf-8")
-    module = f"ansible.modules.{_STOCK.get(case.module, case.module)}"
+    place = f"ansible_collections.{case.collection}.plugins.modules" if case.collection else "ansible.modules"
+    module = f"{place}.{_STOCK.get(case.module, case.module)}"
     environment = {**os.environ, **case.surroundings(folder)}
     done = subprocess.run(
         [python, "-m", module, file], capture_output=True, text=True, check=False, env=environment, cwd=folder

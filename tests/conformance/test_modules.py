@@ -63,11 +63,13 @@ def test_a_module_does_what_the_stock_module_did(
         pytest.skip("the records were made by root, and show owners")
     if lacking := case.lacking():
         pytest.skip(f"this machine has no {lacking}")
-    if (case.machine or name in _OF_THE_MACHINE) and not (os.environ.get("CI") or os.environ.get("PYBIBLE_SYSTEM_TESTS")):
+    if (case.machine or name in _OF_THE_MACHINE) and not (
+        os.environ.get("CI") or os.environ.get("PYBIBLE_SYSTEM_TESTS")
+    ):
         pytest.skip("changes this machine's accounts, packages or services: set PYBIBLE_SYSTEM_TESTS=1")
     folder = tmp_path / "case"
     build(case, folder)
-    module = registry.find(case.module)
+    module = registry.find(f"{case.collection}.{case.module}" if case.collection else case.module)
     assert module is not None
     context = Context(check=case.check, diff=case.diff, content=_no_content, emit=lambda _stream, _data: None)
     monkeypatch.chdir(folder)

@@ -191,7 +191,8 @@ _MODULES_HEAD = f"""# Modules
 
 {_NOTICE}
 These modules run on agents, without Ansible on the host. [Any other module](../how-to/use-other-modules.md) goes there
-as it is. Each is called by its name, by `ansible.builtin.NAME` or by `ansible.legacy.NAME`. Arguments, results
+as it is. Each is called by its name, by `ansible.builtin.NAME` or by `ansible.legacy.NAME`; one of another collection
+by its full name, or by the short one where ansible-core takes that for it. Arguments, results
 and messages are those of the stock modules. [What the engine does itself](language.md#actions-of-the-engine), such as
 `debug` and `set_fact`, is no module.
 

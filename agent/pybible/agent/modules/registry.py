@@ -1,4 +1,7 @@
-"""registry: the native modules, an explicit list. A module's file is imported when it is first asked for."""
+"""registry: the native modules, an explicit list. A module's file is imported when it is first asked for.
+
+Those of ansible.builtin have their short names, those of other collections their full ones.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ _INTERNAL = {"async_status": "async_status", "async_wrapper": "async_wrapper", "
 
 @cache
 def find(name: str) -> Module[Any] | None:
-    """Return the module of that short name, None when there is none."""
+    """Return the module of that name, None when there is none."""
     file = _FILES.get(name) or _INTERNAL.get(name)
     if file is None:
         return None

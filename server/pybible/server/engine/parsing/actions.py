@@ -46,8 +46,8 @@ class ModuleFinder(Protocol):
     def find(self, name: str) -> BridgedModule | None:
         """Return a module. BridgeError when it is there and can't be run."""
 
-    def find_local(self, name: str) -> BridgedModule | None:
-        """Return a module of the operator's own `library`."""
+    def find_before(self, name: str) -> BridgedModule | None:
+        """Return a module that a short name means before it means a native one. BridgeError as above."""
 
 
 class NoModules:
@@ -56,7 +56,7 @@ class NoModules:
     def find(self, name: str) -> BridgedModule | None:
         """Return None."""
 
-    def find_local(self, name: str) -> BridgedModule | None:
+    def find_before(self, name: str) -> BridgedModule | None:
         """Return None."""
 
 
@@ -114,16 +114,14 @@ def _statement(
 def _resolve(task: Mapping[str, object], written: str, finder: ModuleFinder) -> tuple[str, BridgedModule | None]:
     """Return the canonical name of a module, and where it lies when it is not native. Raises ParseError."""
     action = known.canonical(written)
-    if action in known.SUPPORTED:
-        own = action in known.MODULES and action not in _WITH_ACTION and not written.startswith("ansible.builtin.")
-        return action, finder.find_local(action) if own else None
-    if is_template(written):
+    native = action in known.SUPPORTED
+    if not native and is_template(written):
         raise ParseError("a module name that is a template is not supported yet", origin=origin_of(written))
     try:
-        bridged = finder.find(written)
+        bridged = _before(written, action, finder) if native else finder.find(written)
     except BridgeError as error:
         raise ParseError(error.message, origin=origin_of(written) or origin_of(task)) from error
-    if bridged is not None:
+    if native or bridged is not None:
         return action, bridged
     if action in known.NOT_YET:
         raise ParseError(
@@ -138,6 +136,14 @@ def _resolve(task: Mapping[str, object], written: str, finder: ModuleFinder) -> 
         origin=origin_of(task),
         hint=hint,
     )
+
+
+def _before(written: str, action: str, finder: ModuleFinder) -> BridgedModule | None:
+    """Return what stands before a native module of that name."""
+    short = written.removeprefix("ansible.legacy.")
+    if "." in short or action not in known.MODULES or action in _WITH_ACTION:
+        return None
+    return finder.find_before(written)
 
 
 def _conflict(task: Mapping[str, object], first: str, second: str) -> ParseError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-# Run on agents.
-MODULES: Final = frozenset(
+# Run on agents: those of ansible.builtin.
+_BUILTIN: Final = frozenset(
     {
         "apt", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron", "fetch", "file", "find",
         "get_url", "getent", "git", "group", "hostname", "known_hosts", "lineinfile", "package", "package_facts",
@@ -13,6 +14,11 @@ MODULES: Final = frozenset(
         "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user", "wait_for",
     }
 )  # fmt: skip
+# Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
+COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "ansible.posix": frozenset(),
+    "community.general": frozenset(),
+}
 # Run by the engine itself.
 ACTIONS: Final = frozenset(
     {
@@ -21,6 +27,12 @@ ACTIONS: Final = frozenset(
         "validate_argument_spec", "wait_for_connection",
     }
 )  # fmt: skip
+# The short names that these had before there were collections mean them still.
+_MOVED: Final[Mapping[str, str]] = {
+    name: f"{collection}.{name}" for collection, names in COLLECTIONS.items() for name in names
+}
+_REDIRECTS: Final[Mapping[str, str]] = {"yum": "dnf", **_MOVED}
+MODULES: Final = _BUILTIN | frozenset(_MOVED.values())
 SUPPORTED: Final = MODULES | ACTIONS
 
 # Everything else in ansible.builtin of ansible-core 2.19.
@@ -64,8 +76,10 @@ _OWN_COLLECTIONS: Final = ("ansible.builtin.", "ansible.legacy.")
 
 
 def canonical(name: str) -> str:
-    """Return the short name of a module of ansible.builtin or ansible.legacy, any other name as it is."""
+    """Return a module's own name: the short one in ansible.builtin and ansible.legacy, the full one elsewhere.
+
+    A short name that ansible-core redirects to a collection stands for the module there.
+    """
     for prefix in _OWN_COLLECTIONS:
-        if name.startswith(prefix):
-            return name[len(prefix) :]
-    return name
+        name = name.removeprefix(prefix)
+    return _REDIRECTS.get(name, name)

@@ -15,6 +15,7 @@ from pybible.server.engine.model.play import Node, Role
 from pybible.server.engine.model.text import is_template, origin_of
 from pybible.server.engine.parsing import keywords
 from pybible.server.engine.parsing.actions import NO_MODULES, ModuleFinder
+from pybible.server.engine.parsing.known import MODULES, canonical
 from pybible.server.engine.parsing.module_defaults import ModuleDefaults
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn, load_file
 from pybible.wire.errors import Origin, ParseError, SourceError
@@ -161,9 +162,21 @@ class ScopedFinder:
             name, directory=self._scope.play.directory, role=self._role(), collections=self._collections()
         )
 
-    def find_local(self, name: str) -> BridgedModule | None:
-        """Return a module of a `library` beside the playbook or a role, or of the operator's settings."""
-        return self._finder.find_local(name, directory=self._scope.play.directory, role=self._role())
+    def find_before(self, name: str) -> BridgedModule | None:
+        """Return a module of the collections that are named, or of a `library`: beside the playbook or a role, or of
+        the operator's settings.
+        """
+        directory, role = self._scope.play.directory, self._role()
+        for collection in self._collections() if "." not in name else ():
+            if collection == "ansible.legacy":
+                break
+            full = f"{collection}.{name}"
+            if canonical(full) in MODULES:
+                return None
+            found = self._finder.find(full, directory=directory, role=role)
+            if found is not None:
+                return found
+        return self._finder.find_local(name.rpartition(".")[2], directory=directory, role=role)
 
     def _role(self) -> Path | None:
         return None if self._scope.role is None else self._scope.role.path

@@ -15,7 +15,7 @@ from pybible.server.engine.inventory.sources import load_inventory
 from pybible.server.engine.parsing.loader import Loader
 from pybible.server.engine.templating.engine import TemplateEngine
 from pybible.server.engine.templating.templar import Templar
-from pybible.server.engine.variables.scope import VariableManager
+from pybible.server.engine.variables.scope import VariableManager, VariableOptions
 from pybible.server.results.events import HostResult, Message, MessageLevel, RunEvent, TaskStarted
 from tests.support.fake_dispatcher import Answer, FakeDispatcher, FakeOpener, pong
 
@@ -63,6 +63,7 @@ async def play(
     typed: Sequence[str] = (),
     answers: Mapping[str, Sequence[str]] | None = None,
     ask: Ask | None = None,
+    variables: VariableOptions | None = None,
 ) -> Played:
     """Run a playbook's text on these hosts, `files` beside it. An operator cancels after `cancel_after` attempts.
 
@@ -76,15 +77,19 @@ async def play(
     (folder / "hosts.ini").write_text("".join(f"{host}\n" for host in hosts))
     inventory = load_inventory([str(folder / "hosts.ini")])
     templates = TemplateEngine(playbook_directory=folder)
-    variables = VariableManager(
-        inventory=inventory, engine=templates, playbook_directory=folder, extra_vars=extra_vars or {}
+    known = VariableManager(
+        inventory=inventory,
+        engine=templates,
+        playbook_directory=folder,
+        extra_vars=extra_vars or {},
+        options=variables,
     )
     loader = Loader(static_render=lambda value, known: Templar(templates, known).render(value))
     opener = FakeOpener(answer=answer, cancel_after=cancel_after)
     events: list[RunEvent] = []
     engine = Engine(
         inventory=inventory,
-        variables=variables,
+        variables=known,
         templates=templates,
         loader=loader,
         options=options or RunOptions(),

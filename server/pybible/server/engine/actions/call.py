@@ -110,6 +110,9 @@ class Services(Protocol):
     def load_vars(self, path: Path) -> object:
         """Read a YAML or JSON file of variables. Raises OSError, SourceError."""
 
+    def note_brought(self, path: Path) -> None:
+        """Record that a host filled this file: what it holds is data for the rest of the run."""
+
     def notice(self, text: str) -> None:
         """Show a line on the operator's screen."""
 

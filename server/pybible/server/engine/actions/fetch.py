@@ -66,6 +66,7 @@ def _store(call: ActionCall, answer: JsonObject, source: str, dest: str, *, flat
     remote = str(answer.get("checksum") or checksum)
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     known = target.read_bytes() if target.is_file() else None
+    call.services.note_brought(target)
     if known == content:
         return ActionResult(
             result={"changed": False, "md5sum": md5, "file": name, "dest": str(target), "checksum": checksum}

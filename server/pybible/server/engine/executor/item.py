@@ -480,6 +480,10 @@ class ItemRun:
         """Read a file of variables."""
         return self._context.run.load_vars(path)
 
+    def note_brought(self, path: Path) -> None:
+        """Record that a host filled this file."""
+        self._context.run.variables.brought.add(path.resolve())
+
     def notice(self, text: str) -> None:
         """Show a line."""
         self._context.run.emit(Message(level=MessageLevel.NOTICE, text=text))

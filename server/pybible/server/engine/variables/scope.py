@@ -53,7 +53,9 @@ class VariableManager:
         self._warned: set[str] = set()
         self._run_magic = magic_variables.run_variables(magic or RunMagic(), inventory)
         self._hostvars = HostVars(inventory, self._hostvars_templar)
-        self._vars_files = VarsFiles(engine.vault, engine.warn)
+        # Files that hosts filled in this run: no template in them is the operator's.
+        self.brought: set[Path] = set()
+        self._vars_files = VarsFiles(engine.vault, engine.warn, self.brought)
         self._states: dict[str, HostState] = {}
         self._prompted: dict[str, dict[str, object]] = {}
         self._exposed: dict[str, list[Role]] = {}

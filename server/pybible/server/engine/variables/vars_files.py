@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from pybible.server.engine.model.play import Play
@@ -16,11 +16,14 @@ from pybible.wire.errors import ParseError, TemplateError
 
 
 class VarsFiles:
-    """Reads each file once."""
+    """Reads each file once. What is in the files `brought` from hosts is data."""
 
-    def __init__(self, vault: VaultSecrets | None, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, vault: VaultSecrets | None, warn: Callable[[str], None], brought: Collection[Path] = frozenset()
+    ) -> None:
         self._vault = vault
         self._warn = warn
+        self._brought = brought
         self._known: dict[Path, tuple[Mapping[str, object], ...]] = {}
         # By identity: entries whose skipping was told.
         self._skipped: dict[int, object] = {}
@@ -77,7 +80,7 @@ class VarsFiles:
     def _load(self, path: Path) -> Sequence[Mapping[str, object]]:
         known = self._known.get(path)
         if known is None:
-            value = load_file(path, self._vault, warn=self._warn)
+            value = load_file(path, self._vault, trusted=path not in self._brought, warn=self._warn)
             items = value if isinstance(value, list) else [] if value is None else [value]
             for item in items:
                 if not isinstance(item, dict):

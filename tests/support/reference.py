@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -20,18 +19,18 @@ import jinja2.tests
 
 from pybible.agent.cli import _parser as agent_parser
 from pybible.agent.modules import registry
-from pybible.agent.modules.api import FileAttributes
-from pybible.agent.modules.spec import Argument
+from pybible.agent.modules.documentation import described
 from pybible.server.cli import ansible_keys
 from pybible.server.cli.main import ctl
+from pybible.server.cli.module_docs import completed
 from pybible.server.controller.cli import command as controller_command
 from pybible.server.engine.parsing import keywords, known
 from pybible.server.engine.parsing.plays import _STRATEGIES
-from pybible.server.engine.templating.engine import TemplateOptions
 from pybible.server.engine.templating.filters.registry import FILTERS
 from pybible.server.engine.templating.lookups.registry import LOOKUPS
 from pybible.server.engine.templating.tests.registry import TESTS
 from pybible.server.results.events import RunEvent
+from pybible.wire.values import JsonObject
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "reference"
@@ -41,37 +40,6 @@ _NOTICE = "<!-- Made by `make docs` from the code: don't edit it. -->\n"
 # What a play, a block or a task may say that pybible refuses, see parsing/scope and parsing/tasks.
 REFUSED_KEYWORDS = frozenset({"async", "debugger"})
 _WITHOUT_MEANING = frozenset({"poll", "collections", "remote_user", "port", "user"})
-_SHARED = tuple(item.name for item in dataclasses.fields(FileAttributes))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Row:
-    """An argument of a module as a table shows it."""
-
-    name: str
-    kind: str
-    default: str
-    text: str
-
-
-# Arguments that the engine uses up before a module sees the task.
-_ENGINE_ROWS = {
-    "copy": (Row("`decrypt`", "bool", "`true`", "decrypt a src that is encrypted with vault"),),
-    "fetch": (
-        Row("`dest`", "path", "required", "folder on the control node; files go to `DEST/HOST/PATH`"),
-        Row("`flat`", "bool", "`false`", "put the file at `dest` itself"),
-        Row("`fail_on_missing`", "bool", "`true`", "a file that is not there is a failure"),
-        Row("`validate_checksum`", "bool", "`true`", "compare digests after the transfer"),
-    ),
-}
-_TEMPLATE_LEAVES_OUT = frozenset({"src", "content", "remote_src", "local_follow", "directory_mode", "checksum"})
-_TEMPLATE_SOURCE = Row("`src`", "path", "required", "the template")
-_TEMPLATE_ENCODING = Row("`output_encoding`", "str", "`utf-8`", "encoding of the file on the host")
-# What is said of a module where its file speaks of the agent's part only.
-_TEXTS = {
-    "fetch": "brings a file of the host's to the control node. It may have 47 MiB at most.",
-    "template": "renders a Jinja template of the control node's for each host, and copies the result there.",
-}
 
 
 def pages() -> dict[Path, str]:
@@ -206,58 +174,32 @@ Modules that make files have these arguments too.
 
 
 def _modules_page() -> str:
-    parts = [_MODULES_HEAD, _arguments_table(_found("file")[name] for name in _SHARED)]
-    parts += map(_module_section, registry.NAMES)
-    return "\n".join(parts)
+    modules = [completed(described(name)) for name in registry.NAMES]
+    shared = next(found for found in modules if found["name"] == "file")["arguments"]
+    parts = [_MODULES_HEAD, _arguments_table(item for item in shared if item["file_attribute"])]
+    return "\n".join([*parts, *map(_module_section, modules)])
 
 
-def _found(name: str) -> Mapping[str, Argument]:
-    module = registry.find(name)
-    return {} if module is None else module.spec.arguments
-
-
-def _module_section(name: str) -> str:
-    arguments = _found(name)
-    own = [item for item in arguments.values() if item.name not in _SHARED and _is_public(item)]
-    rows = list(_ENGINE_ROWS.get(name, ()))
-    if name == "template":
-        own = [item for item in own if item.name not in _TEMPLATE_LEAVES_OUT]
-        rows = [_TEMPLATE_SOURCE, *map(_template_row, dataclasses.fields(TemplateOptions)), _TEMPLATE_ENCODING]
-    text = f"## {name}\n\n{_capital(_module_text(name))}\n\n{_arguments_table(own, rows)}"
-    if set(_SHARED) <= arguments.keys():
+def _module_section(module: JsonObject) -> str:
+    own = [item for item in module["arguments"] if not item["file_attribute"]]
+    text = f"## {module['name']}\n\n{_capital(module['purpose'])}\n\n{_arguments_table(own)}"
+    if len(own) < len(module["arguments"]):
         text += "\nAnd the [file attributes](#file-attributes).\n"
-    return text + _rules(name)
+    return text + _rules(module)
 
 
-def _module_text(name: str) -> str:
-    if name in _TEXTS:
-        return _TEXTS[name]
-    module = importlib.import_module(f"pybible.agent.modules.{registry._FILES[name]}")
-    return " ".join((module.__doc__ or "").partition("\n")[0].partition(": ")[2].split())
+def _arguments_table(arguments: Iterable[JsonObject]) -> str:
+    return _table(("argument", "type", "default", "meaning"), map(_argument_row, arguments))
 
 
-def _is_public(argument: Argument) -> bool:
-    return argument.name == "_raw_params" or not argument.name.startswith("_")
-
-
-def _arguments_table(arguments: Iterable[Argument], more: Iterable[Row] = ()) -> str:
-    rows = [*map(_argument_row, arguments), *more]
-    return _table(("argument", "type", "default", "meaning"), [dataclasses.astuple(row) for row in rows])
-
-
-def _argument_row(item: Argument) -> Row:
-    name = "free form" if item.name == "_raw_params" else f"`{item.name}`"
-    if item.aliases:
-        name += f" ({', '.join(f'`{alias}`' for alias in item.aliases)})"
-    text = item.doc
-    if item.choices:
-        text += f"{': ' if text else ''}{', '.join(f'`{choice}`' for choice in item.choices)}"
-    kind = "any" if item.kind == "raw" else item.kind
-    return Row(name, kind, "required" if item.required else _shown(item.default), text)
-
-
-def _template_row(item: dataclasses.Field[object]) -> Row:
-    return Row(f"`{item.name}`", type(item.default).__name__, _shown(item.default), "as of Jinja")
+def _argument_row(item: JsonObject) -> tuple[str, str, str, str]:
+    name = "free form" if item["name"] == "_raw_params" else f"`{item['name']}`"
+    if item["aliases"]:
+        name += f" ({', '.join(f'`{alias}`' for alias in item['aliases'])})"
+    text = item["doc"]
+    if item["choices"]:
+        text += f"{': ' if text else ''}{', '.join(f'`{choice}`' for choice in item['choices'])}"
+    return name, item["type"], "required" if item["required"] else _shown(item["default"]), text
 
 
 def _shown(value: object) -> str:
@@ -270,15 +212,12 @@ def _shown(value: object) -> str:
     return f"`{', '.join(map(str, value)) if isinstance(value, list) else value}`"
 
 
-def _rules(name: str) -> str:
-    module = registry.find(name)
-    if module is None:
-        return ""
+def _rules(module: JsonObject) -> str:
     lines = [
-        *(f"At most one of {_names(group)}." for group in module.mutually_exclusive),
-        *(f"One of {_names(group)} is needed." for group in module.required_one_of),
-        *(f"{_names(group)} only together." for group in module.required_together),
-        *(f"`{name}: {_shown(value)[1:-1]}` needs {_names(needed)}." for name, value, needed in module.required_if),
+        *(f"At most one of {_names(group)}." for group in module["mutually_exclusive"]),
+        *(f"One of {_names(group)} is needed." for group in module["required_one_of"]),
+        *(f"{_names(group)} only together." for group in module["required_together"]),
+        *(f"`{name}: {_shown(value)[1:-1]}` needs {_names(needed)}." for name, value, needed in module["required_if"]),
     ]
     return f"\n{' '.join(lines)}\n" if lines else ""
 

@@ -66,3 +66,8 @@ def find(name: str) -> Module[Any] | None:
         return None
     module: Module[Any] = import_module(f"pybible.agent.modules.{file}").MODULE
     return module
+
+
+def file_of(name: str) -> str:
+    """Return which file of this package has the native module of that name. KeyError when there is none."""
+    return _FILES[name]

@@ -14,6 +14,7 @@ COMMANDS = {
     "run": ("run", "Run playbooks on the hosts of an inventory."),
     "plan": ("plan", "Show the tasks that would run on each host; no host is asked."),
     "exec": ("exec_", "Run one module on hosts that match a pattern."),
+    "doc": ("doc", "Show the arguments of native modules."),
     "inventory": ("inventory", "Show the hosts and groups of an inventory, and their variables."),
     "agents": ("agents", "List the agents; show or remove one."),
     "token": ("token", "Create, list and revoke join tokens."),

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -259,13 +259,18 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
 
 def places_of(session: Session) -> Places:
     """Return where modules that are not native lie."""
-    config = session.settings.ansible
-    given = [Path(folder).expanduser() for entry in session.asked.module_path for folder in entry.split(":") if folder]
+    return places_for(session.settings, session.asked.module_path)
+
+
+def places_for(settings: Settings, module_path: Sequence[str]) -> Places:
+    """Return where modules that are not native lie; `module_path` is what --module-path was given."""
+    config = settings.ansible
+    given = [Path(folder).expanduser() for entry in module_path for folder in entry.split(":") if folder]
     return Places(
         library=(*(folder.absolute() for folder in given), *config.paths("DEFAULT_MODULE_PATH")),
         module_utils=config.paths("DEFAULT_MODULE_UTILS_PATH"),
         collections=config.paths("COLLECTIONS_PATHS"),
-        ansible=session.settings.ansible_core,
+        ansible=settings.ansible_core,
         beside_core=config.flag("COLLECTIONS_SCAN_SYS_PATH"),
     )
 

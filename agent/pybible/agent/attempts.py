@@ -15,7 +15,7 @@ from typing import Protocol
 from pybible.agent.failures import failure
 from pybible.agent.journal import EntryState, Journal, StoredResult
 from pybible.agent.policy import Policy
-from pybible.agent.workers import Finished, WorkerPool
+from pybible.agent.workers import TIMEOUT_GRACE, Finished, WorkerPool
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import TaskSpec
@@ -100,6 +100,7 @@ class Attempts:
         self._all_heard = asyncio.Event()
         self._offsets: dict[str, int] = {}
         self._ends_with_lease: set[str] = set()
+        self._limits: dict[str, asyncio.TimerHandle] = {}
 
     def connect(self, outlet: Outlet) -> None:
         """A session is READY."""
@@ -195,9 +196,17 @@ class Attempts:
             self.pool.cancel(attempt_id, grace=_CANCEL_GRACE, msg=msg)
 
     def started(self, attempt_id: str) -> None:
-        """Pass it on (Sink)."""
+        """Pass it on, and see to it that it ends when the host's policy says so (Sink)."""
+        limit = self.policy.max_task_time
+        if limit is not None:
+            self._limits[attempt_id] = asyncio.get_running_loop().call_later(
+                limit.seconds, self._end_by_policy, attempt_id, limit.message
+            )
         if self._outlet is not None:
             self._outlet.started(attempt_id)
+
+    def _end_by_policy(self, attempt_id: str, msg: str) -> None:
+        self.pool.cancel(attempt_id, grace=TIMEOUT_GRACE, reason=Reason.POLICY_DENIED, msg=msg)
 
     def output(self, attempt_id: str, stream: str, offset: int, data: bytes, dropped: int) -> None:
         """Pass it on; without a session it is lost, and only counted (Sink)."""
@@ -209,6 +218,8 @@ class Attempts:
         """Keep a result until it is acknowledged (Sink)."""
         self._offsets.pop(attempt_id, None)
         self._ends_with_lease.discard(attempt_id)
+        if timer := self._limits.pop(attempt_id, None):
+            timer.cancel()
         try:
             stored = self.journal.finish(attempt_id, result.content, reason=result.reason, elapsed=result.elapsed)
         except OSError as error:

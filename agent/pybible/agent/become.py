@@ -6,10 +6,13 @@ import os
 import pwd
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from pybible.wire.tasks import Become
 
+# Before the paths below which a worker may write.
+WRITE_OPTION = "--write"
 _WORKER = (sys.executable, "-P", "-m", "pybible.agent.worker")
 _SUDO_FLAGS = "-H -S -n"
 
@@ -47,6 +50,13 @@ def identity_of(become: Become | None) -> WorkerIdentity:
         flags.append("-n")
     sudo = (become.executable or "sudo", *flags, "-u", become.user)
     return WorkerIdentity(become.user, (*sudo, *_WORKER), (*sudo, "kill", "-KILL"))
+
+
+def confined(identity: WorkerIdentity, writable: Sequence[str] | None) -> WorkerIdentity:
+    """Return the same identity for a worker that writes below these paths only. None: wherever its user may."""
+    if writable is None:
+        return identity
+    return replace(identity, command=(*identity.command, WRITE_OPTION, *writable))
 
 
 def _is_own(user: str) -> bool:

@@ -39,6 +39,8 @@ class Config:
     controller: str = ""
     # An HTTP proxy through which the controller is dialled, e.g. "http://proxy.example:3128".
     proxy: str = ""
+    # The file of what this host refuses; empty: /etc/pybible/policy.toml, if there is one.
+    policy: str = ""
     log_level: str = "info"
     log_format: str = "line"
     # The longest pause between two tries to reach the controller.

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from pybible.agent import state, systemd
 from pybible.agent.attempts import Attempts, Lease
+from pybible.agent.become import confined, identity_of
 from pybible.agent.blobs import BlobCache
 from pybible.agent.config import Config, default_slots
 from pybible.agent.dial import Dialer
 from pybible.agent.journal import Journal
-from pybible.agent.policy import AllowAll
+from pybible.agent.policy import AllowAll, HostPolicy, load_policy
 from pybible.agent.renew import renew
 from pybible.agent.stream import Ended, Session, Stream
 from pybible.agent.workers import WorkerPool
@@ -57,7 +58,7 @@ class Agent:
     blobs: BlobCache
     stopping: asyncio.Event
     backoff: Backoff
-    # Set when there is a new certificate.
+    # Set when a new stream is to take over: there is a new certificate, or another policy to tell of.
     handover: asyncio.Event
 
     @staticmethod
@@ -73,7 +74,8 @@ class Agent:
             blobs = BlobCache(folder / "blobs", dialer=dialer, limit=config.blob_cache_bytes)
         except OSError as error:
             raise ConfigError(f"can't use {folder / 'blobs'}: {error.strerror}") from error
-        attempts = Attempts(journal=Journal(folder), policy=AllowAll(), lease=lease, queue=config.queue)
+        policy = _policy(config)
+        attempts = Attempts(journal=Journal(folder), policy=policy, lease=lease, queue=config.queue)
         try:
             async with WorkerPool(
                 attempts,
@@ -81,6 +83,7 @@ class Agent:
                 contents=blobs,
                 idle_seconds=config.worker_idle,
                 may_start=lambda: lease.valid,
+                identify=lambda become: confined(identity_of(become), attempts.policy.writable),
             ) as pool:
                 attempts.pool = pool
                 session = Session(
@@ -105,6 +108,18 @@ class Agent:
         finally:
             await blobs.close()
             attempts.close()
+
+    def read_policy(self) -> None:
+        """Read the host's policy again, and tell the controller. What is wrong with it leaves the old one in force."""
+        try:
+            policy = _policy(self.config)
+        except ConfigError as error:
+            _log.error("the host's policy was not read again", extra=fields(error=str(error)))
+            return
+        _log.info("read the host's policy", extra=fields(settings=len(policy.summary())))
+        if policy != self.session.attempts.policy:
+            self.session.attempts.policy = policy
+            self.handover.set()
 
     async def run(self) -> Exit:
         """Serve until `stopping` is set, or until a new process is to try its luck."""
@@ -136,7 +151,7 @@ class Agent:
                 await asyncio.wait((served, handed_over), return_when=asyncio.FIRST_COMPLETED)
                 handed_over.cancel()
                 if not served.done():
-                    # The new certificate needs a new stream. The old one works until the controller has the new one.
+                    # The old stream works until the controller has the new one.
                     continue
                 ended = served.result()
                 now = time.monotonic()
@@ -229,6 +244,10 @@ class Agent:
             _log.info("results were not acknowledged; they are kept")
 
 
+def _policy(config: Config) -> HostPolicy | AllowAll:
+    return load_policy(Path(config.policy) if config.policy else None) or AllowAll()
+
+
 def _ready(folder: Path, name: str, epoch: int) -> None:
     try:
         state.save_epoch(folder, epoch)
@@ -252,7 +271,6 @@ async def run_agent(folder: Path, config: Config) -> Exit:
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop)
-            # There is nothing to read again yet, but a hang-up is no reason to end.
-            loop.add_signal_handler(signal.SIGHUP, lambda: None)
+            loop.add_signal_handler(signal.SIGHUP, agent.read_policy)
             systemd.notify("READY=1")
             return await agent.run()

@@ -34,6 +34,7 @@ def hello(session: Session) -> agent_pb2.AgentMessage:
             last_epoch=session.last_epoch,
             modules=registry.NAMES,
             slots=session.slots,
+            policy=attempts.policy.summary(),
             hostname=socket.gethostname(),
             journal=[
                 agent_pb2.JournalEntry(

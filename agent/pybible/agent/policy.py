@@ -1,22 +1,327 @@
-"""policy: what this host refuses, whoever asks."""
+"""policy: what this host refuses, whoever asks: a file of the host's own that wins over any controller."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import re
+import stat
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NoReturn, Protocol
 
+from pybible.wire.errors import ConfigError
 from pybible.wire.tasks import TaskSpec
+from pybible.wire.values import JsonObject, loads_object
+
+DEFAULT_PATH = Path("/etc/pybible/policy.toml")
+_FILE_BYTES = 256 * 1024
+# Modules that carry another one, or the name of one, in their arguments.
+_CARRIERS = {"bridge": "name", "async_wrapper": "module"}
+# What looks and changes nothing may run where only check mode is allowed.
+_LOOKING = frozenset(
+    {"async_status", "fetch", "find", "getent", "mount_facts", "package_facts", "ping", "service_facts", "setup"}
+    | {"slurp", "stat", "wait_for"}
+)
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HOURS = re.compile(r"(?:(\w{3})(?:-(\w{3}))?\s+)?(\d\d):(\d\d)-(\d\d):(\d\d)")
+_MINUTES_A_DAY = 24 * 60
 
 
 class Policy(Protocol):
     """Asked before an attempt is accepted."""
 
+    @property
+    def max_task_time(self) -> Limit | None:
+        """How long a task may take."""
+
+    @property
+    def writable(self) -> tuple[str, ...] | None:
+        """Below which paths tasks may write; None: wherever their user may."""
+
     def refusal(self, spec: TaskSpec) -> str:
         """Return why the task is refused, empty when it is not."""
 
+    def summary(self) -> Sequence[str]:
+        """Return what it restricts, one setting an entry, for operators to see."""
 
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number of seconds, and what is said when it is over."""
+
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class AllowAll:
     """The host does what its controller asks."""
+
+    max_task_time: Limit | None = None
+    writable: tuple[str, ...] | None = None
 
     def refusal(self, spec: TaskSpec) -> str:
         """Refuse nothing."""
         return ""
+
+    def summary(self) -> Sequence[str]:
+        """Return nothing: it restricts nothing."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A time of certain days, in minutes since midnight of the host's clock. An end before the start is tomorrow's."""
+
+    days: frozenset[int]
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        days = ",".join(_DAYS[day].title() for day in sorted(self.days))
+        return f"{days} {self.start // 60:02}:{self.start % 60:02}-{self.end // 60:02}:{self.end % 60:02}"
+
+    def holds(self, moment: time.struct_time) -> bool:
+        """Tell whether it is that time."""
+        minute = moment.tm_hour * 60 + moment.tm_min
+        if self.start < self.end:
+            return moment.tm_wday in self.days and self.start <= minute < self.end
+        early = (moment.tm_wday - 1) % 7 in self.days and minute < self.end
+        return early or (moment.tm_wday in self.days and minute >= self.start)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPolicy:
+    """What the file says; None: it says nothing of it. `lines` are those of its settings, by their names."""
+
+    path: Path
+    allowed: tuple[str, ...] | None = None
+    denied: tuple[str, ...] = ()
+    native_only: bool = False
+    become_users: tuple[str, ...] | None = None
+    writable: tuple[str, ...] | None = None
+    max_seconds: float | None = None
+    hours: tuple[Hours, ...] | None = None
+    check_only: bool = False
+    lines: Mapping[str, int] = field(default_factory=dict)
+    clock: Callable[[], time.struct_time] = time.localtime
+
+    def refusal(self, spec: TaskSpec) -> str:
+        """Return why the task is refused, with the line that refuses it; empty when it is not."""
+        if self.hours is not None and not any(each.holds(self.clock()) for each in self.hours):
+            return self._no("time.hours", "it runs tasks at certain hours only")
+        name, arguments = _named(spec)
+        refused = self._module_refusal(spec, name)
+        if refused:
+            return refused
+        if self.check_only and not spec.check and name not in _LOOKING:
+            return self._no("tasks.check_only", "it runs tasks in check mode only")
+        user = spec.become.user if spec.become is not None else ""
+        if user and self.become_users is not None and user not in self.become_users:
+            return self._no("become.users", f"no task becomes user '{user}'")
+        limit = arguments.get("limit") if spec.module == "async_wrapper" else None
+        if self.max_seconds is not None and isinstance(limit, int | float) and not 0 < limit <= self.max_seconds:
+            return self._no("time.max_task_seconds", f"a job may not take {limit:g} seconds")
+        return ""
+
+    @property
+    def max_task_time(self) -> Limit | None:
+        """How long a task may take."""
+        if self.max_seconds is None:
+            return None
+        what = f"a task may take {self.max_seconds:g} seconds, and this one was ended"
+        return Limit(self.max_seconds, self._no("time.max_task_seconds", what))
+
+    def summary(self) -> tuple[str, ...]:
+        """Return what it restricts, one setting an entry, for operators to see."""
+        said = {
+            "modules.allow": self.allowed,
+            "modules.deny": self.denied or None,
+            "modules.native_only": self.native_only or None,
+            "become.users": self.become_users,
+            "paths.write": self.writable,
+            "time.max_task_seconds": self.max_seconds,
+            "time.hours": tuple(map(str, self.hours)) if self.hours is not None else None,
+            "tasks.check_only": self.check_only or None,
+        }
+        return tuple(f"{name}: {_shown(value)}" for name, value in said.items() if value is not None)
+
+    def _module_refusal(self, spec: TaskSpec, name: str) -> str:
+        if self.native_only and _carries_bridge(spec):
+            return self._no("modules.native_only", f"module '{name}' is not one of the agent's own")
+        short = name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
+        if _matches(short, self.denied):
+            return self._no("modules.deny", f"module '{name}' is denied")
+        if self.allowed is not None and not _matches(short, self.allowed):
+            return self._no("modules.allow", f"module '{name}' is not allowed")
+        return ""
+
+    def _no(self, setting: str, what: str) -> str:
+        return f"refused by this host's policy: {what} ({setting}, {self.path} line {self.lines.get(setting, 1)})"
+
+
+def _named(spec: TaskSpec) -> tuple[str, JsonObject]:
+    """Return the name of the module that a task is about, and the arguments of what carries it."""
+    if spec.module not in _CARRIERS:
+        return spec.module, {}
+    arguments = _arguments(spec.args)
+    name = str(arguments.get(_CARRIERS[spec.module], ""))
+    if spec.module == "async_wrapper" and name == "bridge":
+        inner = arguments.get("arguments")
+        name = str(inner.get("name", "")) if isinstance(inner, dict) else ""
+    return name, arguments
+
+
+def _carries_bridge(spec: TaskSpec) -> bool:
+    return spec.module == "bridge" or (
+        spec.module == "async_wrapper" and _arguments(spec.args).get("module") == "bridge"
+    )
+
+
+def _arguments(args: bytes) -> JsonObject:
+    try:
+        return loads_object(args)
+    except ValueError:
+        return {}
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def load_policy(path: Path | None) -> HostPolicy | None:
+    """Read the host's policy, `path` or the default one; None when there is no default one.
+
+    ConfigError when it can't be read, when others than its owner may write it, or for anything wrong in it.
+    """
+    if path is None:
+        if not DEFAULT_PATH.exists():
+            return None
+        path = DEFAULT_PATH
+    try:
+        info = path.stat()
+        text = path.read_text("utf-8") if info.st_size <= _FILE_BYTES else ""
+    except OSError as error:
+        raise ConfigError(f"can't read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8") from error
+    if info.st_size > _FILE_BYTES:
+        raise ConfigError(f"{path}: larger than {_FILE_BYTES} bytes")
+    if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigError(f"{path}: others than its owner may write it (chmod go-w {path})")
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    return _Reader(path, text).read(found)
+
+
+class _Reader:
+    """Turns the file's tables into a policy."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self._path = path
+        self._lines = dict(_lines_of(text))
+
+    def read(self, found: dict[str, object]) -> HostPolicy:
+        values: dict[str, object] = {}
+        for table, settings in found.items():
+            if table not in {name.partition(".")[0] for name in _SETTINGS} or not isinstance(settings, dict):
+                tables = sorted({name.partition(".")[0] for name in _SETTINGS})
+                self._refuse(table, f"unknown table [{table}]; known are {', '.join(tables)}")
+            for key, value in settings.items():
+                name = f"{table}.{key}"
+                if name not in _SETTINGS:
+                    near = get_close_matches(name, _SETTINGS, n=1)
+                    hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(_SETTINGS)}"
+                    self._refuse(name, f"unknown setting '{name}'{hint}")
+                attribute, convert = _SETTINGS[name]
+                try:
+                    values[attribute] = convert(value)
+                except ValueError as error:
+                    self._refuse(name, f"{name} must be {error}, not {value!r}")
+        return HostPolicy(path=self._path, lines=self._lines, **values)  # type: ignore[arg-type]  # each converted
+
+    def _refuse(self, name: str, what: str) -> NoReturn:
+        raise ConfigError(f"{self._path}:{self._lines.get(name, 1)}: {what}")
+
+
+def _lines_of(text: str) -> Iterable[tuple[str, int]]:
+    """Yield each table and setting with the line where it stands."""
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*\[\s*(\w+)\s*\]", line):
+            table = found[1]
+            yield table, number
+        elif found := re.match(r"\s*([\w.]+)\s*=", line):
+            yield f"{table}.{found[1]}" if table else found[1], number
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise ValueError("a list of texts")
+    return tuple(value)
+
+
+def _modules(value: object) -> tuple[str, ...]:
+    return tuple(name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.") for name in _texts(value))
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    paths = _texts(value)
+    if not all(path.startswith("/") for path in paths):
+        raise ValueError("a list of absolute paths")
+    return paths
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise ValueError("a number of seconds above 0")
+    return float(value)
+
+
+def _hours(value: object) -> tuple[Hours, ...]:
+    return tuple(_span(text) for text in _texts(value))
+
+
+def _span(text: str) -> Hours:
+    found = _HOURS.fullmatch(text.strip())
+    problem = ValueError('a list of times like "Mon-Fri 08:00-18:00"')
+    if not found:
+        raise problem
+    first, last = (found[1] or "mon").lower(), (found[2] or found[1] or "sun").lower()
+    if first not in _DAYS or last not in _DAYS:
+        raise problem
+    start, end = int(found[3]) * 60 + int(found[4]), int(found[5]) * 60 + int(found[6])
+    if start >= _MINUTES_A_DAY or end > _MINUTES_A_DAY or start == end:
+        raise problem
+    count = (_DAYS.index(last) - _DAYS.index(first)) % 7 + 1
+    return Hours(frozenset((_DAYS.index(first) + day) % 7 for day in range(count)), start, end)
+
+
+_SETTINGS: Mapping[str, tuple[str, Callable[[object], object]]] = {
+    "modules.allow": ("allowed", _modules),
+    "modules.deny": ("denied", _modules),
+    "modules.native_only": ("native_only", _flag),
+    "become.users": ("become_users", _texts),
+    "paths.write": ("writable", _paths),
+    "time.max_task_seconds": ("max_seconds", _seconds),
+    "time.hours": ("hours", _hours),
+    "tasks.check_only": ("check_only", _flag),
+}

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 from pybible.agent import processes
+from pybible.agent.become import WRITE_OPTION
 from pybible.agent.content import Contents
 from pybible.agent.drop import DropError, drop_to
 from pybible.agent.failures import failure
@@ -109,7 +110,7 @@ class LiveOutput:
 class Worker:
     """Reads tasks and answers them until its agent is gone. `problem`: why it can't run any, to be its one answer."""
 
-    def __init__(self, pipe: Pipe, *, problem: str = "") -> None:
+    def __init__(self, pipe: Pipe, *, problem: tuple[Reason, str] | None = None) -> None:
         self._pipe = pipe
         self._problem = problem
         self._buffer = FrameBuffer()
@@ -160,7 +161,8 @@ class Worker:
 
     def _outcome(self, header: JsonObject, args: bytes) -> tuple[str, bytes]:
         if self._problem:
-            return Reason.BECOME_FAILED, failure(Reason.BECOME_FAILED, self._problem)
+            reason, text = self._problem
+            return reason, failure(reason, text)
         try:
             return self._run(spec_from_header(header, args))
         except Stopped:
@@ -273,17 +275,32 @@ def _be_expendable() -> None:
             path.write_text("0")
 
 
+def _confine(writable: list[str]) -> None:
+    # Few hosts ask for it, and every worker's start counts.
+    from pybible.agent.confine import confine_writes
+
+    confine_writes(writable)
+
+
 def main(arguments: list[str]) -> int:
-    """Serve on standard input and output. The one argument, if any, is the user to become first."""
+    """Serve on standard input and output. Arguments: the user to become first; `--write` and where it may write."""
     pipe = Pipe()
     faulthandler.enable()
     _be_expendable()
-    problem = ""
-    if arguments:
-        try:
-            drop_to(arguments[0])
-        except DropError as error:
-            problem = str(error)
+    problem = None
+    user, writable = arguments, None
+    if WRITE_OPTION in arguments:
+        index = arguments.index(WRITE_OPTION)
+        user, writable = arguments[:index], arguments[index + 1 :]
+    try:
+        if user:
+            drop_to(user[0])
+        if writable is not None:
+            _confine(writable)
+    except DropError as error:
+        problem = Reason.BECOME_FAILED, str(error)
+    except OSError as error:
+        problem = Reason.POLICY_DENIED, f"this host's policy restricts where tasks write, and that fails: {error}"
     Worker(pipe, problem=problem).serve()
     return 0
 

@@ -146,6 +146,7 @@ class Hello(google.protobuf.message.Message):
     JOURNAL_FIELD_NUMBER: builtins.int
     HOSTNAME_FIELD_NUMBER: builtins.int
     CAPABILITIES_FIELD_NUMBER: builtins.int
+    POLICY_FIELD_NUMBER: builtins.int
     protocol_min: builtins.int
     """The protocol versions that the agent speaks, both ends included."""
     protocol_max: builtins.int
@@ -175,6 +176,10 @@ class Hello(google.protobuf.message.Message):
     def capabilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What the agent can do beyond the protocol version, by name."""
 
+    @property
+    def policy(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the host's own policy restricts, for an operator to see: one setting an entry."""
+
     def __init__(
         self,
         *,
@@ -190,8 +195,9 @@ class Hello(google.protobuf.message.Message):
         journal: collections.abc.Iterable[Global___JournalEntry] | None = ...,
         hostname: builtins.str = ...,
         capabilities: collections.abc.Iterable[builtins.str] | None = ...,
+        policy: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["boot_id", b"boot_id", "capabilities", b"capabilities", "facts_digest", b"facts_digest", "hostname", b"hostname", "incarnation", b"incarnation", "journal", b"journal", "last_epoch", b"last_epoch", "modules", b"modules", "protocol_max", b"protocol_max", "protocol_min", b"protocol_min", "slots", b"slots", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["boot_id", b"boot_id", "capabilities", b"capabilities", "facts_digest", b"facts_digest", "hostname", b"hostname", "incarnation", b"incarnation", "journal", b"journal", "last_epoch", b"last_epoch", "modules", b"modules", "policy", b"policy", "protocol_max", b"protocol_max", "protocol_min", b"protocol_min", "slots", b"slots", "version", b"version"]) -> None: ...
 
 Global___Hello: typing_extensions.TypeAlias = Hello
 

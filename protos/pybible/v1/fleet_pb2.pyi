@@ -88,6 +88,7 @@ class Agent(google.protobuf.message.Message):
     CERTIFICATE_EXPIRES_FIELD_NUMBER: builtins.int
     MODULES_FIELD_NUMBER: builtins.int
     BOOT_ID_FIELD_NUMBER: builtins.int
+    POLICY_FIELD_NUMBER: builtins.int
     agent_id: builtins.str
     name: builtins.str
     """The inventory name bound to it."""
@@ -115,6 +116,10 @@ class Agent(google.protobuf.message.Message):
     def certificate_expires(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def modules(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def policy(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the host's own policy restricts, one setting an entry; none without a policy, or when it is not connected."""
+
     def __init__(
         self,
         *,
@@ -135,9 +140,10 @@ class Agent(google.protobuf.message.Message):
         certificate_expires: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         modules: collections.abc.Iterable[builtins.str] | None = ...,
         boot_id: builtins.str = ...,
+        policy: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["certificate_expires", b"certificate_expires", "enrolled", b"enrolled", "since", b"since"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "agent_id", b"agent_id", "boot_id", b"boot_id", "certificate_expires", b"certificate_expires", "enrolled", b"enrolled", "epoch", b"epoch", "hostname", b"hostname", "incarnation", b"incarnation", "labels", b"labels", "load", b"load", "modules", b"modules", "name", b"name", "running", b"running", "since", b"since", "slots", b"slots", "state", b"state", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "agent_id", b"agent_id", "boot_id", b"boot_id", "certificate_expires", b"certificate_expires", "enrolled", b"enrolled", "epoch", b"epoch", "hostname", b"hostname", "incarnation", b"incarnation", "labels", b"labels", "load", b"load", "modules", b"modules", "name", b"name", "policy", b"policy", "running", b"running", "since", b"since", "slots", b"slots", "state", b"state", "version", b"version"]) -> None: ...
 
 Global___Agent: typing_extensions.TypeAlias = Agent
 

@@ -49,7 +49,8 @@ def show(ctx: click.Context, name: str, controller: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_fields({**found, "labels": labels_text(dict(agent.labels)), "modules": " ".join(agent.modules)})
+    texts = {"labels": labels_text(dict(agent.labels)), "modules": " ".join(agent.modules)}
+    print_fields({**found, **texts, "policy": "; ".join(agent.policy) or "none"})
 
 
 @command.command("remove")
@@ -87,4 +88,5 @@ def _fields(agent: fleet_pb2.Agent) -> dict[str, object]:
         "enrolled": moment(agent.enrolled),
         "certificate_expires": moment(agent.certificate_expires),
         "modules": list(agent.modules),
+        "policy": list(agent.policy),
     }

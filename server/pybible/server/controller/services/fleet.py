@@ -195,6 +195,7 @@ def _add_status(message: fleet_pb2.Agent, status: AgentStatus) -> None:
     message.running = status.running
     message.load = status.load
     message.modules.extend(status.details.modules)
+    message.policy.extend(status.details.policy)
 
 
 def _token(record: TokenRecord) -> fleet_pb2.Token:

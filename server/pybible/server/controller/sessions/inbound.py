@@ -12,6 +12,8 @@ from pybible.server.controller.sessions.settings import (
     MESSAGE_LENGTH,
     MODULES,
     OUTPUT_BYTES_A_SECOND,
+    POLICY_LENGTH,
+    POLICY_LINES,
     SLOTS,
     TEXT_LENGTH,
 )
@@ -45,6 +47,7 @@ class Greeting:
     boot_id: str
     hostname: str
     modules: tuple[str, ...]
+    policy: tuple[str, ...]
 
 
 class NoCommonProtocol(ProtocolError):
@@ -81,6 +84,7 @@ def read_hello(message: agent_pb2.AgentMessage) -> Greeting:
         boot_id=hello.boot_id,
         hostname=hello.hostname,
         modules=tuple(hello.modules),
+        policy=tuple(line[:POLICY_LENGTH] for line in hello.policy[:POLICY_LINES]),
     )
 
 

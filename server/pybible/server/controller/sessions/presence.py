@@ -49,6 +49,7 @@ class AgentDetails:
     version: str = ""
     boot_id: str = ""
     modules: tuple[str, ...] = ()
+    policy: tuple[str, ...] = ()
     address: str = ""
     epoch: int = 0
 

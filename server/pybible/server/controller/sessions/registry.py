@@ -150,6 +150,7 @@ class SessionRegistry:
             version=greeting.version,
             boot_id=greeting.boot_id,
             modules=greeting.modules,
+            policy=greeting.policy,
             address=address,
             epoch=record.epoch,
         )

@@ -19,6 +19,8 @@ _FILES = {
     "command": "command",
     "copy": "copy",
     "cron": "cron",
+    "debconf": "debconf",
+    "dpkg_selections": "dpkg_selections",
     "fetch": "fetch",
     "file": "file",
     "find": "find",

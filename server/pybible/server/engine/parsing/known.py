@@ -8,10 +8,11 @@ from typing import Final
 # Run on agents: those of ansible.builtin.
 _BUILTIN: Final = frozenset(
     {
-        "apt", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron", "fetch", "file", "find",
-        "get_url", "getent", "git", "group", "hostname", "known_hosts", "lineinfile", "package", "package_facts",
-        "ping", "pip", "raw", "replace", "script", "service", "service_facts", "setup", "shell", "slurp", "stat",
-        "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user", "wait_for",
+        "apt", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron", "debconf", "dpkg_selections",
+        "fetch", "file", "find", "get_url", "getent", "git", "group", "hostname", "known_hosts", "lineinfile",
+        "package", "package_facts", "ping", "pip", "raw", "replace", "script", "service", "service_facts", "setup",
+        "shell", "slurp", "stat", "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive",
+        "uri", "user", "wait_for",
     }
 )  # fmt: skip
 # Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
@@ -38,8 +39,8 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "apt_key", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "iptables",
-        "mount_facts", "reboot", "rpm_key", "subversion", "yum_repository",
+        "apt_key", "deb822_repository", "dnf", "dnf5", "expect", "iptables", "mount_facts", "reboot", "rpm_key",
+        "subversion", "yum_repository",
     }
 )  # fmt: skip
 

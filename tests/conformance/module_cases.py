@@ -64,6 +64,11 @@ class Case:
     needs: Sequence[str] = ()
     machine: bool = False
 
+    @property
+    def qualified(self) -> str:
+        """The module's name, with its collection when that is not ansible.builtin."""
+        return f"{self.collection}.{self.module}" if self.collection else self.module
+
     def arguments(self, folder: Path) -> dict[str, Any]:
         """Return the arguments with the case's own folder in them."""
         placed: dict[str, Any] = json.loads(self.placed(json.dumps(self.args), folder))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Generic, TypeAlias, TypeVar
 
 from pybible.wire.values import JsonObject, JsonValue
 
@@ -30,9 +30,16 @@ class ModuleError(Exception):
         self.values = values
 
 
+def _can_not_give(_sha256: str, size: int, _file: BinaryIO) -> None:
+    raise ModuleError(f"a file of {size} bytes can't be handed over by a task that runs in the background")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """How a task is to be run, and what came with it. `content` gives the local path of attached content by sha256."""
+    """How a task is to be run, and what came with it. `content` gives the local path of attached content by sha256.
+
+    `give` hands a file to the engine, which finds it by its sha256: (sha256, size in bytes, the file at its beginning).
+    """
 
     check: bool = False
     diff: bool = False
@@ -40,6 +47,7 @@ class Context:
     environment: Mapping[str, str] = field(default_factory=dict)
     content: Callable[[str], Path]
     emit: Callable[[str, bytes], None]
+    give: Callable[[str, int, BinaryIO], None] = _can_not_give
     deadline: float | None = None
     no_log: bool = False
 
@@ -93,11 +101,17 @@ class Unchanged:
 Plan: TypeAlias = Change | Unchanged | None
 
 
+def suboptions(args: type[Any], **rules: Sequence[tuple[str, ...]]) -> Module[Any]:
+    """Return what checks the items of an argument, by a dataclass and rules as a module's own."""
+    return Module(name="", args=args, plan=lambda _args, _context: None, **rules)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Module(Generic[ArgsT]):
     """A native module: its name, the dataclass of its arguments, its plan, and the rules between arguments.
 
-    A rule of `required_if` reads (argument, value, (arguments that are then needed, ...)).
+    A rule of `required_if` reads (argument, value, (arguments that are then needed, ...)), one of `required_by`
+    (argument, (arguments that are needed with it, ...)).
     ignores_unknown: arguments that it does not have are no error. whole: what its plan gives is the result, to which
     nothing is added.
     """
@@ -109,6 +123,7 @@ class Module(Generic[ArgsT]):
     required_one_of: Sequence[tuple[str, ...]] = ()
     required_together: Sequence[tuple[str, ...]] = ()
     required_if: Sequence[tuple[str, object, tuple[str, ...]]] = ()
+    required_by: Sequence[tuple[str, tuple[str, ...]]] = ()
     exclusive: bool = False
     ignores_unknown: bool = False
     whole: bool = False
@@ -130,14 +145,18 @@ def arg(
     no_log: bool = False,
     raw: bool = False,
     internal: bool = False,
+    suboptions: Module[Any] | None = None,
     doc: str = "",
 ) -> Any:
-    """Describe one argument of a module. Without a default it is required.
+    """Describe one argument of a module. Without a default it is required. One that Python keeps for itself, as
+    `global`, has a field with an underscore at its end.
 
     raw: take any type as it comes. internal: not part of the stock module; kept out of messages and `invocation`.
+    suboptions: what the items of a list of dictionaries may have.
     """
     metadata = {
         "aliases": aliases, "choices": choices, "no_log": no_log, "raw": raw, "internal": internal, "doc": doc,
+        "suboptions": suboptions,
     }  # fmt: skip
     if default_factory is not dataclasses.MISSING:
         return field(default_factory=default_factory, metadata=metadata)

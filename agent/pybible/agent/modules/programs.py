@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,22 @@ def call(
     except OSError as error:
         raise ModuleError("Error executing command.", cause=str(error), rc=error.errno, cmd=" ".join(words)) from error
     return Answer(done.rc, _text(done.stdout), _text(done.stderr))
+
+
+def must(
+    words: Sequence[str],
+    context: Context,
+    *,
+    directory: str | None = None,
+    stdin: str | None = None,
+    also: Mapping[str, str] | None = None,
+) -> Answer:
+    """Run a program that has to succeed. ModuleError with what it said, in the stock modules' shape, when it fails."""
+    done = call(words, context, directory=directory, stdin=stdin, also=also)
+    if done.rc:
+        shown = shlex.join(words)
+        raise ModuleError(done.stderr.rstrip(), cmd=shown, rc=done.rc, stdout=done.stdout, stderr=done.stderr)
+    return done
 
 
 def _text(data: bytes) -> str:

@@ -53,6 +53,12 @@ _FILES = {
     "uri": "uri",
     "user": "user",
     "wait_for": "wait_for",
+    "ansible.posix.acl": "acl",
+    "ansible.posix.at": "at",
+    "ansible.posix.authorized_key": "authorized_key",
+    "ansible.posix.patch": "patch",
+    "ansible.posix.sysctl": "sysctl",
+    "community.general.ini_file": "ini_file",
 }
 
 NAMES: tuple[str, ...] = tuple(_FILES)

@@ -43,6 +43,27 @@ def rewrite(args: Editing, attributes: FileAttributes, data: bytes) -> tuple[str
         return backup, replace(temporary, target, attributes)
 
 
+def write_text(path: str, text: str, *, mode: int | None = None) -> None:
+    """Put `text` into a file, through links. `mode` is a new file's, without it what the umask leaves."""
+    target = os.path.realpath(path)
+    if not Path(target).parent.is_dir():
+        raise ModuleError(f"Could not write {path}: {Path(target).parent} is not a directory", path=path)
+    with beside(target) as temporary:
+        Path(temporary).write_bytes(text.encode("utf-8", "surrogateescape"))
+        replace(temporary, target, FileAttributes(), mode=None if Path(target).exists() else mode)
+
+
+def read_text(path: str) -> str:
+    """Return a file's text, nothing when there is no file; what is not UTF-8 comes through `write_text` unchanged."""
+    file = Path(path)
+    return file.read_bytes().decode("utf-8", "surrogateescape") if file.exists() else ""
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text, without their ends. Only a line feed ends one: what else may, is part of a line."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def _check(command: str, path: str) -> None:
     if "%s" not in command:
         raise ModuleError(f"validate must contain %s: {command}")

@@ -6,6 +6,7 @@ import dataclasses
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -31,6 +32,7 @@ class Argument:
     no_log: bool = False
     internal: bool = False
     path_object: bool = False
+    suboptions: Module[Any] | None = None
     doc: str = ""
 
 
@@ -66,7 +68,8 @@ class ArgumentError(ModuleError):
 def compile_spec(args: type[Any]) -> Spec:
     """Read the fields of an argument dataclass."""
     hints = get_type_hints(args, include_extras=True)
-    arguments = {item.name: _argument(item, hints[item.name]) for item in dataclasses.fields(args)}
+    compiled = [_argument(item, hints[item.name]) for item in dataclasses.fields(args)]
+    arguments = {argument.name: argument for argument in compiled}
     names: dict[str, str] = {}
     for argument in arguments.values():
         names[argument.name] = argument.name
@@ -91,7 +94,7 @@ def _argument(item: dataclasses.Field[Any], hint: Any) -> Argument:
         required = item.default_factory is dataclasses.MISSING
         default = None if item.default_factory is dataclasses.MISSING else item.default_factory()
     return Argument(
-        name=item.name,
+        name=item.name.removesuffix("_"),
         kind=kind,
         convert=CONVERTERS[kind],
         element=None if element is None else CONVERTERS[element],
@@ -102,6 +105,7 @@ def _argument(item: dataclasses.Field[Any], hint: Any) -> Argument:
         no_log=bool(properties.get("no_log")),
         internal=bool(properties.get("internal")),
         path_object=path_object,
+        suboptions=properties.get("suboptions"),
         doc=str(properties.get("doc", "")),
     )
 
@@ -150,7 +154,8 @@ def check_arguments(module: Module[Any], given: JsonObject) -> Checked:
             merged[name] = Path(merged[name])
         if argument.kind == "list" and merged[name] is not None:
             merged[name] = list(merged[name])
-    return Checked(values=merged, shown=_shown(spec, shown), warnings=warnings, secrets=tuple(secrets))
+    fields = {f"{name}_" if iskeyword(name) else name: value for name, value in merged.items()}
+    return Checked(values=fields, shown=_shown(spec, shown), warnings=warnings, secrets=tuple(secrets))
 
 
 def _resolve_aliases(spec: Spec, values: JsonObject, warnings: list[str]) -> None:
@@ -182,6 +187,22 @@ def _check(module: Module[Any], values: JsonObject, shown: JsonObject) -> None:
     unsupported = sorted(name for name in values if name not in spec.names)
     if unsupported and not module.ignores_unknown:
         raise ArgumentError(_unsupported(module, unsupported), shown)
+    for argument in given:
+        if argument.suboptions is not None and shown[argument.name] is not None:
+            shown[argument.name] = _check_items(argument.name, argument.suboptions, shown[argument.name], shown)
+
+
+def _check_items(name: str, module: Module[Any], items: JsonValue, shown: JsonObject) -> JsonValue:
+    """Return the items of a list with what they leave out."""
+    checked = []
+    for item in items:
+        whole = module.spec.defaults | item
+        try:
+            _check(module, dict(item), whole)
+        except ArgumentError as error:
+            raise ArgumentError(f"{error.msg} found in {name}", shown) from error
+        checked.append(whole)
+    return checked
 
 
 def _convert(argument: Argument, value: JsonValue, shown: JsonObject) -> JsonValue:
@@ -238,6 +259,10 @@ def _check_presence(module: Module[Any], values: JsonObject) -> None:
         absent = [item for item in needed if values.get(item) is None]
         if absent and values.get(name) == value:
             raise ArgumentError(f"{name} is {value} but all of the following are missing: {', '.join(absent)}", values)
+    for name, needed in module.required_by:
+        absent = [item for item in needed if values.get(item) is None]
+        if absent and values.get(name) is not None:
+            raise ArgumentError(f"missing parameter(s) required by '{name}': {', '.join(absent)}", values)
 
 
 def _unsupported(module: Module[Any], names: list[str]) -> str:

@@ -17,6 +17,7 @@ from pybible.server.engine.actions import (
     gather_facts,
     group_by,
     include_vars,
+    patch,
     pause,
     script,
     set_fact,
@@ -31,6 +32,7 @@ from pybible.server.engine.actions.call import Action
 ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
     {
         "add_host": add_host.run,
+        "ansible.posix.patch": patch.run,
         "assert": assertion.run,
         "async_status": async_status.run,
         "copy": copy.run,

@@ -17,7 +17,7 @@ _BUILTIN: Final = frozenset(
 )  # fmt: skip
 # Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
 COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "ansible.posix": frozenset(),
+    "ansible.posix": frozenset({"acl", "at", "authorized_key", "patch", "sysctl"}),
     "community.general": frozenset(),
 }
 # Run by the engine itself.

@@ -44,6 +44,24 @@ def _call(case: Case, folder: Path, python: str, arguments: dict[str, Any]) -> d
     return result
 
 
+_VERSION = """
+import json, pathlib, sys
+if sys.argv[1:]:
+    import ansible_collections
+    folder = pathlib.Path(list(ansible_collections.__path__)[0], *sys.argv[1].split("."))
+    print(sys.argv[1], json.loads((folder / "MANIFEST.json").read_text())["collection_info"]["version"])
+else:
+    import ansible.release
+    print("ansible-core", ansible.release.__version__)
+"""
+
+
+def version(python: str, collection: str) -> str:
+    """Return what the stock module comes from, with its version."""
+    words = [python, "-c", _VERSION, *([collection] if collection else [])]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main() -> None:
     """Record all cases, or those of the files named."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -51,11 +69,13 @@ def main() -> None:
     options.add_argument("names", nargs="*", default=names())
     given = options.parse_args()
     for name in given.names:
+        cases = load(name)
+        records: dict[str, Any] = {"": version(given.python, cases[0].collection)}
         with tempfile.TemporaryDirectory() as place:
-            records = {case.name: record(case, Path(place) / "case", given.python) for case in load(name)}
+            records |= {case.name: record(case, Path(place) / "case", given.python) for case in cases}
         text = json.dumps(records, indent=1, sort_keys=True, ensure_ascii=True)
         (CASES / f"{name}.recorded.json").write_text(text + "\n", encoding="utf-8")
-        print(f"{name}: {len(records)} cases")
+        print(f"{name}: {len(cases)} cases")
 
 
 if __name__ == "__main__":

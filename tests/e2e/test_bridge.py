@@ -196,11 +196,15 @@ def test_failures_of_every_kind_are_told(fleet: Lab, project: Path) -> None:
     assert recap(screen)["lab01"]["ignored"] == 3
 
 
-def test_one_that_needs_the_control_node_is_told_before_the_run(fleet: Lab, project: Path) -> None:
-    (project / "site.yml").write_text("- hosts: all\n  tasks:\n    - acme.tools.two_parts:\n")
-    done = fleet.ctl("run", "-i", "lab01,", f"{project}/site.yml")
-    assert done.returncode == 4
-    assert "a part that runs on the control node" in done.stderr + done.stdout
+def test_one_that_needs_the_control_node_fails_when_it_comes_to_run(fleet: Lab, project: Path) -> None:
+    tasks = (
+        "    - acme.tools.two_parts:\n      when: false\n    - acme.tools.two_parts:\n    - acme.tools.for_windows:\n"
+    )
+    screen, [skipped, two_parts, for_windows] = run(fleet, project, tasks)
+    assert skipped["skip_reason"] == "Conditional result was False"
+    assert "'acme.tools.two_parts' has a part that runs on the control node" in str(two_parts["msg"])
+    assert "'acme.tools.for_windows' is for Windows" in str(for_windows["msg"])
+    assert recap(screen)["lab01"]["ignored"] == 2
 
 
 def test_another_python_of_the_host_can_run_it(fleet: Lab, project: Path) -> None:

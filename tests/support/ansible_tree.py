@@ -72,6 +72,8 @@ FILES = {
             hi: {redirect: acme.tools.hello}
             around: {redirect: acme.tools.about}
             about: {redirect: acme.tools.around}
+          action:
+            led_elsewhere: {redirect: acme.tools.two_parts}
     """,
     "ansible_collections/acme/tools/plugins/modules/hello.py": """
         from ansible.module_utils.basic import AnsibleModule
@@ -87,6 +89,7 @@ FILES = {
     """,
     "ansible_collections/acme/tools/plugins/modules/two_parts.py": "",
     "ansible_collections/acme/tools/plugins/action/two_parts.py": "",
+    "ansible_collections/acme/tools/plugins/action/only_here.py": "",
     "ansible_collections/acme/tools/plugins/modules/for_windows.ps1": "#Requires -Module Ansible.ModuleUtils.Legacy",
     "ansible_collections/acme/tools/plugins/module_utils/greet.py": """
         from ansible_collections.acme.tools.plugins.module_utils.inner import hello

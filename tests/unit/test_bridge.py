@@ -72,12 +72,25 @@ def test_a_name_leads_to_a_file(core: Path, project: Path, name: str, expected: 
     [
         ("two_parts", "part that runs on the control node"),
         ("acme.tools.two_parts", "part that runs on the control node"),
+        ("acme.tools.only_here", "part that runs on the control node"),
+        ("acme.tools.led_elsewhere", "part that runs on the control node"),
+        ("beside", "part that runs on the control node"),
+        ("set_by_the_operator", "part that runs on the control node"),
         ("acme.tools.for_windows", "is for Windows"),
-        ("acme.tools.around", "go round in a circle"),
-        ("gone", "use something else"),
     ],
 )
-def test_what_can_not_run_is_told(core: Path, project: Path, name: str, text: str) -> None:
+def test_what_can_not_run_is_found_with_what_it_lacks(core: Path, project: Path, name: str, text: str) -> None:
+    write_files(project, {"action_plugins/beside.py": "", "actions/set_by_the_operator.py": ""})
+    finder = Finder(Places(ansible=str(core), actions=(project / "actions",)))
+    module = finder.find(name, directory=project)
+    assert module is not None
+    assert text in module.lacking
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("acme.tools.around", "go round in a circle"), ("gone", "use something else")]
+)
+def test_what_is_gone_is_told(core: Path, project: Path, name: str, text: str) -> None:
     with pytest.raises(BridgeError, match=text):
         found(Finder(Places(ansible=str(core))), name, project)
 

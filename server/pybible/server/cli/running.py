@@ -280,6 +280,7 @@ def run_options(session: Session, **more: object) -> RunOptions:
     asked, config = session.asked, session.settings.ansible
     options = RunOptions(
         forks=session.forks,
+        actions=config.paths("DEFAULT_ACTION_PLUGIN_PATH"),
         check=asked.check,
         diff=asked.diff,
         verbosity=asked.verbose,

@@ -15,6 +15,9 @@ _NO_MODULES = frozenset({".pyc", ".pyo", ".swp", ".bak", ".orig", ".rpm", ".md",
 _LEGACY = "ansible.legacy."
 _BUILTIN = "ansible.builtin."
 _MAX_REDIRECTS = 10
+_CONTROLLER_PART = (
+    "module '{name}' has a part that runs on the control node (an action plugin), which pybible does not have"
+)
 
 
 class BridgeError(PybibleError):
@@ -22,11 +25,16 @@ class BridgeError(PybibleError):
 
 
 class Finder:
-    """Finds modules. `enter_role` tells it of every role that is read: a role's library is for all that follows."""
+    """Finds modules, roles and playbooks.
+
+    It is told of all playbooks and roles that are read: what lies beside them is for all that follows. Of playbooks
+    that is their collections, of roles their library.
+    """
 
     def __init__(self, places: Places) -> None:
         self.places = places
         self._roles: dict[Path, None] = {}
+        self._playbooks: dict[Path, None] = {}
         self._routings: dict[Path, Routing] = {}
         self._listings: dict[Path, dict[str, Path]] = {}
         self._found: dict[tuple[object, ...], BridgedModule | None] = {}
@@ -38,25 +46,25 @@ class Finder:
     def find(
         self, name: str, *, directory: Path, role: Path | None = None, collections: Sequence[str] = ()
     ) -> BridgedModule | None:
-        """Return the module of that name, None when there is none. BridgeError when pybible can't run it.
+        """Return the module of that name, None when there is none. BridgeError when it is gone.
 
-        `directory` is the playbook's; `role` the folder of the role whose task it is; `collections` those whose
-        modules need no full name.
+        What is there and can't be run says so in `lacking`. `directory` is the playbook's; `role` the folder of the
+        role whose task it is; `collections` those whose modules need no full name.
         """
-        key = (name, directory, role, tuple(collections), len(self._roles))
+        key = (name, directory, role, tuple(collections), len(self._roles), len(self._playbooks))
         if key not in self._found:
             self._found[key] = self._find(name, directory, role, collections)
         return self._found[key]
 
     def find_local(self, name: str, *, directory: Path, role: Path | None = None) -> BridgedModule | None:
         """Return the module of that name in a `library` of the operator's: there, it stands before a native one."""
-        key = ("", name, directory, role, len(self._roles))
+        key = ("", name, directory, role, len(self._roles), len(self._playbooks))
         if key not in self._found:
             self._found[key] = self._local(name, directory, role)
         return self._found[key]
 
     def find_in_collections(
-        self, kind: str, name: str, *, directory: Path, collections: Sequence[str] = ()
+        self, kind: str, name: str, *, directory: Path | None, collections: Sequence[str] = ()
     ) -> tuple[str, Path] | None:
         """Return the collection and the path of `name` below its folder `kind` (roles, playbooks).
 
@@ -101,10 +109,8 @@ class Finder:
         for folder in (*self._beside("library", directory, role), *self.places.library):
             path = self._listing(folder).get(name)
             if path is not None:
-                for actions in self._beside("action_plugins", directory, role):
-                    _refuse_action(name, actions / f"{name}.py")
-                return self._module(f"{_LEGACY}{name}", path, directory, role)
-        return None
+                return self._module(f"{_LEGACY}{name}", path, directory, role, action=action)
+        return None if action is None else self._module(f"{_LEGACY}{name}", action, directory, role, action=action)
 
     def _of_core(self, name: str, directory: Path, role: Path | None) -> BridgedModule | None:
         core = self.places.core
@@ -116,11 +122,13 @@ class Finder:
             if route.tombstone:
                 raise BridgeError(f"module '{name}' is gone from ansible-core: {route.tombstone}")
             return self._of_collection(route.redirect, directory, role) if route.redirect.count(".") >= 2 else None
-        _refuse_action(name, core / "plugins" / "action" / f"{name}.py")
-        return self._module(f"{_BUILTIN}{name}", path, directory, role)
+        action = _action(core / "plugins" / "action", name)
+        return self._module(f"{_BUILTIN}{name}", path, directory, role, action=action)
 
     def _of_collection(self, name: str, directory: Path, role: Path | None) -> BridgedModule | None:
         for _ in range(_MAX_REDIRECTS):
+        plugins = (*self._beside("action_plugins", directory, role), *self.places.actions)
+        action = next(filter(None, (_action(folder, name) for folder in plugins)), None)
             if name.startswith((_BUILTIN, _LEGACY)):
                 return self._find(name, directory, role, ())
             parts = name.split(".")
@@ -138,31 +146,40 @@ class Finder:
                 name = route.redirect
                 continue
             below = Path(*parts[2:-1])
-            path = self._listing(folder / "plugins" / "modules" / below).get(parts[-1])
-            if path is None:
-                return None
-            if routing.find("action", short).redirect:
-                raise _needs_controller(name)
-            _refuse_action(name, folder / "plugins" / "action" / below / f"{parts[-1]}.py")
-            return self._module(name, path, directory, role)
+            action = _action(folder / "plugins" / "action" / below, parts[-1])
+            if action is None and routing.find("action", short).redirect:
+                action = folder / "plugins" / "action"
+            path = self._listing(folder / "plugins" / "modules" / below).get(parts[-1], action)
+            return None if path is None else self._module(name, path, directory, role, action=action)
         raise BridgeError(f"the redirects of module '{name}' go round in a circle")
 
-    def _collection(self, namespace: str, name: str, directory: Path) -> Path | None:
-        for root in self.places.collection_roots((directory,)):
+    def _collection_roots(self, directory: Path | None) -> tuple[Path, ...]:
+        own = () if directory is None else (directory,)
+        return self.places.collection_roots((*own, *self._playbooks))
+
+    def _collection(self, namespace: str, name: str, directory: Path | None) -> Path | None:
+        for root in self._collection_roots(directory):
             folder = root / namespace / name
             if folder.is_dir():
                 return folder
         return None
 
-    def _module(self, name: str, path: Path, directory: Path, role: Path | None) -> BridgedModule:
-        if path.suffix in (".ps1", ".psm1"):
-            raise BridgeError(f"module '{name}' is for Windows, on which pybible has no agents")
+    def _module(
+        self, name: str, path: Path, directory: Path, role: Path | None, *, action: Path | None
+    ) -> BridgedModule:
+        """Return a module; `action` is its part on the control node, which Ansible runs instead of it."""
+        lacking = ""
+        if action is not None:
+            lacking = _CONTROLLER_PART.format(name=name)
+        elif path.suffix in (".ps1", ".psm1"):
+            lacking = f"module '{name}' is for Windows, on which pybible has no agents"
         utils = (*self._beside("module_utils", directory, role), *self.places.module_utils)
         return BridgedModule(
             name=name,
             path=path,
             utils=tuple(folder for folder in utils if folder.is_dir()),
-            roots=self.places.collection_roots((directory,)),
+            roots=self._collection_roots(directory),
+            lacking=lacking,
         )
 
     def _beside(self, what: str, directory: Path, role: Path | None) -> tuple[Path, ...]:
@@ -189,12 +206,6 @@ class Finder:
         return found
 
 
-def _refuse_action(name: str, path: Path) -> None:
-    if path.is_file():
-        raise _needs_controller(name)
-
-
-def _needs_controller(name: str) -> BridgeError:
-    return BridgeError(
-        f"module '{name}' has a part that runs on the control node (an action plugin), which pybible does not have"
-    )
+def _action(folder: Path, name: str) -> Path | None:
+    path = folder / f"{name}.py"
+    return path if path.is_file() else None

@@ -15,13 +15,14 @@ from pathlib import Path
 class Places:
     """The folders of the operator's settings.
 
-    `library` and `module_utils` hold files, `collections` folders that have (or are called) `ansible_collections`.
-    `ansible` says where ansible-core is: an environment, a folder of packages, or the package itself; empty: it is
-    looked for. `beside_core`: collections that lie beside it count too.
+    `library`, `module_utils` and `actions` (action plugins) hold files, `collections` folders that have (or are called)
+    `ansible_collections`. `ansible` says where ansible-core is: an environment, a folder of packages, or the package
+    itself; empty: it is looked for. `beside_core`: collections that lie beside it count too.
     """
 
     library: tuple[Path, ...] = ()
     module_utils: tuple[Path, ...] = ()
+    actions: tuple[Path, ...] = ()
     collections: tuple[Path, ...] = ()
     ansible: str = ""
     beside_core: bool = True

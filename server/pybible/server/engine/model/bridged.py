@@ -11,10 +11,12 @@ class BridgedModule:
     """Where a module lies. `name` is its full name, redirects followed: `community.general.ini_file`.
 
     `utils` are folders of module_utils beside the playbook and its roles, innermost first: they come before
-    ansible-core's. `roots` are the folders called `ansible_collections` from which it may import.
+    ansible-core's. `roots` are the folders called `ansible_collections` from which it may import. `lacking` says why
+    it can't be run, empty when it can.
     """
 
     name: str
     path: Path
     utils: tuple[Path, ...] = ()
     roots: tuple[Path, ...] = ()
+    lacking: str = ""

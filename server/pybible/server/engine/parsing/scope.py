@@ -9,7 +9,6 @@ from typing import Final, Protocol
 
 from pybible.server.engine.bridge.finder import Finder
 from pybible.server.engine.model.bridged import BridgedModule
-from pybible.server.engine.model.connections import place_of, unknown_connection
 from pybible.server.engine.model.keywords import INHERITED, NO_KEYWORDS, Keywords, VarsLayer
 from pybible.server.engine.model.play import Node, Role
 from pybible.server.engine.model.text import is_template, origin_of
@@ -22,7 +21,6 @@ from pybible.wire.errors import Origin, ParseError, SourceError
 
 # Files that import each other deeper than this import themselves.
 MAX_IMPORTS: Final = 64
-_DEBUGGER: Final = ("always", "on_failed", "on_unreachable", "on_skipped", "never")
 
 
 class IncludeError(SourceError):
@@ -73,11 +71,16 @@ class Scope:
 
     @property
     def collections(self) -> tuple[str, ...]:
-        """The collections in which short names are looked for: the role's own, its own list, else the play's."""
+        """The collections in which short names are looked for: a role's own and its list, else the play's.
+
+        The playbook's stands in for one of the role's own, as in ansible-core.
+        """
+        own = self.play.collection if self.role is None else self.role.collection or self.play.collection
         if self.role is None:
-            return tuple(str(name) for name in keywords.as_list(self.keywords.get("collections")))
-        own = (self.role.collection,) if self.role.collection else ()
-        return (*own, *self.role.metadata.collections)
+            named = tuple(str(name) for name in keywords.as_list(self.keywords.get("collections")))
+        else:
+            named = self.role.metadata.collections
+        return (own, *named) if own else named
 
     def search_path(self, file: str) -> tuple[Path, ...]:
         """Return where a task of `file` looks for relative files, innermost first."""
@@ -183,11 +186,12 @@ class ScopedFinder:
 
     def _collections(self) -> tuple[str, ...]:
         named = [str(name) for name in keywords.as_list(self._scope.keywords.get("collections"))]
-        role = self._scope.role
-        return tuple(named) if role is None else (*named, *self._scope.collections)
+        return (*named, *self._scope.collections)
 
 
 def missing(path: Path, origin: Origin | None) -> IncludeError:
+        if self._scope.role is None:
+            return self._scope.collections
     """Return the error for a file that is not there."""
     return IncludeError(
         "Unable to retrieve file contents.\n"
@@ -228,9 +232,7 @@ def own_keywords(
     `level` names its variables' place in the order of precedence; empty when they are not the tasks'.
     """
     own = {key: value for key, value in mapping.items() if key in INHERITED and value is not None}
-    check_debugger(own.get("debugger"), keywords.key_origin(mapping, "debugger"))
     own.update(values or {})
-    check_connection(own.get("connection"), keywords.key_origin(mapping, "connection"))
     own_vars = keywords.variables(mapping, what)
     return scope.keywords.child(
         when=keywords.conditions(mapping.get("when")),
@@ -241,16 +243,3 @@ def own_keywords(
         notify=tuple(keywords.as_list(mapping.get("notify"))),
         values=own,
     )
-
-
-def check_debugger(value: object, origin: Origin | None) -> None:
-    """Raise ParseError for a moment that the debugger does not know."""
-    if value is not None and not is_template(value) and value not in _DEBUGGER:
-        text = f"'{value}' is not a valid value for debugger. Must be one of {', '.join(_DEBUGGER)}"
-        raise ParseError(text, origin=origin_of(value) or origin)
-
-
-def check_connection(value: object, origin: Origin | None) -> None:
-    """Raise ParseError for a connection that there is not. What a template will be is seen later, on each host."""
-    if value and not is_template(value) and place_of(value) is None:
-        raise ParseError(unknown_connection(value), origin=origin_of(value) or origin)

@@ -95,6 +95,16 @@ def test_what_is_gone_is_told(core: Path, project: Path, name: str, text: str) -
         found(Finder(Places(ansible=str(core))), name, project)
 
 
+def test_a_folder_lies_in_the_collection_that_is_found_first(core: Path, project: Path) -> None:
+    write_files(project, {"collections/ansible_collections/acme/tools/README.md": ""})
+    finder = Finder(Places(ansible=str(core)))
+    mine = project / "collections/ansible_collections"
+    assert finder.collection_of(core / "ansible_collections/acme/tools/playbooks") == "acme.tools"
+    assert finder.collection_of(mine / "acme/tools/playbooks") == ""
+    assert finder.collection_of(mine) == ""
+    assert finder.collection_of(project) == ""
+
+
 def test_the_nearest_library_wins(core: Path, project: Path, tmp_path: Path) -> None:
     role, other = project / "roles/r", tmp_path / "lib"
     write_files(role / "library", {"stocky.py": ""})

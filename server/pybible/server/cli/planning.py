@@ -16,9 +16,10 @@ from pybible.server.cli.options import Asked
 from pybible.server.cli.running import (
     Reports,
     build_engine,
-    check_playbooks,
     open_session,
     opened,
+    places_for,
+    playbook_files,
     read_inventory,
     run_options,
 )
@@ -57,7 +58,7 @@ async def _run(asked: Asked, paths: tuple[Path, ...], tags: tuple[str, ...], ski
         if isinstance(event, Message):
             messages.show(event)
 
-    check_playbooks(paths)
+    paths = playbook_files(paths, places_for(settings, asked.module_path))
     session = open_session(asked, settings, reports=Reports(event=show, recap=lambda recap: None))
     only, skip = tags_with(tags, settings, "TAGS_RUN"), tags_with(skip_tags, settings, "TAGS_SKIP")
     async with AsyncExitStack() as stack:

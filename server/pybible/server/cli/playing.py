@@ -14,10 +14,11 @@ from pybible.server.cli.options import Asked
 from pybible.server.cli.running import (
     Reports,
     build_engine,
-    check_playbooks,
     execute,
     open_session,
     opened,
+    places_for,
+    playbook_files,
     read_inventory,
     reports_for,
     run_options,
@@ -64,11 +65,11 @@ async def _run(wanted: PlaybookRun) -> int:
     wanted = replace(
         wanted,
         asked=completed(wanted.asked, settings),
+        playbooks=playbook_files(wanted.playbooks, places_for(settings, wanted.asked.module_path)),
         tags=tags_with(wanted.tags, settings, "TAGS_RUN"),
         skip_tags=tags_with(wanted.skip_tags, settings, "TAGS_SKIP"),
     )
     reports = _naming(wanted, reports_for(wanted.asked, settings, terminal=terminal_for(settings)))
-    check_playbooks(wanted.playbooks)
     session = open_session(wanted.asked, settings, reports=reports)
     options = run_options(
         session,

@@ -385,10 +385,14 @@ def _interruption(hosts: tuple[str, ...]) -> str:
     return f"User interrupted execution: the run is cancelled, tasks were out on {named}"
 
 
-def check_playbooks(paths: tuple[Path, ...]) -> None:
-    """Raise PybibleError for a playbook that is not there."""
-    for path in paths:
-        if not path.exists():
+def playbook_files(given: Sequence[Path], places: Places) -> tuple[Path, ...]:
+    """Return the files of the playbooks: paths, or full names of a collection's. Raises PybibleError."""
+    files = []
+    for path in given:
+        found = path if path.exists() else Finder(places).find_playbook(str(path))
+        if found is None:
             raise PybibleError(f"the playbook: {path} could not be found")
-        if not path.is_file():
+        if not found.is_file():
             raise PybibleError(f"the playbook: {path} does not appear to be a file")
+        files.append(found)
+    return tuple(files)

@@ -39,6 +39,10 @@ class Finder:
         self._listings: dict[Path, dict[str, Path]] = {}
         self._found: dict[tuple[object, ...], BridgedModule | None] = {}
 
+    def enter_playbook(self, directory: Path) -> None:
+        """Note a playbook's folder."""
+        self._playbooks.setdefault(directory)
+
     def enter_role(self, path: Path) -> None:
         """Note a role's folder."""
         self._roles.setdefault(path)
@@ -81,6 +85,25 @@ class Finder:
                 return full, path
         return None
 
+    def find_playbook(self, name: str, *, directory: Path | None = None) -> Path | None:
+        """Return the file of a collection's playbook, `namespace.collection.name`.
+
+        `directory` is that of the playbook which names it.
+        """
+        found = self.find_in_collections("playbooks", name, directory=directory) if name.count(".") >= 2 else None
+        if found is None:
+            return None
+        named = (found[1].with_name(found[1].name + suffix) for suffix in (".yml", ".yaml", ".json", ""))
+        return next((path for path in named if path.is_file()), None)
+
+    def collection_of(self, directory: Path) -> str:
+        """Return the collection that a folder lies in, empty for none; one that another hides does not count."""
+        for root in self._collection_roots(directory):
+            inside = directory.relative_to(root).parts if directory.is_relative_to(root) else ()
+            if len(inside) > 1 and self._collection(inside[0], inside[1], directory) == root / inside[0] / inside[1]:
+                return f"{inside[0]}.{inside[1]}"
+        return ""
+
     def routing_of(self, collection: str, *, directory: Path) -> Routing | None:
         """Return what a collection says of its plugins, None when it is not here."""
         if f"{collection}." == _BUILTIN:
@@ -106,6 +129,8 @@ class Finder:
         return self._of_core(short, directory, role)
 
     def _local(self, name: str, directory: Path, role: Path | None) -> BridgedModule | None:
+        plugins = (*self._beside("action_plugins", directory, role), *self.places.actions)
+        action = next(filter(None, (_action(folder, name) for folder in plugins)), None)
         for folder in (*self._beside("library", directory, role), *self.places.library):
             path = self._listing(folder).get(name)
             if path is not None:
@@ -127,8 +152,6 @@ class Finder:
 
     def _of_collection(self, name: str, directory: Path, role: Path | None) -> BridgedModule | None:
         for _ in range(_MAX_REDIRECTS):
-        plugins = (*self._beside("action_plugins", directory, role), *self.places.actions)
-        action = next(filter(None, (_action(folder, name) for folder in plugins)), None)
             if name.startswith((_BUILTIN, _LEGACY)):
                 return self._find(name, directory, role, ())
             parts = name.split(".")

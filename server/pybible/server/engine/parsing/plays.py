@@ -48,6 +48,8 @@ class PlayReader:
         return self._read_entries(path, origin, _NOTHING, depth)
 
     def _read_entries(self, path: Path, origin: Origin | None, imported: _Imported, depth: int) -> list[Play]:
+        if self._sources.finder is not None:
+            self._sources.finder.enter_playbook(path.parent)
         data = self._sources.load(path, origin)
         if data is None:
             raise ParseError(f"Empty playbook, nothing to do: {path}")
@@ -80,7 +82,8 @@ class PlayReader:
         mapping["import_playbook"] = mapping.pop(named[0])
         keywords.check(mapping, keywords.IMPORT_PLAYBOOK, "PlaybookInclude")
         variables = {**keywords.variables(mapping, "PlaybookInclude"), **outer.vars}
-        scope = Scope(play=PlayScope(directory=folder, variables=variables))
+        play = PlayScope(directory=folder, collection=self._sources.collection_of(folder), variables=variables)
+        scope = Scope(play=play)
         inside = own_keywords(mapping, scope, self._sources, what="PlaybookInclude", level="")
         wanted = self._sources.render_text(mapping["import_playbook"], scope)
         imported = _Imported(
@@ -94,13 +97,9 @@ class PlayReader:
 
     def _imported_path(self, wanted: str, folder: Path) -> Path:
         path = folder / Path(wanted).expanduser()
-        if path.exists() or self._sources.finder is None or wanted.count(".") < 2:
+        if path.exists() or self._sources.finder is None:
             return path
-        found = self._sources.finder.find_in_collections("playbooks", wanted, directory=folder)
-        if found is None:
-            return path
-        named = (found[1].with_name(found[1].name + suffix) for suffix in (".yml", ".yaml", ".json", ""))
-        return next((inside for inside in named if inside.is_file()), path)
+        return self._sources.finder.find_playbook(wanted, directory=folder) or path
 
     # -- one play -------------------------------------------------------------------------------------------------
 
@@ -111,7 +110,8 @@ class PlayReader:
         hosts = _read_hosts(mapping, origin)
         variables = {**keywords.variables(mapping, "Play"), **imported.vars}
         vars_files = tuple(keywords.as_list(mapping.get("vars_files")))
-        play_scope = PlayScope(directory=directory, variables=variables)
+        collection = self._sources.collection_of(directory)
+        play_scope = PlayScope(directory=directory, collection=collection, variables=variables)
         outer = Keywords(tags=imported.tags, when=imported.when) if imported is not _NOTHING else NO_KEYWORDS
         scope = Scope(play=play_scope, keywords=outer)
         play_scope.variables = {**variables, **self._static_vars(vars_files, scope)}

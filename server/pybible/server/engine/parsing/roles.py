@@ -155,8 +155,7 @@ class RoleReader:
             )
             if found is not None:
                 collection, path = found
-                full = name if name.startswith(f"{collection}.") else f"{collection}.{name}"
-                return _Found(full, _tidy(path), collection)
+                return _Found(f"{collection}.{path.name}", _tidy(path), collection)
         searched = [scope.play.directory / "roles", *self._roles_path]
         if scope.role is not None:
             searched.append(scope.role.path.parent)

@@ -38,10 +38,12 @@ class StaticRender(Protocol):
 class PlayScope:
     """What a play's readers share. `variables` are those known before the run, without the extra ones.
 
+    `collection` is the one that the playbook lies in: short names mean its roles and modules first.
     `imported_roles` and `imported_handlers` collect what import_role brings, in order.
     """
 
     directory: Path
+    collection: str = ""
     variables: Mapping[str, object] = field(default_factory=dict)
     imported_roles: list[Role] = field(default_factory=list)
     imported_handlers: list[Node] = field(default_factory=list)
@@ -118,6 +120,10 @@ class Sources:
         """Return what finds the modules that are not native, seen from `scope`."""
         return NO_MODULES if self.finder is None else ScopedFinder(self.finder, scope)
 
+    def collection_of(self, directory: Path) -> str:
+        """Return the collection that a playbook's folder lies in, empty for none."""
+        return "" if self.finder is None else self.finder.collection_of(directory)
+
     def load(self, path: Path, origin: Origin | None = None) -> object:
         """Read a YAML file that `origin` names. Raises IncludeError, ParseError, VaultError."""
         if not path.exists():
@@ -185,13 +191,13 @@ class ScopedFinder:
         return None if self._scope.role is None else self._scope.role.path
 
     def _collections(self) -> tuple[str, ...]:
+        if self._scope.role is None:
+            return self._scope.collections
         named = [str(name) for name in keywords.as_list(self._scope.keywords.get("collections"))]
         return (*named, *self._scope.collections)
 
 
 def missing(path: Path, origin: Origin | None) -> IncludeError:
-        if self._scope.role is None:
-            return self._scope.collections
     """Return the error for a file that is not there."""
     return IncludeError(
         "Unable to retrieve file contents.\n"

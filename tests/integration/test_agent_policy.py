@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pybible.agent.confine import version
 from pybible.v1 import agent_pb2
+from pybible.wire.convert import signature_to_pb, spec_to_pb
+from pybible.wire.signing import SigningKey
+from pybible.wire.tasks import Signature, TaskSpec
 from tests.support.agent import AgentProcess, running_agent
 from tests.support.fake_controller import FakeController, FakeSession, fake_controller
 
@@ -133,3 +137,39 @@ async def test_tasks_write_where_the_policy_lets_them(
             result, _ = await session.result(f"c{number}")
             assert bool(result.get("failed")) is (number == 1), result
     assert not list(outside.iterdir())
+
+
+async def send(session: FakeSession, attempt_id: str, spec: TaskSpec, signature: Signature | None) -> None:
+    dispatch = agent_pb2.Dispatch(attempt_id=attempt_id, epoch=session.epoch, task=spec_to_pb(spec))
+    if signature is not None:
+        dispatch.signature.CopyFrom(signature_to_pb(signature))
+    await session.send(dispatch=dispatch)
+
+
+async def test_only_what_an_operator_signed_is_run(fake: FakeController, tmp_path: Path, policy: Path) -> None:
+    key = SigningKey.create(tmp_path / "signing.key")
+    write(policy, f'[signed]\nrequire = true\nkeys = ["{key.public} ada"]\n')
+    count = tmp_path / "count"
+    spec = TaskSpec(module="shell", args=json.dumps({"_raw_params": f"echo x >> {count}"}).encode())
+    async with running_agent(fake.enrol(tmp_path / "web01"), policy=str(policy)):
+        session = await fake.session()
+        assert list(session.hello.policy) == ["signed.require: yes", "signed.keys: ada"]
+        signature = key.sign(spec, attempt_id="a1", agent="web01")
+        await send(session, "a0", spec, None)
+        assert "the task is not signed (signed.require, " in await refusal(session, "a0")
+        await send(session, "a0", spec, signature)
+        assert "not what was signed" in await refusal(session, "a0")
+        await send(session, "a1", replace(spec, args=b'{"_raw_params":"id"}'), signature)
+        assert "not what was signed" in await refusal(session, "a1")
+        expired = replace(signature, expires=1)
+        await send(session, "a1", spec, expired)
+        assert "has expired" in await refusal(session, "a1")
+        await send(session, "a1", spec, signature)
+        await session.result("a1")
+        # Again, acknowledged or not: the agent's journal answers.
+        await send(session, "a1", spec, signature)
+        await session.result("a1")
+        await session.ack("a1")
+        await send(session, "a1", spec, signature)
+        await session.result("a1")
+    assert count.read_text() == "x\n"

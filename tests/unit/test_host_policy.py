@@ -126,7 +126,7 @@ def test_operators_see_what_is_restricted(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[modules\n", "not TOML"),
-        ("\n[module]\ndeny = []", ":2: unknown table [module]; known are become, modules, paths, tasks, time"),
+        ("\n[module]\ndeny = []", ":2: unknown table [module]; known are become, modules, paths, signed, tasks, time"),
         ("deny = []", ":1: unknown table [deny]"),
         ("[modules]\n\ndenny = []", ":3: unknown setting 'modules.denny'; did you mean 'modules.deny'?"),
         ('[modules]\ndeny = "raw"', ":2: modules.deny must be a list of texts, not 'raw'"),

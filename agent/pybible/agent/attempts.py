@@ -18,7 +18,7 @@ from pybible.agent.policy import Policy
 from pybible.agent.workers import TIMEOUT_GRACE, Finished, WorkerPool
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
-from pybible.wire.tasks import TaskSpec
+from pybible.wire.tasks import Signature, TaskSpec
 
 _CANCEL_GRACE = 5.0
 _log = logging.getLogger(__name__)
@@ -116,13 +116,13 @@ class Attempts:
         """Return how many bytes of output an attempt has had."""
         return self._offsets.get(attempt_id, 0)
 
-    def dispatch(self, attempt_id: str, spec: TaskSpec, *, stale: bool) -> None:
+    def dispatch(self, attempt_id: str, spec: TaskSpec, *, stale: bool, signature: Signature | None = None) -> None:
         """Take an attempt, once. What becomes of it goes to the outlet."""
         entry = self.journal.find(attempt_id)
         if entry is not None:
             self._repeat(attempt_id, entry.state, entry.result)
             return
-        refusal = self._refusal(spec, stale=stale)
+        refusal = self._refusal(attempt_id, spec, signature, stale=stale)
         if refusal is None:
             try:
                 self.journal.accept(attempt_id)
@@ -228,7 +228,9 @@ class Attempts:
         if self._outlet is not None:
             self._outlet.result(attempt_id, stored)
 
-    def _refusal(self, spec: TaskSpec, *, stale: bool) -> tuple[Refusal, str] | None:
+    def _refusal(
+        self, attempt_id: str, spec: TaskSpec, signature: Signature | None, *, stale: bool
+    ) -> tuple[Refusal, str] | None:
         if stale:
             return Refusal.STALE_EPOCH, "the dispatch belongs to an earlier session"
         if self.draining:
@@ -237,7 +239,7 @@ class Attempts:
             return Refusal.LEASE_EXPIRED, "the agent's lease ran out"
         if self.pool.waiting >= self._queue:
             return Refusal.BUSY, f"{self.pool.waiting} tasks wait already"
-        denied = self.policy.refusal(spec)
+        denied = self.policy.refusal(spec, attempt_id=attempt_id, signature=signature)
         return (Refusal.POLICY_DENIED, denied) if denied else None
 
     def _repeat(self, attempt_id: str, state: EntryState, result: StoredResult | None) -> None:

@@ -52,6 +52,8 @@ class Agent:
     """A running agent. Made by `start`."""
 
     folder: Path
+    # Its id, and its name when it was enrolled.
+    names: tuple[str, ...]
     config: Config
     dialer: Dialer
     session: Session
@@ -74,7 +76,7 @@ class Agent:
             blobs = BlobCache(folder / "blobs", dialer=dialer, limit=config.blob_cache_bytes)
         except OSError as error:
             raise ConfigError(f"can't use {folder / 'blobs'}: {error.strerror}") from error
-        policy = _policy(config)
+        policy = _policy(config, (identity.id, identity.name))
         attempts = Attempts(journal=Journal(folder), policy=policy, lease=lease, queue=config.queue)
         try:
             async with WorkerPool(
@@ -97,6 +99,7 @@ class Agent:
                 backoff = Backoff(limit=max(1.0, config.reconnect_limit))
                 yield Agent(
                     folder=folder,
+                    names=(identity.id, identity.name),
                     config=config,
                     dialer=dialer,
                     session=session,
@@ -112,7 +115,7 @@ class Agent:
     def read_policy(self) -> None:
         """Read the host's policy again, and tell the controller. What is wrong with it leaves the old one in force."""
         try:
-            policy = _policy(self.config)
+            policy = _policy(self.config, self.names)
         except ConfigError as error:
             _log.error("the host's policy was not read again", extra=fields(error=str(error)))
             return
@@ -244,8 +247,8 @@ class Agent:
             _log.info("results were not acknowledged; they are kept")
 
 
-def _policy(config: Config) -> HostPolicy | AllowAll:
-    return load_policy(Path(config.policy) if config.policy else None) or AllowAll()
+def _policy(config: Config, names: tuple[str, ...]) -> HostPolicy | AllowAll:
+    return load_policy(Path(config.policy) if config.policy else None, names=names) or AllowAll()
 
 
 def _ready(folder: Path, name: str, epoch: int) -> None:

@@ -7,14 +7,14 @@ import stat
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 from pybible.wire.errors import ConfigError
-from pybible.wire.tasks import TaskSpec
+from pybible.wire.tasks import Signature, TaskSpec
 from pybible.wire.values import JsonObject, loads_object
 
 DEFAULT_PATH = Path("/etc/pybible/policy.toml")
@@ -42,7 +42,7 @@ class Policy(Protocol):
     def writable(self) -> tuple[str, ...] | None:
         """Below which paths tasks may write; None: wherever their user may."""
 
-    def refusal(self, spec: TaskSpec) -> str:
+    def refusal(self, spec: TaskSpec, *, attempt_id: str = "", signature: Signature | None = None) -> str:
         """Return why the task is refused, empty when it is not."""
 
     def summary(self) -> Sequence[str]:
@@ -64,7 +64,7 @@ class AllowAll:
     max_task_time: Limit | None = None
     writable: tuple[str, ...] | None = None
 
-    def refusal(self, spec: TaskSpec) -> str:
+    def refusal(self, spec: TaskSpec, *, attempt_id: str = "", signature: Signature | None = None) -> str:
         """Refuse nothing."""
         return ""
 
@@ -107,13 +107,20 @@ class HostPolicy:
     max_seconds: float | None = None
     hours: tuple[Hours, ...] | None = None
     check_only: bool = False
+    require_signed: bool = False
+    keys: Mapping[bytes, str] = field(default_factory=dict)
+    # What this agent is called: operators sign for one of these.
+    names: tuple[str, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict)
     clock: Callable[[], time.struct_time] = time.localtime
 
-    def refusal(self, spec: TaskSpec) -> str:
+    def refusal(self, spec: TaskSpec, *, attempt_id: str = "", signature: Signature | None = None) -> str:
         """Return why the task is refused, with the line that refuses it; empty when it is not."""
         if self.hours is not None and not any(each.holds(self.clock()) for each in self.hours):
             return self._no("time.hours", "it runs tasks at certain hours only")
+        unsigned = self._signature_problem(spec, attempt_id, signature)
+        if unsigned:
+            return self._no("signed.require", unsigned)
         name, arguments = _named(spec)
         refused = self._module_refusal(spec, name)
         if refused:
@@ -147,8 +154,17 @@ class HostPolicy:
             "time.max_task_seconds": self.max_seconds,
             "time.hours": tuple(map(str, self.hours)) if self.hours is not None else None,
             "tasks.check_only": self.check_only or None,
+            "signed.require": self.require_signed or None,
+            "signed.keys": tuple(self.keys.values()) if self.require_signed else None,
         }
         return tuple(f"{name}: {_shown(value)}" for name, value in said.items() if value is not None)
+
+    def _signature_problem(self, spec: TaskSpec, attempt_id: str, signature: Signature | None) -> str:
+        if not self.require_signed:
+            return ""
+        from pybible.wire.signing import problem_with
+
+        return problem_with(signature, spec, attempt_id=attempt_id, names=self.names, keys=self.keys, now=time.time())
 
     def _module_refusal(self, spec: TaskSpec, name: str) -> str:
         if self.native_only and _carries_bridge(spec):
@@ -199,8 +215,8 @@ def _shown(value: object) -> str:
     return "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def load_policy(path: Path | None) -> HostPolicy | None:
-    """Read the host's policy, `path` or the default one; None when there is no default one.
+def load_policy(path: Path | None, *, names: tuple[str, ...] = ()) -> HostPolicy | None:
+    """Read the policy of the host whose agent has these names: `path`, or the default one; None when there is none.
 
     ConfigError when it can't be read, when others than its owner may write it, or for anything wrong in it.
     """
@@ -223,7 +239,7 @@ def load_policy(path: Path | None) -> HostPolicy | None:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    return _Reader(path, text).read(found)
+    return replace(_Reader(path, text).read(found), names=names)
 
 
 class _Reader:
@@ -284,6 +300,12 @@ def _paths(value: object) -> tuple[str, ...]:
     return paths
 
 
+def _keys(value: object) -> Mapping[bytes, str]:
+    from pybible.wire.signing import read_public_keys
+
+    return read_public_keys(_texts(value))
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
@@ -324,4 +346,6 @@ _SETTINGS: Mapping[str, tuple[str, Callable[[object], object]]] = {
     "time.max_task_seconds": ("max_seconds", _seconds),
     "time.hours": ("hours", _hours),
     "tasks.check_only": ("check_only", _flag),
+    "signed.require": ("require_signed", _flag),
+    "signed.keys": ("keys", _keys),
 }

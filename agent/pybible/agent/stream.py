@@ -21,7 +21,7 @@ from pybible.agent.journal import StoredResult
 from pybible.agent.outbox import Outbox
 from pybible.v1 import agent_pb2, agent_pb2_grpc
 from pybible.wire.backoff import Backoff
-from pybible.wire.convert import spec_from_pb
+from pybible.wire.convert import signature_from_pb, spec_from_pb
 from pybible.wire.limits import INLINE_RESULT_BYTES
 from pybible.wire.logs import fields
 
@@ -261,7 +261,8 @@ class Stream:
         if not dispatch.attempt_id or not spec.module:
             self.rejected(dispatch.attempt_id, Refusal.INVALID, "the dispatch names no attempt or no module")
             return
-        self._attempts.dispatch(dispatch.attempt_id, spec, stale=dispatch.epoch < self._epoch)
+        signature = signature_from_pb(dispatch.signature) if dispatch.HasField("signature") else None
+        self._attempts.dispatch(dispatch.attempt_id, spec, stale=dispatch.epoch < self._epoch, signature=signature)
 
     async def _write(self, call: _Call) -> None:
         while (message := await self._outbox.take()) is not None:

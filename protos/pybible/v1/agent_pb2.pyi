@@ -382,6 +382,7 @@ class Dispatch(google.protobuf.message.Message):
     TASK_FIELD_NUMBER: builtins.int
     RUN_ID_FIELD_NUMBER: builtins.int
     TASK_ID_FIELD_NUMBER: builtins.int
+    SIGNATURE_FIELD_NUMBER: builtins.int
     attempt_id: builtins.str
     epoch: builtins.int
     """The epoch of the session it is sent in."""
@@ -392,6 +393,10 @@ class Dispatch(google.protobuf.message.Message):
     def task(self) -> Global___TaskSpec:
         """What is to be done."""
 
+    @property
+    def signature(self) -> Global___Signature:
+        """Absent unless the operator signs."""
+
     def __init__(
         self,
         *,
@@ -400,11 +405,42 @@ class Dispatch(google.protobuf.message.Message):
         task: Global___TaskSpec | None = ...,
         run_id: builtins.str = ...,
         task_id: builtins.str = ...,
+        signature: Global___Signature | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["task", b"task"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt_id", b"attempt_id", "epoch", b"epoch", "run_id", b"run_id", "task", b"task", "task_id", b"task_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["signature", b"signature", "task", b"task"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attempt_id", b"attempt_id", "epoch", b"epoch", "run_id", b"run_id", "signature", b"signature", "task", b"task", "task_id", b"task_id"]) -> None: ...
 
 Global___Dispatch: typing_extensions.TypeAlias = Dispatch
+
+@typing.final
+class Signature(google.protobuf.message.Message):
+    """Signature is an operator's word that one agent may run one attempt. It covers all of the TaskSpec."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    AGENT_FIELD_NUMBER: builtins.int
+    EXPIRES_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    key: builtins.bytes
+    """The Ed25519 public key, raw."""
+    agent: builtins.str
+    """The agent, as the operator named it: its name or its id."""
+    expires: builtins.int
+    """Until when it may be accepted, in seconds since the epoch."""
+    value: builtins.bytes
+    """The signature itself."""
+    def __init__(
+        self,
+        *,
+        key: builtins.bytes = ...,
+        agent: builtins.str = ...,
+        expires: builtins.int = ...,
+        value: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent", "expires", b"expires", "key", b"key", "value", b"value"]) -> None: ...
+
+Global___Signature: typing_extensions.TypeAlias = Signature
 
 @typing.final
 class TaskSpec(google.protobuf.message.Message):

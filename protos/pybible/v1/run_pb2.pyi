@@ -251,6 +251,7 @@ class Attempt(google.protobuf.message.Message):
     THROTTLE_FIELD_NUMBER: builtins.int
     SAME_AS_FIELD_NUMBER: builtins.int
     HAS_SAME_AS_FIELD_NUMBER: builtins.int
+    SIGNATURE_FIELD_NUMBER: builtins.int
     attempt_id: builtins.str
     """Made by the engine, unique in its run."""
     task_id: builtins.str
@@ -268,6 +269,10 @@ class Attempt(google.protobuf.message.Message):
     def task(self) -> pybible.v1.agent_pb2.TaskSpec:
         """Not set for the control node: its arguments never leave it."""
 
+    @property
+    def signature(self) -> pybible.v1.agent_pb2.Signature:
+        """The operator's own, for agents that ask for it. The controller hands it on."""
+
     def __init__(
         self,
         *,
@@ -279,9 +284,10 @@ class Attempt(google.protobuf.message.Message):
         throttle: builtins.int = ...,
         same_as: builtins.int = ...,
         has_same_as: builtins.bool = ...,
+        signature: pybible.v1.agent_pb2.Signature | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["task", b"task"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "attempt_id", b"attempt_id", "has_same_as", b"has_same_as", "host", b"host", "same_as", b"same_as", "task", b"task", "task_id", b"task_id", "throttle", b"throttle"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["signature", b"signature", "task", b"task"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent", "attempt_id", b"attempt_id", "has_same_as", b"has_same_as", "host", b"host", "same_as", b"same_as", "signature", b"signature", "task", b"task", "task_id", b"task_id", "throttle", b"throttle"]) -> None: ...
 
 Global___Attempt: typing_extensions.TypeAlias = Attempt
 

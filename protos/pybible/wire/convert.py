@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pybible.v1 import agent_pb2
-from pybible.wire.tasks import Attachment, Become, TaskSpec
+from pybible.wire.tasks import Attachment, Become, Signature, TaskSpec
 
 
 def spec_to_pb(spec: TaskSpec) -> agent_pb2.TaskSpec:
@@ -62,3 +62,15 @@ def spec_from_pb(message: agent_pb2.TaskSpec) -> TaskSpec:
         terminate=message.terminate,
         verbosity=message.verbosity,
     )
+
+
+def signature_to_pb(signature: Signature) -> agent_pb2.Signature:
+    """Convert for the wire."""
+    return agent_pb2.Signature(
+        key=signature.key, agent=signature.agent, expires=signature.expires, value=signature.value
+    )
+
+
+def signature_from_pb(message: agent_pb2.Signature) -> Signature:
+    """Convert from the wire."""
+    return Signature(key=message.key, agent=message.agent, expires=message.expires, value=message.value)

@@ -30,6 +30,16 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """An operator's word for one dispatch to the agent of that name or id, good until `expires` (since the epoch)."""
+
+    key: bytes
+    agent: str
+    expires: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
     """What Dispatch carries. `args` is a JSON object in bytes; `timeout` in seconds, None for no limit.
 

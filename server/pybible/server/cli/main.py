@@ -21,6 +21,7 @@ COMMANDS = {
     "vault": ("vault", "Encrypt and decrypt files and values, as ansible-vault does."),
     "runs": ("runs", "List runs; show, watch or cancel one."),
     "lab": ("lab", "Start and stop a throwaway controller with agents on this machine."),
+    "signing-key": ("signing_key", "Make or show the key with which tasks are signed."),
     "login": ("login", "Get an operator's identity from a controller."),
     "version": ("version", "Print the versions of pybible and what it stands on."),
 }

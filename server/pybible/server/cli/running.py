@@ -22,6 +22,7 @@ from pybible.server.cli.vars_prompts import ask
 from pybible.server.cli.vault_passwords import configured_secrets
 from pybible.server.client.connection import parse_endpoint
 from pybible.server.client.opener import ControllerOpener
+from pybible.server.client.run_dispatcher import Sign
 from pybible.server.engine.bridge.finder import Finder
 from pybible.server.engine.bridge.places import Places
 from pybible.server.engine.dispatcher import RunRequest
@@ -150,12 +151,22 @@ async def opened(session: Session) -> AsyncIterator[ControllerOpener]:
     """Give the way to the controller, or to one in this process where none is configured."""
     named = session.asked.controller or session.settings.controller
     if named:
-        yield ControllerOpener(parse_endpoint(named, identity_folder=session.settings.identity_folder))
+        endpoint = parse_endpoint(named, identity_folder=session.settings.identity_folder)
+        yield ControllerOpener(endpoint, sign=_sign(session.settings))
         return
     from pybible.server.client.embedded import embedded
 
     async with embedded(session.settings.state_folder) as opener:
         yield opener
+
+
+def _sign(settings: Settings) -> Sign | None:
+    """Return what signs this operator's tasks, None when no key is set. ConfigError when it can't be used."""
+    if settings.signing_key is None:
+        return None
+    from pybible.wire.signing import SigningKey
+
+    return SigningKey.load(settings.signing_key).sign
 
 
 async def read_sources(session: Session, opener: ControllerOpener | None) -> Inventory:

@@ -12,7 +12,7 @@ from pybible.server.cli.ansible_config import AnsibleConfig, read_ansible_config
 from pybible.wire.errors import ConfigError, UsageError
 
 DEFAULT_FORKS = 5
-_KNOWN = frozenset({"controller", "ansible"})
+_KNOWN = frozenset({"controller", "ansible", "signing_key"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,8 @@ class Settings:
     state_folder: Path
     # Where ansible-core is; empty: it is looked for.
     ansible_core: str = ""
+    # With what tasks are signed, None: they are not.
+    signing_key: Path | None = None
     # What ansible.cfg and its environment variables say.
     ansible: AnsibleConfig
 
@@ -62,6 +64,8 @@ def load_settings(
     forks = ansible.number("DEFAULT_FORKS")
     if forks < 1:
         raise UsageError("The number of processes (--forks) must be >= 1")
+    named_key = environment.get("PYBIBLE_SIGNING_KEY") or ours.get("signing_key", "")
+    usual_key = default_signing_key(config_folder)
     return Settings(
         controller=environment.get("PYBIBLE_CONTROLLER") or ours.get("controller", ""),
         inventory=ansible.words("DEFAULT_HOST_LIST") if "DEFAULT_HOST_LIST" in ansible.given else (),
@@ -69,9 +73,15 @@ def load_settings(
         roles_path=ansible.paths("DEFAULT_ROLES_PATH"),
         config_folder=config_folder,
         ansible_core=environment.get("PYBIBLE_ANSIBLE") or ours.get("ansible", ""),
+        signing_key=Path(named_key).expanduser() if named_key else usual_key if usual_key.exists() else None,
         state_folder=_xdg(environment, "XDG_STATE_HOME", home / ".local/state") / "pybible",
         ansible=ansible,
     )
+
+
+def default_signing_key(config_folder: Path) -> Path:
+    """Return where an operator's signing key is, if nothing names another place."""
+    return config_folder / "signing.key"
 
 
 def _xdg(environment: Mapping[str, str], name: str, default: Path) -> Path:

@@ -16,7 +16,7 @@ from pybible.server.client.contents import Contents
 from pybible.server.client.failures import call_failure
 from pybible.server.client.identity import operator_name
 from pybible.server.client.local_worker import LocalWorker
-from pybible.server.client.run_dispatcher import RunDispatcher
+from pybible.server.client.run_dispatcher import RunDispatcher, Sign
 from pybible.server.engine.dispatcher import RunRequest
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc, run_pb2, run_pb2_grpc
 from pybible.wire.errors import ConnectionFailed, ProtocolError
@@ -31,8 +31,9 @@ _LOCAL_SLOTS = 64
 class ControllerOpener:
     """Opens runs at one controller, one after the other. `current` is the run that is open."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, sign: Sign | None = None) -> None:
         self._endpoint = endpoint
+        self._sign = sign
         self.current: RunDispatcher | None = None
 
     def open(self, request: RunRequest) -> AbstractAsyncContextManager[RunDispatcher]:
@@ -71,6 +72,7 @@ class ControllerOpener:
                     local=LocalWorker(group, slots=min(request.forks, _LOCAL_SLOTS)),
                     group=group,
                     target=self._endpoint.target,
+                    sign=self._sign,
                 )
                 self.current = dispatcher
                 try:

@@ -16,8 +16,8 @@ from pybible.server.results.events import (
     encode_event,
 )
 from pybible.v1 import run_pb2
-from pybible.wire.convert import spec_to_pb
-from pybible.wire.tasks import TaskSpec
+from pybible.wire.convert import signature_to_pb, spec_to_pb
+from pybible.wire.tasks import Signature, TaskSpec
 from pybible.wire.values import JsonObject
 
 # A message is cut here; a single attempt or event may be as large again (the wire takes 4 MiB).
@@ -38,6 +38,7 @@ class QueuedAttempt:
     target: Target
     spec: TaskSpec
     throttle: int = 0
+    signature: Signature | None = None
 
     @property
     def size(self) -> int:
@@ -135,6 +136,8 @@ def _attempt_batch(attempts: list[QueuedAttempt]) -> run_pb2.AttemptBatch:
         )
         if not target.agent:
             continue
+        if attempt.signature is not None:
+            message.signature.CopyFrom(signature_to_pb(attempt.signature))
         first = known.setdefault((attempt.task_id, spec.module, spec.args), index)
         if first != index and attempts[first].spec == spec:
             message.same_as = first

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from typing import Protocol
 import grpc
 import grpc.aio
 
@@ -22,7 +23,7 @@ from pybible.server.results.recap import COUNTS, HostRecap, Recap
 from pybible.v1 import agent_pb2, run_pb2
 from pybible.wire.errors import ConnectionFailed, PybibleError
 from pybible.wire.outcomes import Reason
-from pybible.wire.tasks import Attachment, TaskSpec
+from pybible.wire.tasks import Attachment, Signature, TaskSpec
 
 Call = grpc.aio.StreamStreamCall[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse]
 
@@ -33,6 +34,13 @@ _STREAMS = {agent_pb2.Output.STREAM_STDERR: "stderr"}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
+class Sign(Protocol):
+    """Gives the operator's word for an attempt."""
+
+    def __call__(self, spec: TaskSpec, *, attempt_id: str, agent: str) -> Signature:
+        """Return it."""
+
+
 class _Waiting:
     """An attempt without its terminal result."""
 
@@ -73,6 +81,7 @@ class RunDispatcher:
         group: asyncio.TaskGroup,
         target: str,
     ) -> None:
+        sign: Sign | None = None,
         self.run_id = started.run_id
         self.present = frozenset(started.present)
         self._call = call
@@ -81,6 +90,7 @@ class RunDispatcher:
         self._group = group
         self._target = target
         self._local = local
+        self._sign = sign
         self._outbox = Outbox()
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
@@ -117,12 +127,17 @@ class RunDispatcher:
         """Run one task on one host, once. ConnectionFailed when the controller is gone."""
         self._check()
         attempt = QueuedAttempt(
-            attempt_id=f"{self.run_id}.{next(self._numbers)}",
+        attempt_id = f"{self.run_id}.{next(self._numbers)}"
+        signature = None
+        if self._sign is not None and target.agent:
+            signature = self._sign(spec, attempt_id=attempt_id, agent=target.agent)
+            attempt_id=attempt_id,
             task_id=task_id,
             target=target,
             spec=spec,
             throttle=throttle,
         )
+            signature=signature,
         if target.agent:
             problem = await self._prepare(attempt)
             if problem is not None:

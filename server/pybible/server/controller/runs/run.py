@@ -240,6 +240,7 @@ class Run:
             position=self._position,
             owner=self,
             spec=spec,
+            signature=message.signature if message.HasField("signature") else None,
             timeout=_timeout(spec),
             grace=self.terms.disconnect_grace,
             lost_is_unreachable=self.terms.lost_is_unreachable,

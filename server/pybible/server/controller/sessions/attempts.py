@@ -66,6 +66,7 @@ class Attempt:
     position: int
     owner: AttemptOwner
     spec: agent_pb2.TaskSpec | None = None
+    signature: agent_pb2.Signature | None = None
     timeout: float | None = None
     grace: float = 0.0
     lost_is_unreachable: bool = False

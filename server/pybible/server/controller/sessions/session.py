@@ -110,6 +110,8 @@ class AgentSession:
         if attempt.spec is not None:
             dispatch.task.CopyFrom(attempt.spec)
             attempt.output_left = attempt.spec.output_limit
+        if attempt.signature is not None:
+            dispatch.signature.CopyFrom(attempt.signature)
         self._put(message)
 
     def send_cancel(self, attempt_id: str) -> None:

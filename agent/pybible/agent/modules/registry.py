@@ -53,6 +53,7 @@ _FILES = {
     "uri": "uri",
     "user": "user",
     "wait_for": "wait_for",
+    "yum_repository": "yum_repository",
     "ansible.posix.acl": "acl",
     "ansible.posix.at": "at",
     "ansible.posix.authorized_key": "authorized_key",

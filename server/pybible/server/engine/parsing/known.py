@@ -12,7 +12,7 @@ _BUILTIN: Final = frozenset(
         "fetch", "file", "find", "get_url", "getent", "git", "group", "hostname", "known_hosts", "lineinfile",
         "package", "package_facts", "ping", "pip", "raw", "replace", "script", "service", "service_facts", "setup",
         "shell", "slurp", "stat", "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive",
-        "uri", "user", "wait_for",
+        "uri", "user", "wait_for", "yum_repository",
     }
 )  # fmt: skip
 # Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
@@ -40,7 +40,7 @@ SUPPORTED: Final = MODULES | ACTIONS
 NOT_YET: Final = frozenset(
     {
         "apt_key", "deb822_repository", "dnf", "dnf5", "expect", "iptables", "mount_facts", "reboot", "rpm_key",
-        "subversion", "yum_repository",
+        "subversion",
     }
 )  # fmt: skip
 

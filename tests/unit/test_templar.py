@@ -469,8 +469,22 @@ def test_filters_and_tests_beside_a_playbook_are_found(tmp_path: Path) -> None:
     assert templar(engine).render(T("{{ 'a' | shout }} {{ ('a' | shout) is loud }}")) == "A! True"
 
 
-def test_a_plugin_file_that_fails_is_named(tmp_path: Path) -> None:
-    (tmp_path / "filter_plugins").mkdir()
-    (tmp_path / "filter_plugins" / "bad.py").write_text("import ansible_not_there\n")
-    with pytest.raises(TemplateError, match=r"could not load .*bad\.py"):
-        TemplateEngine().add_plugins(tmp_path)
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import not_there_at_all\n", "No module named 'not_there_at_all'"),
+        ("class FilterModule:\n    def filters(self):\n        raise ValueError('oh')\n", "oh"),
+    ],
+)
+def test_a_plugin_file_that_fails_is_warned_of_and_skipped(tmp_path: Path, text: str, why: str) -> None:
+    folder = tmp_path / "filter_plugins"
+    folder.mkdir()
+    (folder / "bad.py").write_text(text)
+    (folder / "good.py").write_text(
+        "class FilterModule:\n    def filters(self):\n        return {'twice': lambda x: x * 2}\n"
+    )
+    warnings: list[str] = []
+    engine = TemplateEngine(warn=warnings.append)
+    engine.add_plugins(tmp_path)
+    assert warnings == [f"Skipping plugin ({folder / 'bad.py'}), cannot load: {why}"]
+    assert templar(engine).render(T("{{ 2 | twice }}")) == 4

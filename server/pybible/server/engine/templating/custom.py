@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pybible.server.engine.templating.external import ExternalPlugins, Variables
 from pybible.server.engine.templating.plugins import Plugin
@@ -21,29 +21,37 @@ from pybible.wire.errors import Origin, TemplateError
 if TYPE_CHECKING:
     from pybible.server.engine.templating.lookups.call import Lookup, LookupCall
 
+Warn: TypeAlias = Callable[[str], None]
+
 _KINDS = (("filter_plugins", "FilterModule", "filters"), ("test_plugins", "TestModule", "tests"))
 _LOOKUPS = "lookup_plugins"
 _IMPORTS_ANSIBLE = re.compile(r"^\s*(?:from|import)\s+ansible\b", re.MULTILINE)
 
 
 def load_custom(
-    folder: Path, external: ExternalPlugins | None = None
+    folder: Path, external: ExternalPlugins | None = None, *, warn: Warn = lambda text: None
 ) -> tuple[dict[str, Plugin], dict[str, Plugin], dict[str, Lookup]]:
     """Return the filters, tests and lookups that a playbook's or a role's folder offers. Raises TemplateError.
 
-    A lookup is loaded when it is used; filters and tests at once, as their names are only known then.
+    A file that can't be loaded is warned of and offers nothing: it is one of many, and may not be needed. A lookup is
+    loaded when it is used; filters and tests at once, as their names are only known then.
     """
     external = external or ExternalPlugins(directory=folder)
-    filters, tests = (load_jinja(name, folder / name, external) for name, _class_name, _method in _KINDS)
+    filters, tests = (load_jinja(name, folder / name, external, warn=warn) for name, _class_name, _method in _KINDS)
     return filters, tests, load_lookups(folder / _LOOKUPS, external)
 
 
-def load_jinja(kind: str, place: Path, external: ExternalPlugins) -> dict[str, Plugin]:
+def load_jinja(kind: str, place: Path, external: ExternalPlugins, *, warn: Warn) -> dict[str, Plugin]:
     """Return the filters or tests of the files in one folder; `kind` is filter_plugins or test_plugins."""
     class_name, method = next((class_name, method) for name, class_name, method in _KINDS if name == kind)
     offered: dict[str, Plugin] = {}
     for path in _files(place):
-        offered.update(_offered(path, class_name, method, external))
+        if _imports_ansible(path):
+            external.make_importable(str(path))
+        try:
+            offered.update(_offered(path, class_name, method))
+        except Exception as error:
+            warn(f"Skipping plugin ({path}), cannot load: {error}")
     return offered
 
 
@@ -56,15 +64,9 @@ def _files(place: Path) -> list[Path]:
     return [path for path in sorted(place.glob("*.py")) if path.name != "__init__.py"] if place.is_dir() else []
 
 
-def _offered(path: Path, class_name: str, method: str, external: ExternalPlugins) -> Mapping[str, Plugin]:
-    if _imports_ansible(path):
-        external.make_importable(str(path))
-    module = _loaded(path)
-    try:
-        maker = getattr(module, class_name, None)
-        offered = {} if maker is None else dict(getattr(maker(), method)())
-    except Exception as error:
-        raise TemplateError(f"could not load {path}: {error}", origin=Origin(str(path))) from error
+def _offered(path: Path, class_name: str, method: str) -> Mapping[str, Plugin]:
+    maker = getattr(_executed(path), class_name, None)
+    offered = {} if maker is None else dict(getattr(maker(), method)())
     return {str(name): function for name, function in offered.items() if callable(function)}
 
 
@@ -97,12 +99,16 @@ def _imports_ansible(path: Path) -> bool:
 
 
 def _loaded(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"pybible_custom_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise TemplateError(f"could not load {path}: it is no Python", origin=Origin(str(path)))
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        return _executed(path)
     except Exception as error:
         raise TemplateError(f"could not load {path}: {error}", origin=Origin(str(path))) from error
+
+
+def _executed(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"pybible_custom_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module

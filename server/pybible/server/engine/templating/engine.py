@@ -110,7 +110,7 @@ class TemplateEngine:
         if folder in self._plugin_folders:
             return
         self._plugin_folders.add(folder)
-        filters, tests, lookups = load_custom(folder, self.external)
+        filters, tests, lookups = load_custom(folder, self.external, warn=self.warn)
         self._filters.update(guarded_filters(filters, own=True))
         self._tests.update(guarded_tests(tests, own=True))
         self.lookups.update(lookups)
@@ -120,9 +120,11 @@ class TemplateEngine:
     ) -> None:
         """Take the files of folders that ansible.cfg names; of equal names the first counts. Raises TemplateError."""
         for place in reversed(filters):
-            self._filters.update(guarded_filters(load_jinja("filter_plugins", place, self.external), own=True))
+            found = load_jinja("filter_plugins", place, self.external, warn=self.warn)
+            self._filters.update(guarded_filters(found, own=True))
         for place in reversed(tests):
-            self._tests.update(guarded_tests(load_jinja("test_plugins", place, self.external), own=True))
+            found = load_jinja("test_plugins", place, self.external, warn=self.warn)
+            self._tests.update(guarded_tests(found, own=True))
         for place in reversed(lookups):
             self.lookups.update(load_lookups(place, self.external))
 

@@ -19,6 +19,7 @@ _FILES = {
     "command": "command",
     "copy": "copy",
     "cron": "cron",
+    "deb822_repository": "deb822_repository",
     "debconf": "debconf",
     "dpkg_selections": "dpkg_selections",
     "fetch": "fetch",

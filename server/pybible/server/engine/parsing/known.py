@@ -8,11 +8,11 @@ from typing import Final
 # Run on agents: those of ansible.builtin.
 _BUILTIN: Final = frozenset(
     {
-        "apt", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron", "debconf", "dpkg_selections",
-        "fetch", "file", "find", "get_url", "getent", "git", "group", "hostname", "known_hosts", "lineinfile",
-        "package", "package_facts", "ping", "pip", "raw", "replace", "script", "service", "service_facts", "setup",
-        "shell", "slurp", "stat", "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive",
-        "uri", "user", "wait_for", "yum_repository",
+        "apt", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron", "deb822_repository",
+        "debconf", "dpkg_selections", "fetch", "file", "find", "get_url", "getent", "git", "group", "hostname",
+        "known_hosts", "lineinfile", "package", "package_facts", "ping", "pip", "raw", "replace", "script",
+        "service", "service_facts", "setup", "shell", "slurp", "stat", "systemd", "systemd_service", "sysvinit",
+        "tempfile", "template", "unarchive", "uri", "user", "wait_for", "yum_repository",
     }
 )  # fmt: skip
 # Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
@@ -39,8 +39,7 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "apt_key", "deb822_repository", "dnf", "dnf5", "expect", "iptables", "mount_facts", "reboot", "rpm_key",
-        "subversion",
+        "apt_key", "dnf", "dnf5", "expect", "iptables", "mount_facts", "reboot", "rpm_key", "subversion",
     }
 )  # fmt: skip
 

@@ -58,8 +58,12 @@ _FILES = {
     "ansible.posix.acl": "acl",
     "ansible.posix.at": "at",
     "ansible.posix.authorized_key": "authorized_key",
+    "ansible.posix.mount": "mount",
     "ansible.posix.patch": "patch",
     "ansible.posix.sysctl": "sysctl",
+    "community.general.git_config": "git_config",
+    "community.general.make": "make",
+    "community.general.pam_limits": "pam_limits",
     "community.general.ini_file": "ini_file",
 }
 

@@ -18,7 +18,7 @@ _BUILTIN: Final = frozenset(
 # Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
 COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
     "ansible.posix": frozenset({"acl", "at", "authorized_key", "patch", "sysctl"}),
-    "community.general": frozenset({"ini_file"}),
+    "community.general": frozenset({"git_config", "ini_file", "make", "pam_limits"}),
 }
 # Run by the engine itself.
 ACTIONS: Final = frozenset(

@@ -140,7 +140,7 @@ def _cases(document: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Ca
             environment=document.get("environment", {}) | entry.get("environment", {}),
             collection=document.get("collection", ""),
             needs=[*document.get("needs", []), *entry.get("needs", [])],
-            machine=bool(document.get("machine")),
+            machine=bool(document.get("machine") or entry.get("machine")),
         )
 
 

@@ -111,7 +111,8 @@ class Module(Generic[ArgsT]):
     """A native module: its name, the dataclass of its arguments, its plan, and the rules between arguments.
 
     A rule of `required_if` reads (argument, value, (arguments that are then needed, ...)), one of `required_by`
-    (argument, (arguments that are needed with it, ...)).
+    (argument, (arguments that are needed with it, ...)), one of `hidden_if` (argument that is true, argument that is
+    then shown nowhere).
     ignores_unknown: arguments that it does not have are no error. whole: what its plan gives is the result, to which
     nothing is added.
     """
@@ -124,6 +125,7 @@ class Module(Generic[ArgsT]):
     required_together: Sequence[tuple[str, ...]] = ()
     required_if: Sequence[tuple[str, object, tuple[str, ...]]] = ()
     required_by: Sequence[tuple[str, tuple[str, ...]]] = ()
+    hidden_if: Sequence[tuple[str, str]] = ()
     exclusive: bool = False
     ignores_unknown: bool = False
     whole: bool = False

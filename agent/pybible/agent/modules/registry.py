@@ -13,6 +13,7 @@ from pybible.agent.modules.api import Module
 
 _FILES = {
     "apt": "apt",
+    "apt_key": "apt_key",
     "apt_repository": "apt_repository",
     "assemble": "assemble",
     "blockinfile": "blockinfile",

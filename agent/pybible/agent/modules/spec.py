@@ -143,19 +143,19 @@ def check_arguments(module: Module[Any], given: JsonObject) -> Checked:
     try:
         _check(module, values, shown)
     except ArgumentError as error:
-        error.shown = _shown(spec, shown)
+        error.shown = _shown(module, shown)
         raise
     merged = spec.defaults | {name: value for name, value in shown.items() if name in spec.arguments}
     secrets: list[str] = []
     for name, argument in spec.arguments.items():
-        if argument.no_log and merged.get(name) not in (None, ""):
+        if (argument.no_log or name in _hidden(module, merged)) and merged.get(name) not in (None, ""):
             secrets.append(str(merged[name]))
         if argument.path_object and merged[name] is not None:
             merged[name] = Path(merged[name])
         if argument.kind == "list" and merged[name] is not None:
             merged[name] = list(merged[name])
     fields = {f"{name}_" if iskeyword(name) else name: value for name, value in merged.items()}
-    return Checked(values=fields, shown=_shown(spec, shown), warnings=warnings, secrets=tuple(secrets))
+    return Checked(values=fields, shown=_shown(module, shown), warnings=warnings, secrets=tuple(secrets))
 
 
 def _resolve_aliases(spec: Spec, values: JsonObject, warnings: list[str]) -> None:
@@ -274,12 +274,18 @@ def _unsupported(module: Module[Any], names: list[str]) -> str:
     return f"Unsupported parameters for ({module.name}) module: {wrong}. Supported parameters include: {listed}."
 
 
-def _shown(spec: Spec, values: JsonObject) -> JsonObject:
+def _hidden(module: Module[Any], values: JsonObject) -> frozenset[str]:
+    return frozenset(hidden for switch, hidden in module.hidden_if if values.get(switch))
+
+
+def _shown(module: Module[Any], values: JsonObject) -> JsonObject:
+    spec, hidden = module.spec, _hidden(module, values)
     shown: JsonObject = {}
     for name, value in values.items():
         argument = spec.arguments.get(spec.names.get(name, ""))
         if argument is None:
             shown[name] = value
         elif not argument.internal:
-            shown[name] = HIDDEN if argument.no_log and value not in (None, "") else value
+            secret = argument.no_log or argument.name in hidden
+            shown[name] = HIDDEN if secret and value not in (None, "") else value
     return shown

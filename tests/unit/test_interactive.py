@@ -9,8 +9,7 @@ import pytest
 from pybible.server.engine.dispatcher import Outcome, Target
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.stepping import NoAnswer
-from pybible.server.results.events import Message
-from pybible.wire.errors import ParseError
+from pybible.server.results.events import HostResult, Message
 from pybible.wire.tasks import TaskSpec
 from pybible.wire.values import loads_object
 from tests.support.plays import play
@@ -151,5 +150,6 @@ async def test_the_keyword_says_when(tmp_path: Path, when: str, task: str, asks:
 
 
 async def test_a_moment_that_the_debugger_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(ParseError, match="'sometimes' is not a valid value for debugger"):
-        await play(tmp_path, "- hosts: h1\n  debugger: sometimes\n  tasks: []\n")
+    played = await play(tmp_path, "- hosts: h1\n  gather_facts: false\n  debugger: sometimes\n  tasks: [{ping: }]\n")
+    [result] = [event for event in played.events if isinstance(event, HostResult)]
+    assert "'sometimes' is not a valid value for debugger" in str(result.result["msg"])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybible.server.engine.inventory.inventory import LEVELS, Inventory, InventoryError, ordered
-from pybible.server.engine.inventory.patterns import BadPattern, order_patterns, split_patterns
+from pybible.server.engine.inventory.patterns import BadOrder, BadPattern, order_patterns, split_patterns
 from pybible.server.engine.inventory.sources import load_inventory
 from pybible.wire.errors import ParseError
 from tests.support.playbooks import write
@@ -150,7 +150,7 @@ def test_hosts_come_in_the_order_that_a_play_asks_for(order: str | None, names: 
 
 def test_shuffled_and_unknown_orders() -> None:
     assert ordered(["a", "b"], "shuffle", shuffle=list.reverse) == ["b", "a"]
-    with pytest.raises(BadPattern, match="Invalid 'order' specified for inventory hosts: x"):
+    with pytest.raises(BadOrder, match="Invalid 'order' specified for inventory hosts: x"):
         ordered([], "x")
 
 

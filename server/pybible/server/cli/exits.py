@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from pybible.wire.errors import ExitStatus, PybibleError
+from pybible.wire.errors import ExitStatus, PybibleError, SourceError
 
 
 class RunCancelled(Exception):
@@ -46,10 +46,18 @@ def _failed(error: Exception) -> int:
         traceback.print_exception(error)
         _say(f"this is a bug in pybible: {type(bugs[0]).__name__}: {bugs[0]}")
         return ExitStatus.BUG
-    for text in dict.fromkeys(str(cause) for cause in causes):
+    for text in dict.fromkeys(_told(cause) for cause in causes):
         _say(text)
     first = causes[0]
     return int(first.exit_status) if isinstance(first, PybibleError) else ExitStatus.ERROR
+
+
+def _told(error: BaseException) -> str:
+    """Return what the operator reads: of what went wrong in a file, all that led to it."""
+    from pybible.server.engine.templating.errors import report_of
+
+    led_to = isinstance(error, SourceError) and isinstance(error.__cause__, SourceError)
+    return report_of(error) if isinstance(error, SourceError) and led_to else str(error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -174,7 +174,8 @@ class Screen:
             case Status.SKIPPED:
                 self._skipped(event, result)
             case Status.FAILED:
-                if not event.loop:
+                # Without its message nothing is left of what `debug` says, and the items were not all.
+                if not event.loop or event.action == "debug":
                     if self._look.show_task_path_on_failure and event.task_id in self._tasks:
                         self._print_path(self._tasks[event.task_id])
                     self._failure(f"fatal: [{label}]: FAILED! => {self._dump(event, result)}", Colour.FAILED)

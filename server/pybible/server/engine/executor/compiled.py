@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from pybible.server.engine.actions import bridge
 from pybible.server.engine.actions.call import Action
 from pybible.server.engine.actions.registry import ACTIONS, EXPRESSIONS, INCLUDES, META, ONCE_FOR_ALL, TAKES_NO_TEXT
+from pybible.server.engine.executor.unproven import unproven
 from pybible.server.engine.model.play import Task
-from pybible.server.engine.model.text import Trusted, Vaulted, is_template
+from pybible.server.engine.model.text import Trusted, Vaulted, is_template, origin_of
 from pybible.server.engine.templating.engine import TemplateEngine
+from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.templar import Templar
-from pybible.wire.errors import TemplateError
+from pybible.server.engine.templating.undefined import OMIT
+from pybible.wire.errors import SourceError, TemplateError
 from pybible.wire.values import dumps
 
 # In Ansible the action itself runs these: its failures are not a module's.
@@ -46,6 +49,7 @@ class CompiledTask:
         "static_args",
         "task",
         "timeout",
+        "unproven",
         "written_name",
     )
 
@@ -70,6 +74,7 @@ class CompiledTask:
         self.has_conditions = bool(task.changed_when or task.failed_when or task.has_until or task.retries is not None)
         self.notify = keywords.notify
         self.timeout = keywords.get("timeout")
+        self.unproven = unproven(task)
         self.static_args: dict[str, object] | None = None
         self.args_json = b""
         if task.args_template is None and not self.has_defaults and is_static(task.args):
@@ -93,6 +98,21 @@ class CompiledTask:
                 raise TemplateError(text, origin=self.task.origin)
             args.update(values)
         return args
+
+    def template_args(self, templar: Templar) -> dict[str, object]:
+        """Return the arguments that one template yields as a whole. Raises TemplateError."""
+        written = self.task.args_template
+        failed = f"Finalization of task args for {qualified(self.action)!r} failed"
+        try:
+            found = templar.render(written)
+            if found is OMIT:
+                return {}
+            if not isinstance(found, Mapping):
+                text = f"Task args must resolve to a 'dict' not {type_name(found)!r}."
+                raise TemplateError(text, origin=origin_of(written))
+        except SourceError as error:
+            raise TemplateError(failed, origin=origin_of(self.task.action_written)) from error
+        return {str(name): value for name, value in found.items()}
 
     def check_text(self) -> None:
         """Fail for free text that the action can't take. Raises TemplateError."""

@@ -83,6 +83,10 @@ class Run:
         """Show a warning."""
         self.emit(Message(level=MessageLevel.WARNING, text=text))
 
+    def notice(self, text: str) -> None:
+        """Show a line."""
+        self.emit(Message(level=MessageLevel.NOTICE, text=text))
+
     def read_file(self, path: Path) -> bytes:
         """Read a file of the operator's, decrypted when it is vaulted. Raises OSError, VaultError."""
         content = path.read_bytes()
@@ -151,9 +155,9 @@ class BatchContext:
         """Return a Templar with the variables of a host."""
         return self.run.variables.templar(self.play, host, task, hosts=self.play_hosts())
 
-    def delegate_templar(self, host: str) -> Templar:
+    def delegate_templar(self, host: str, task: Task) -> Templar:
         """Return a Templar with what says how to reach the host that a task is delegated to."""
-        variables: Mapping[str, object] = self.run.variables.delegated_host_vars(self.play, host)
+        variables: Mapping[str, object] = self.run.variables.delegated_host_vars(self.play, host, task)
         return Templar(self.run.engine, variables)
 
     def play_hosts(self) -> PlayHosts:

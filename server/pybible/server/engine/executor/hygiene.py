@@ -70,6 +70,13 @@ def failure_of(task: Task, error: SourceError) -> tuple[str, str]:
     return message_of(failed), report_of(failed)
 
 
+def no_log_text(error: SourceError) -> str:
+    """Return the warning for a `no_log` that can't be understood."""
+    failed = TemplateError("Invalid no_log value for task, output will be masked")
+    failed.__cause__ = error
+    return report_of(failed)
+
+
 def registered(result: JsonObject) -> JsonObject:
     """Return a copy of a result, as a variable has it."""
     failed = result.get("failed") or result.get("unreachable")
@@ -85,5 +92,5 @@ def kind(answer: ActionResult) -> str:
 
 def reason(answer: ActionResult) -> str:
     """Return what stands behind "Task failed: " for a result that says it failed."""
-    msg = answer.result.get("msg")
-    return f"{kind(answer)}: {msg}" if msg else f"{kind(answer)}."
+    msg = answer.result.get("msg", "")
+    return f"{kind(answer)}: {msg}" if msg != "" else f"{kind(answer)}."

@@ -14,9 +14,11 @@ from pybible.server.engine.executor import hygiene
 from pybible.server.engine.executor.background import Background, as_job, background_for, check_able, wait_for
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
+from pybible.server.engine.executor.judgement import judge
 from pybible.server.engine.executor.outcome import IncludeRequest, ItemOutcome
 from pybible.server.engine.executor.targets import (
     become_for,
+    check_keywords,
     delegated_label,
     environment_for,
     flag,
@@ -25,14 +27,20 @@ from pybible.server.engine.executor.targets import (
 )
 from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.text import origin_of
-from pybible.server.engine.templating.errors import UndefinedVariable, levels
+from pybible.server.engine.parsing.yaml_source import located
+from pybible.server.engine.templating.errors import BadKeyword, UndefinedVariable, levels
 from pybible.server.engine.templating.templar import Templar
-from pybible.server.results.events import AsyncPoll, Message, MessageLevel, Output, Retry
-from pybible.wire.errors import ConnectionFailed, PybibleError, SourceError, TemplateError
+from pybible.server.engine.variables.hostvars import HostVarsVars
+from pybible.server.results.events import AsyncPoll, Output, Retry
+from pybible.wire.errors import ConnectionFailed, PybibleError, SourceError
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Attachment, Become, TaskSpec
 from pybible.wire.values import JsonObject, dumps
 
+_ARGS_FROM_TEMPLATE = (
+    "Using a template for task args is unsafe in some situations "
+    "(see https://docs.ansible.com/ansible/devel/reference_appendices/faq.html#argsplat-unsafe)."
+)
 logger = logging.getLogger(__name__)
 
 # Actions that wait on the control node itself: the agent's limit does not reach them.
@@ -57,6 +65,7 @@ class ItemRun:
         "_item_vars",
         "_label",
         "_no_log",
+        "_reach",
         "_target",
         "_templar",
         "_throttle",
@@ -83,6 +92,7 @@ class ItemRun:
         self._check = self._diff = False
         self._delegate = ""
         self._label = host
+        self._reach: Templar | None = None
         self._target: Target | None = None
         self._become: Become | None = None
         self._environment: Mapping[str, str] = {}
@@ -95,8 +105,9 @@ class ItemRun:
         task = compiled.task
         try:
             # First, so that whatever fails later is hidden when it should be.
-            hidden = self._context.run.options.no_log
-            self._no_log = flag(compiled.keyword("no_log"), self._templar, "no_log", default=hidden)
+            self._hide()
+            if compiled.delegate_to is not None:
+                self._delegated(compiled.delegate_to)
             if task.keywords.when:
                 holds, failing = self._templar.condition(task.keywords.when)
                 if not holds:
@@ -132,21 +143,37 @@ class ItemRun:
 
     # -- before the action ----------------------------------------------------------------------------------------
 
+    def _hide(self) -> None:
+        """Learn whether results are to be hidden; what can't be known is hidden."""
+        hidden = self._context.run.options.no_log
+        try:
+            self._no_log = flag(self._compiled.keyword("no_log"), self._templar, "no_log", default=hidden)
+        except SourceError as error:
+            self._no_log = True
+            self.warn(hygiene.no_log_text(error))
+
+    def _delegated(self, written: object) -> None:
+        """Find the host on which the task runs, and let its templates see that host's variables."""
+        self._label = f"{self._host} -> {written}"
+        runs_on = self._templar.render_text(written)
+        if not runs_on:
+            self._label = self._host
+            return
+        self._delegate = runs_on
+        self._reach = self._context.delegate_templar(runs_on, self._compiled.task)
+        self._label = delegated_label(self._host, runs_on, self._reach)
+        seen = {"ansible_delegated_vars": {runs_on: HostVarsVars(self._reach)}}
+        self._templar = self._templar.with_variables(seen)
+
     def _render_keywords(self) -> None:
         compiled, templar = self._compiled, self._templar
         run = self._context.run
         options = run.options
+        check_keywords(compiled, templar)
         self._check = flag(compiled.keyword("check_mode"), templar, "check_mode", default=options.check)
-        flag(compiled.keyword("run_once"), templar, "run_once")
         self._diff = flag(compiled.keyword("diff"), templar, "diff", default=options.diff)
-        reach = templar
-        runs_on = self._host
-        if compiled.delegate_to is not None:
-            self._label = f"{self._host} -> {compiled.delegate_to}"
-            runs_on = templar.render_text(compiled.delegate_to) or self._host
-            self._delegate = runs_on
-            reach = self._context.delegate_templar(runs_on)
-            self._label = delegated_label(self._host, runs_on, reach)
+        reach = self.reaching()
+        runs_on = self._delegate or self._host
         self._target = target_for(compiled, templar, reach, options, host=self._host, runs_on=runs_on)
         self._become = become_for(compiled, templar, reach, options)
         if compiled.environment:
@@ -163,12 +190,9 @@ class ItemRun:
         task = compiled.task
         written = compiled.default_args(templar)
         if task.args_template is not None:
-            extra = templar.render(task.args_template)
-            if not isinstance(extra, Mapping):
-                raise TemplateError(
-                    f"the args of a task must be a dictionary, not {type(extra).__name__}", origin=task.origin
-                )
-            written.update(extra)
+            if self._context.run.variables.injects_facts:
+                self.warn(located(_ARGS_FROM_TEMPLATE, origin_of(task.args_template)))
+            written.update(compiled.template_args(templar))
         written.update(task.args)
         expressions = {name: written.pop(name) for name in compiled.expressions if name in written}
         args = templar.render_args(written, action=compiled.action, origin=origin_of(task.action_written))
@@ -191,18 +215,17 @@ class ItemRun:
         if not compiled.has_conditions:
             return self._finish(await self._act(args), self._templar)
         task, templar = compiled.task, self._templar
-        repeats = task.has_until or task.retries is not None
-        retries = 1
-        if repeats:
-            retries = 1 + max(0, int(number(task.retries, templar, "retries", default=3)))
-        pause = max(0.0, number(task.delay, templar, "delay", default=5)) if repeats else 0.0
+        retries = 1 + max(0, int(number(task.retries, templar, "retries", default=3 if task.has_until else 0)))
+        repeats = retries > 1
+        pause = number(task.delay, templar, "delay", default=5) if repeats else 0.0
+        pause = 1.0 if pause < 0 else pause
         answer = ActionResult(result={})
         for attempt in range(1, retries + 1):
             answer = await self._act(args)
             if repeats:
                 answer.result["attempts"] = attempt
             hygiene.settle(answer.result)
-            seen = self._judge(answer)
+            seen = judge(task, templar, answer)
             if not repeats:
                 break
             done = seen.condition(task.until)[0] if task.has_until else not answer.result.get("failed")
@@ -214,36 +237,6 @@ class ItemRun:
         else:
             answer.result.update(attempts=retries - 1, failed=True)
         return self._finish(answer, self._templar)
-
-    def _judge(self, answer: ActionResult) -> Templar:
-        """Apply changed_when and failed_when; return what `until` is to be evaluated with."""
-        task, result = self._compiled.task, answer.result
-        seen = self._templar
-        if task.register or result.get("ansible_facts"):
-            facts = result.get("ansible_facts")
-            extra: dict[str, object] = dict(facts) if isinstance(facts, dict) else {}
-            if task.register:
-                extra[task.register] = result
-            seen = seen.with_variables(extra)
-        if result.get("skipped") or result.get("unreachable"):
-            return seen
-        if task.changed_when:
-            try:
-                result["changed"] = seen.condition(task.changed_when)[0]
-            except SourceError as error:
-                result.update(failed=True, changed_when_result=str(error.message))
-                answer.module_failed = False
-        if task.failed_when:
-            had_failed = bool(result.get("failed"))
-            try:
-                result["failed"] = result["failed_when_result"] = seen.condition(task.failed_when)[0]
-            except SourceError as error:
-                result.update(failed=True, failed_when_result=str(error.message))
-            answer.module_failed = answer.module_failed and bool(result["failed"])
-            if had_failed and not result["failed"]:
-                result.pop("exception", None)
-                result["failed_when_suppressed_exception"] = hygiene.NO_TRACEBACK
-        return seen
 
     async def _act(self, args: dict[str, object]) -> ActionResult:
         background = self._background
@@ -394,15 +387,14 @@ class ItemRun:
 
     def _source_failure(self, error: SourceError) -> ItemOutcome:
         message, report = hygiene.failure_of(self._compiled.task, error)
-        if self._no_log and not any(isinstance(level, UndefinedVariable) for level in levels(error)):
+        if self._no_log and not any(isinstance(level, UndefinedVariable | BadKeyword) for level in levels(error)):
             # The text of an error may repeat the value that could not be worked with.
             report = hygiene.failure(self._compiled.task, hygiene.CENSORED)
         return self._failed({"msg": message}, report)
 
     def _failed(self, result: JsonObject, report: str) -> ItemOutcome:
         result["failed"] = True
-        if self._compiled.include:
-            result["changed"] = False
+        result.setdefault("changed", False)
         return ItemOutcome(
             result=result,
             error=report,
@@ -458,7 +450,7 @@ class ItemRun:
 
     def reaching(self) -> Templar:
         """Return the variables of the host on which the task runs: of another one when it is delegated."""
-        return self._context.delegate_templar(self._delegate) if self._delegate else self._templar
+        return self._templar if self._reach is None else self._reach
 
     async def attach(self, path: Path) -> Attachment:
         """Make a file available."""
@@ -486,7 +478,7 @@ class ItemRun:
 
     def notice(self, text: str) -> None:
         """Show a line."""
-        self._context.run.emit(Message(level=MessageLevel.NOTICE, text=text))
+        self._context.run.notice(text)
 
     def warn(self, text: str) -> None:
         """Show a warning."""

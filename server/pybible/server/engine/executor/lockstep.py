@@ -45,9 +45,10 @@ async def _run_step(context: BatchContext, strategy: Linear, step: Step) -> None
         for each in step.hosts:
             strategy.feed(each, ENDED_WELL)
         return
+    once = steps.runs_once(context, step.task, host)
     steps.start(context, step, context.templar(host, step.task))
     run = steps.StepRun(context, step, strategy.feed)
-    if steps.runs_once(context, step.task, host):
+    if once:
         await run.once(strategy.batch.reachable())
         strategy.skip_rest()
     else:

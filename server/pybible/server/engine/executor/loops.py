@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pybible.server.engine.executor.targets import flag
+from pybible.server.engine.executor.targets import flag, rendered
 from pybible.server.engine.model.play import LoopControl, Task
 from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.parsing.keywords import check_variable_name
 from pybible.server.engine.parsing.yaml_source import located
 from pybible.server.engine.templating.errors import UndefinedVariable, levels
 from pybible.server.engine.templating.templar import Templar
+from pybible.server.engine.templating.undefined import OMIT
 from pybible.wire.errors import Origin, SourceError, TemplateError
 
 _USE_ANOTHER = (
@@ -18,10 +20,6 @@ _USE_ANOTHER = (
     " collisions and unexpected behavior."
 )
 _NOT_A_LIST = "Provide a list of items/templates, or a template resolving to a list."
-
-
-class LoopFailed(TemplateError):
-    """The loop's value is no list: the one failure that stands for the whole task without "Task failed: "."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +33,16 @@ class LoopItem:
 def loop_values(task: Task, templar: Templar) -> list[object] | None:
     """Return the rendered items; None when they can't be known because something is undefined and `when` is false.
 
-    Raises LoopFailed and TemplateError.
+    Raises TemplateError.
     """
     try:
         values = _values(task, templar)
     except SourceError as error:
-        undefined = any(isinstance(level, UndefinedVariable) for level in levels(error))
-        if undefined and task.keywords.when and not templar.condition(task.keywords.when)[0]:
+        if is_undefined(error) and task.keywords.when and not _holds(task, templar):
             return None
         raise
     if not isinstance(values, list):
-        raise LoopFailed(
+        raise TemplateError(
             f"The `loop` value must resolve to a 'list', not {type(values).__name__!r}.",
             origin=origin_of(task.loop) or task.origin,
             hint=_NOT_A_LIST,
@@ -53,15 +50,34 @@ def loop_values(task: Task, templar: Templar) -> list[object] | None:
     return values
 
 
+def is_undefined(error: SourceError) -> bool:
+    """Whether a loop can't be had for want of a variable: such a task fails as a whole, unless `when` is false."""
+    return any(isinstance(level, UndefinedVariable) for level in levels(error))
+
+
+def _holds(task: Task, templar: Templar) -> bool:
+    try:
+        return templar.condition(task.keywords.when)[0]
+    except SourceError:
+        # The loop's own error is told.
+        return True
+
+
 def _values(task: Task, templar: Templar) -> object:
     if task.loop_with:
-        return templar.lookup(task.loop_with, task.loop)
+        try:
+            return templar.lookup(task.loop_with, task.loop)
+        except SourceError as error:
+            if error.origin is None:
+                # As ansible-core: what runs the lookup stands in no file.
+                error.origin, error.hint = Origin("<unknown>"), error.hint or "invoke_lookup()"
+            raise
     return templar.render(task.loop)
 
 
 def loop_items(control: LoopControl, values: list[object], templar: Templar) -> Iterator[LoopItem]:
     """Yield the items with their variables."""
-    name = templar.render_text(control.loop_var) or "item"
+    name = loop_name(control, templar)
     index_name = templar.render_text(control.index_var) if control.index_var is not None else ""
     extended = flag(control.extended, templar, "extended")
     with_all = flag(control.extended_allitems, templar, "extended_allitems", default=True)
@@ -74,6 +90,14 @@ def loop_items(control: LoopControl, values: list[object], templar: Templar) -> 
         if extended:
             variables["ansible_loop"] = _extended(values, index, count, with_all=with_all)
         yield LoopItem(value=value, variables=variables)
+
+
+def loop_name(control: LoopControl, templar: Templar) -> str:
+    """Return the name of the loop's variable. Raises SourceError for what can't be one."""
+    name = rendered(control.loop_var, templar, "loop_var")
+    name = "item" if name is None or name is OMIT else name
+    check_variable_name(name, origin_of(control.loop_var))
+    return str(name)
 
 
 def name_in_use(name: str, origin: Origin | None) -> str:

@@ -34,6 +34,8 @@ class ItemOutcome:
     facts_host: str = ""
     notify: tuple[str, ...] = ()
     include: IncludeRequest | None = None
+    # The item's label could not be rendered; what failed is not the task.
+    unlabelled: bool = False
 
     @property
     def status(self) -> Status:

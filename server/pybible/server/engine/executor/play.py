@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum, auto
@@ -11,18 +12,24 @@ from pybible.server.engine.executor.atwill import FreeRun
 from pybible.server.engine.executor.context import BatchContext, PlayContext, Run
 from pybible.server.engine.executor.handlers import name_handlers
 from pybible.server.engine.executor.lockstep import run_linear
-from pybible.server.engine.executor.targets import flag, number
+from pybible.server.engine.executor.targets import flag, number, rendered
 from pybible.server.engine.model.play import Block, Node, Play, Task, new_id
-from pybible.server.engine.model.text import Trusted, origin_of
+from pybible.server.engine.model.text import Trusted
 from pybible.server.engine.plan.batches import batches
 from pybible.server.engine.plan.start_at import first_match
 from pybible.server.engine.strategy.free import Free
 from pybible.server.engine.strategy.linear import Linear
-from pybible.server.engine.templating.errors import message_of
 from pybible.server.engine.templating.filters.passwords import password_hash
 from pybible.server.engine.templating.templar import Templar
-from pybible.server.results.events import NoHostsMatched, PlayStarted
-from pybible.wire.errors import ParseError, SourceError
+from pybible.server.engine.templating.undefined import OMIT
+from pybible.server.results.events import Message, MessageLevel, NoHostsMatched, PlayStarted
+from pybible.wire.errors import ExitStatus, SourceError, TemplateError
+
+_FOREIGN_STRATEGY = (
+    "Use of strategy plugins not included in ansible.builtin are deprecated and do not carry any backwards "
+    "compatibility guarantees. No alternative for third party strategy plugins is currently planned. "
+    "This feature will be removed from ansible-core in a future release."
+)
 
 
 class PlayEnd(Enum):
@@ -36,9 +43,10 @@ class PlayEnd(Enum):
 async def run_play(run: Run, play: Play) -> PlayEnd:
     """Run a play to its end. Raises PybibleError for what is wrong with the play itself."""
     templar = run.variables.play_templar(play)
+    name = play_name(play, templar)
+    _check(play, templar)
     hosts = match_hosts(run, play, templar)
     context = PlayContext(run, play, tuple(hosts))
-    name = play_name(play, templar)
     if not hosts:
         run.emit(PlayStarted(play_id=play.id, name=name, check=run.options.check))
         run.emit(NoHostsMatched())
@@ -76,14 +84,35 @@ def match_hosts(run: Run, play: Play, templar: Templar) -> list[str]:
 
 def play_name(play: Play, templar: Templar) -> str:
     """Return a play's name as its banner shows it."""
-    if play.name:
-        try:
-            return templar.render_text(play.name)
-        except SourceError as error:
-            message = f"Error processing keyword 'name': {message_of(error)}"
-            raise ParseError(message, origin=origin_of(play.name) or play.origin) from error
-    hosts = templar.render(play.hosts)
+    with _of_the_play():
+        if play.name:
+            name = rendered(play.name, templar, "name")
+            return "" if name is None or name is OMIT else str(name)
+        hosts = rendered(play.hosts, templar, "name")
     return ",".join(str(host) for host in hosts) if isinstance(hosts, list) else str(hosts)
+
+
+@contextlib.contextmanager
+def _of_the_play() -> Iterator[None]:
+    """Give what is wrong with a play's own keyword the status of a file that can't be read."""
+    try:
+        yield
+    except TemplateError as error:
+        error.exit_status = ExitStatus.PARSER_ERROR
+        raise
+
+
+def _check(play: Play, templar: Templar) -> None:
+    """Raise TemplateError for a keyword of the play that can't be rendered, or is not of its kind."""
+    with _of_the_play():
+        rendered(play.hosts, templar, "hosts")
+        flag(play.gather_facts, templar, "gather_facts")
+        rendered(play.gather_subset, templar, "gather_subset")
+        number(play.gather_timeout, templar, "gather_timeout")
+        flag(play.force_handlers, templar, "force_handlers")
+        number(play.max_fail_percentage, templar, "max_fail_percentage")
+        for name, value in (("serial", play.serial), ("strategy", play.strategy), ("order", play.order)):
+            rendered(value, templar, name)
 
 
 def prompt(run: Run, play: Play) -> None:
@@ -161,7 +190,8 @@ def _strategy(context: PlayContext, templar: Templar) -> str:
     name = templar.render_text(written) if written is not None else context.run.options.strategy
     name = name.rpartition(".")[2]
     if name not in ("debug", "free", "host_pinned", "linear"):
-        raise SourceError(f"the strategy '{name}' is not supported yet", origin=context.play.origin)
+        context.run.emit(Message(level=MessageLevel.DEPRECATION, text=_FOREIGN_STRATEGY))
+        raise SourceError(f"Invalid play strategy specified: {name}", origin=context.play.origin)
     return name
 
 

@@ -122,7 +122,7 @@ async def _run_one(
             cause = first_cause(raised)
             if not isinstance(cause, RunCancelled):
                 await _give_up(dispatcher, cause)
-                raise cause from None
+                raise cause from cause.__cause__
             status, error = ExitStatus.RUN_INTERRUPTED, str(cause)
         total.merge(await dispatcher.finish(exit_status=status, error=error))
     return RunOutcome(exit_status=status, recap=total, error=error)

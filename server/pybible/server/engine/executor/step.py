@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from pybible.server.engine.actions.arguments import to_bool
 from pybible.server.engine.executor import conclude, debugger, includes, metas
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.outcome import HostOutcome
-from pybible.server.engine.executor.targets import flag, number
+from pybible.server.engine.executor.targets import flag, throttle
 from pybible.server.engine.executor.task import HostTask
 from pybible.server.engine.model.play import Task
 from pybible.server.engine.strategy.events import Step, TaskEnd, Verdict
@@ -100,9 +101,10 @@ class StepRun:
             self._context.shared = ()
 
     def _settings(self, templar: Templar) -> None:
+        """Learn how the step is run. Raises TemplateError for a throttle that is no number: it ends the run."""
         compiled = self._compiled
+        self._throttle = throttle(compiled.keyword("throttle"), templar)
         try:
-            self._throttle = int(number(compiled.keyword("throttle"), templar, "throttle"))
             self._fatal = flag(
                 compiled.keyword("any_errors_fatal"),
                 templar,
@@ -110,8 +112,8 @@ class StepRun:
                 default=self._context.run.options.any_errors_fatal,
             )
         except SourceError:
-            # The host-tasks fail on their own if it concerns them.
-            self._throttle = 0
+            # Each host-task fails by itself.
+            self._fatal = False
 
     async def _crew(self, hosts: Iterator[str]) -> None:
         breather = Breather()
@@ -185,14 +187,13 @@ def meta(context: BatchContext, step: Step, feed: Feed, *, banner: bool = True) 
 
 
 def runs_once(context: BatchContext, task: Task, host: str) -> bool:
-    """Whether the task runs on one host for all."""
+    """Whether the task runs on one host for all. Raises TemplateError for what can't be rendered: it ends the run."""
     compiled = context.play_context.compiled(task)
     if compiled.always_once:
         return True
     written = compiled.keyword("run_once")
-    if written is None:
-        return False
-    try:
-        return flag(written, context.templar(host, task), "run_once")
-    except SourceError:
-        return False
+    if written is None or isinstance(written, bool):
+        return bool(written)
+    found = context.templar(host, task).render(written)
+    # Any other text counts as true here; each host-task fails by itself.
+    return bool(found) if to_bool(found) is None else bool(to_bool(found))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pybible.server.engine.actions.arguments import to_bool
 from pybible.server.engine.dispatcher import Target
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.options import RunOptions
+from pybible.server.engine.executor.unproven import DEBUGGER
 from pybible.server.engine.inventory.groups import LOCALHOST
 from pybible.server.engine.model.connections import Place, place_of, unknown_connection
+from pybible.server.engine.model.play import Task
 from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.parsing import keywords
 from pybible.server.engine.templating.errors import BadKeyword
 from pybible.server.engine.templating.templar import Templar
-from pybible.wire.errors import Origin, TemplateError
+from pybible.server.engine.templating.undefined import OMIT
+from pybible.wire.errors import Origin, SourceError, TemplateError
 from pybible.wire.tasks import Become
 from pybible.wire.values import JsonValue
 
-_FLOATS = frozenset({"delay", "pause"})
+_KINDS = {"delay": "float", "pause": "float", "max_fail_percentage": "percent"}
 
 
 def target_for(
@@ -54,17 +58,21 @@ def delegated_label(host: str, runs_on: str, templar: Templar) -> str:
 
 def become_for(compiled: CompiledTask, templar: Templar, reach: Templar, options: RunOptions) -> Become | None:
     """Return as whom the task runs, None for whoever the agent is. Variables of where it runs win over keywords."""
-    variables, keywords = reach.variables, compiled.become_keywords
+    variables, written = reach.variables, compiled.become_keywords
     wanted: object = variables.get("ansible_become")
-    wanted = reach.render(wanted) if wanted is not None else templar.render(keywords.get("become", options.become))
-    if wanted is False or wanted is None or not _truth(wanted, "become", keywords.get("become")):
+    if wanted is None:
+        wanted = flag(written.get("become"), templar, "become", default=options.become)
+    elif not isinstance(wanted, bool):
+        rendered_here = reach.render(wanted)
+        wanted = rendered_here is not None and _truth(rendered_here, "become", wanted)
+    if not wanted:
         return None
 
     def value(name: str, default: str) -> str:
         found = variables.get(f"ansible_{name}")
         if found is not None:
             return reach.render_text(found) or default
-        found = keywords.get(name)
+        found = written.get(name)
         return default if found is None else templar.render_text(found) or default
 
     return Become(
@@ -86,7 +94,7 @@ def environment_for(compiled: CompiledTask, templar: Templar, warn: Callable[[st
             raise TemplateError(
                 "Error processing keyword 'environment'",
                 origin=Origin("<unknown>"),
-                hint=str(plain(list(compiled.environment))),
+                hint=str(plain(_flat(compiled.environment))),
             ) from error
         for entry in rendered if isinstance(rendered, list) else [rendered]:
             if not isinstance(entry, Mapping):
@@ -95,6 +103,10 @@ def environment_for(compiled: CompiledTask, templar: Templar, warn: Callable[[st
                 continue
             merged.update((str(name), "" if value is None else str(value)) for name, value in entry.items())
     return merged
+
+
+def _flat(levels: Iterable[object]) -> list[object]:
+    return [entry for level in levels for entry in (level if isinstance(level, list) else [level])]
 
 
 def plain(value: object) -> JsonValue:
@@ -124,24 +136,70 @@ def _unfit(value: object, name: str, kind: str, written: object) -> TemplateErro
 
 
 def flag(value: object, templar: Templar, name: str, *, default: bool = False) -> bool:
-    """Return a keyword that is true or false."""
+    """Return a keyword that is true or false. Raises TemplateError."""
     if value is None:
         return default
     if value is True or value is False:
         return value
-    rendered = templar.render(value)
-    return default if rendered is None else _truth(rendered, name, value)
+    found = rendered(value, templar, name)
+    return default if found is None or found is OMIT else _truth(found, name, value)
 
 
 def number(value: object, templar: Templar, name: str, *, default: float = 0) -> float:
-    """Return a keyword that is a number."""
+    """Return a keyword that is a number; all but a few have to be whole. Raises TemplateError."""
     if value is None:
         return default
-    rendered = templar.render(value)
-    if rendered is None:
+    found = rendered(value, templar, name)
+    if found is None or found is OMIT:
         return default
+    kind = _KINDS.get(name, "int")
     try:
-        return float(str(rendered))
-    except ValueError:
-        bad = _unfit(rendered, name, "float" if name in _FLOATS else "int", value)
-    raise bad
+        if kind == "percent":
+            return float(found.replace("%", "") if isinstance(found, str) else str(found))
+        amount = float(found) if isinstance(found, int | float) else float(str(found))
+        if kind == "float" or amount.is_integer():
+            return amount
+    except (OverflowError, ValueError):
+        pass
+    raise _unfit(found, name, kind, value)
+
+
+def throttle(value: object, templar: Templar) -> int:
+    """Return how many hosts may run a task at a time. Raises TemplateError."""
+    if value is None or isinstance(value, int):
+        return int(value or 0)
+    try:
+        return int(str(templar.render(value)))
+    except ValueError as error:
+        cause: Exception = TemplateError(str(error), origin=origin_of(value))
+    except SourceError as error:
+        cause = error
+    raise TemplateError("Failed to convert the throttle value to an integer", origin=origin_of(value)) from cause
+
+
+def rendered(value: object, templar: Templar, name: str) -> object:
+    """Return what a keyword's value renders to. Raises TemplateError, which names the keyword."""
+    try:
+        return templar.render(list(value) if isinstance(value, tuple) else value)
+    except SourceError as error:
+        raise TemplateError(f"Error processing keyword '{name}'", origin=origin_of(value) or error.origin) from error
+
+
+def check_keywords(compiled: CompiledTask, templar: Templar) -> None:
+    """Raise TemplateError for a keyword that can't be rendered, or is not of its kind."""
+    for name, kind, value in compiled.unproven:
+        if kind == keywords.BOOL:
+            flag(value, templar, name)
+        elif kind in (keywords.INT, keywords.FLOAT):
+            number(value, templar, name)
+        else:
+            wanted = rendered(value, templar, name)
+            if name == "debugger" and wanted is not None and wanted is not OMIT and wanted not in DEBUGGER:
+                raise _no_debugger(str(wanted), value, compiled.task)
+
+
+def _no_debugger(wanted: str, written: object, task: Task) -> TemplateError:
+    error = BadKeyword("Error processing keyword 'debugger'", origin=origin_of(written))
+    text = f"'{wanted}' is not a valid value for debugger. Must be one of {', '.join(DEBUGGER)}"
+    error.__cause__ = TemplateError(text, origin=task.origin)
+    return error

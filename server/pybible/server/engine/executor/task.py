@@ -14,7 +14,7 @@ from pybible.server.engine.executor.item import ItemRun
 from pybible.server.engine.executor.outcome import HostOutcome, ItemOutcome
 from pybible.server.engine.executor.targets import flag, number
 from pybible.server.engine.model.text import origin_of
-from pybible.server.engine.templating.errors import report_of
+from pybible.server.engine.templating.errors import UndefinedVariable, message_of, report_of
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.results.events import ItemResult, Status
 from pybible.wire.errors import ConnectionFailed, SourceError
@@ -54,15 +54,14 @@ class HostTask:
             outcome = await self._loop(templar) if task.has_loop else await self._single(templar)
             final = outcome.final.status
             if final is Status.FAILED or final is Status.UNREACHABLE:
-                outcome.ignore_errors = flag(compiled.keyword("ignore_errors"), templar, "ignore_errors")
-                outcome.ignore_unreachable = flag(compiled.keyword("ignore_unreachable"), templar, "ignore_unreachable")
+                outcome.ignore_errors = self._ignores("ignore_errors", templar)
+                outcome.ignore_unreachable = self._ignores("ignore_unreachable", templar)
             return outcome
         except (asyncio.CancelledError, ConnectionFailed):
             # Without its controller there is no run, and no host is to blame.
             raise
         except SourceError as error:
-            message, report = hygiene.failure_of(task, error)
-            return self._broken({"msg": message}, report)
+            return self._broken({"msg": message_of(error)}, report_of(error))
         except Exception as error:
             logger.exception("host-task failed in the engine", extra={"host": self._host, "task": task.name})
             text = f"this is a bug in pybible: {type(error).__name__}: {error}"
@@ -86,14 +85,21 @@ class HostTask:
     # -- loops ----------------------------------------------------------------------------------------------------
 
     async def _loop(self, templar: Templar) -> HostOutcome:
+        try:
+            return await self._looped(templar)
+        except SourceError as error:
+            # What the loop itself needs can't be had; the items' own failures never come here.
+            return self._with_ignore(self._broken({"msg": message_of(error)}, report_of(error)), templar)
+
+    async def _looped(self, templar: Templar) -> HostOutcome:
         task = self._compiled.task
         try:
             values = loops.loop_values(task, templar)
-        except loops.LoopFailed as error:
-            return self._with_ignore(self._broken({"msg": error.message}, report_of(error)), templar)
         except SourceError as error:
+            if not loops.is_undefined(error):
+                raise
             message, report = hygiene.failure_of(task, error)
-            return self._with_ignore(self._broken({"msg": message}, report), templar)
+            return self._with_ignore(self._broken({"msg": message, "changed": False}, report), templar)
         if values is None:
             # The items can't be known, and nobody asks for them.
             return await self._single(templar)
@@ -104,8 +110,16 @@ class HostTask:
 
     def _with_ignore(self, outcome: HostOutcome, templar: Templar) -> HostOutcome:
         self._context.register(self._host, self._compiled, outcome.final.result)
-        outcome.ignore_errors = flag(self._compiled.keyword("ignore_errors"), templar, "ignore_errors")
+        outcome.ignore_errors = self._ignores("ignore_errors", templar)
         return outcome
+
+    def _ignores(self, name: str, templar: Templar) -> bool:
+        """Return a keyword that is asked for after a failure: what can't be understood counts as it is written."""
+        written = self._compiled.keyword(name)
+        try:
+            return flag(written, templar, name)
+        except SourceError:
+            return bool(written)
 
     async def _items(self, values: list[object], templar: Templar) -> list[ItemOutcome]:
         task = self._compiled.task
@@ -123,22 +137,24 @@ class HostTask:
             )
             outcome = await run.run()
             outcome.result = {**outcome.result, **loops.result_names(item.variables)}
+            if task.register:
+                seen = seen.with_variables({task.register: outcome.result})
             label = self._label(item.value, seen, outcome)
             if outcome.include is not None:
                 self._note_include(outcome, label)
             outcomes.append(outcome)
             self._context.keep_facts(self._host, outcome)
             self._tell(outcome, label)
-            if control.break_when and self._breaks(seen, outcome):
+            if control.break_when and self._breaks(seen):
                 break
         return outcomes
 
     def _warn_of_name(self, templar: Templar) -> None:
         """Warn when the loop's variable hides another: that of a loop around it, most likely."""
-        written = self._compiled.task.loop_control.loop_var
-        name = templar.render_text(written) or "item"
+        control = self._compiled.task.loop_control
+        name = loops.loop_name(control, templar)
         if name in templar.variables:
-            text = loops.name_in_use(name, origin_of(written))
+            text = loops.name_in_use(name, origin_of(control.loop_var))
             self._context.run.warn(text)
 
     def _note_include(self, outcome: ItemOutcome, label: JsonValue) -> None:
@@ -149,24 +165,19 @@ class HostTask:
         )
         outcome.result.pop("changed", None)
 
-    def _breaks(self, seen: Templar, outcome: ItemOutcome) -> bool:
-        task = self._compiled.task
-        if task.register:
-            seen = seen.with_variables({task.register: outcome.result})
-        return seen.condition(task.loop_control.break_when)[0]
+    def _breaks(self, seen: Templar) -> bool:
+        return seen.condition(self._compiled.task.loop_control.break_when)[0]
 
     def _label(self, value: object, seen: Templar, outcome: ItemOutcome) -> JsonValue:
-        if outcome.no_log:
-            return hygiene.CENSORED_ITEM
         label = self._compiled.task.loop_control.label
-        if label is None:
-            return value
-        try:
-            return seen.render(label)
-        except SourceError as error:
-            if outcome.status is Status.OK:
-                outcome.result.update(failed=True, msg=f"Failed to template loop_control.label: {error.message}")
-            return value
+        shown: object = value
+        if label:
+            try:
+                shown = seen.render(label)
+            except UndefinedVariable as error:
+                outcome.unlabelled, shown = outcome.status is not Status.FAILED, None
+                outcome.result.update(failed=True, msg=f"Failed to template loop_control.label: {message_of(error)}")
+        return hygiene.CENSORED_ITEM if outcome.no_log else shown
 
     def _tell(self, outcome: ItemOutcome, label: JsonValue) -> None:
         status = outcome.status
@@ -201,7 +212,7 @@ class HostTask:
         statuses = [item.status for item in items]
         skipped = all(status is Status.SKIPPED for status in statuses)
         result = {
-            "results": [hygiene.registered(item.result) for item in items],
+            "results": [dict(item.result) if item.unlabelled else hygiene.registered(item.result) for item in items],
             "changed": any(bool(item.result.get("changed")) for item in items),
             "skipped": skipped,
             "msg": "All items skipped" if skipped else "All items completed",

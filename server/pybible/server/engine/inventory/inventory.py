@@ -13,10 +13,11 @@ from typing import Final
 from pybible.server.engine.inventory import patterns
 from pybible.server.engine.inventory.groups import LOCALHOST, Group, Host, has_odd_characters, safe_name
 from pybible.server.engine.inventory.options import DEFAULTS, InventoryOptions
-from pybible.server.engine.inventory.patterns import BadPattern, Subscript
+from pybible.server.engine.inventory.patterns import BadOrder, BadPattern, Subscript
 from pybible.server.engine.inventory.vars_files import VarsFiles
 from pybible.server.engine.model.keywords import VarsLayer
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn
+from pybible.server.engine.watch import Watch
 from pybible.wire.errors import PybibleError
 
 # Layers of a host's inventory variables, low to high. One level may come several times (a group, a file each).
@@ -427,6 +428,10 @@ class Inventory:
         return known
 
     def _enumerate(self, pattern: str) -> list[str]:
+        with self.watch.over():
+            return self._found(pattern)
+
+    def _found(self, pattern: str) -> list[str]:
         match = patterns.matcher(pattern).match
         groups = [group for name, group in self.groups.items() if match(name)]
         names: dict[str, None] = {}
@@ -467,7 +472,7 @@ def _subscripted(names: list[str], subscript: Subscript, pattern: str) -> list[s
 
 
 def ordered(names: list[str], order: str | None, *, shuffle: Callable[[list[str]], None] = random.shuffle) -> list[str]:
-    """Return `names` in the order that a play asks for. Raises BadPattern for an unknown order."""
+    """Return `names` in the order that a play asks for. Raises BadOrder."""
     if order is None or order == "inventory":
         return names
     if order == "reverse_inventory":
@@ -478,4 +483,4 @@ def ordered(names: list[str], order: str | None, *, shuffle: Callable[[list[str]
         mixed = list(names)
         shuffle(mixed)
         return mixed
-    raise BadPattern(f"Invalid 'order' specified for inventory hosts: {order}")
+    raise BadOrder(f"Invalid 'order' specified for inventory hosts: {order}")

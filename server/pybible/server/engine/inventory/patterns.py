@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybible.server.engine.inventory.addresses import BadAddress, parse_address
-from pybible.wire.errors import PybibleError
+from pybible.wire.errors import ExitStatus, PybibleError
 
 _PIECE = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
 _SUBSCRIPT = re.compile(r"^(.+)\[(?:(-?[0-9]+)|([0-9]+)([:-])([0-9]*))\]$")
+
+
+class BadOrder(PybibleError):
+    """A play asks for an order of hosts that there is not."""
+
+    exit_status = ExitStatus.BAD_OPTIONS
 
 
 class BadPattern(PybibleError):

@@ -258,7 +258,7 @@ def _read_ini(inventory: Inventory, path: Path) -> None:
         IniReader(inventory, str(path)).read(read_text(path, inventory.vault))
     except ParseError as error:
         message = f"Failed to parse inventory: {error.message}"
-        raise ParseError(message, origin=error.origin, hint=error.hint) from error
+        raise ParseError(message, origin=error.origin, hint=error.hint) from None
 
 
 def _read_toml(inventory: Inventory, path: Path) -> None:

@@ -36,7 +36,7 @@ def read_constructed(
         # One line: the place in the file is that of what can't be done.
         raise ParseError(
             f"Failed to parse '{path}': {message_of(error)}", origin=error.origin or Origin(str(path))
-        ) from error
+        ) from None
     except PybibleError as error:
         raise ParseError(f"Failed to parse '{path}': {error.message}", origin=Origin(str(path))) from error
 

@@ -225,14 +225,14 @@ def _words(task: Mapping[str, object], text: str) -> list[str]:
     try:
         return split_args(text)
     except ParseError as error:
-        raise ParseError(f"Error loading tasks: {error.message}", origin=origin_of(task)) from error
+        raise ParseError(f"Error loading tasks: {error.message}", origin=origin_of(task)) from None
 
 
 def _parsed(task: Mapping[str, object], text: str, *, command: bool) -> dict[str, object]:
     try:
         return parse_args(text, command=command)
     except ParseError as error:
-        raise ParseError(f"Error loading tasks: {error.message}", origin=origin_of(task)) from error
+        raise ParseError(f"Error loading tasks: {error.message}", origin=origin_of(task)) from None
 
 
 def _bad_type(task: Mapping[str, object], value: object) -> ParseError:

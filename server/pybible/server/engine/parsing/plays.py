@@ -9,7 +9,7 @@ from typing import Final
 
 from pybible.server.engine.model.keywords import NO_KEYWORDS, Keywords
 from pybible.server.engine.model.play import Block, Node, Play, Role, Task, VarsPrompt, new_id
-from pybible.server.engine.model.text import SourceDict, Vaulted, is_template, origin_of
+from pybible.server.engine.model.text import SourceDict, Vaulted, origin_of
 from pybible.server.engine.parsing import keywords
 from pybible.server.engine.parsing.roles import RoleReader
 from pybible.server.engine.parsing.scope import MAX_IMPORTS, PlayScope, Scope, Sources, own_keywords
@@ -17,7 +17,6 @@ from pybible.server.engine.parsing.tasks import TaskReader
 from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError
 
 _IMPORT: Final = ("import_playbook", "ansible.builtin.import_playbook", "ansible.legacy.import_playbook")
-_STRATEGIES: Final = frozenset({"debug", "free", "host_pinned", "linear"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +115,6 @@ class PlayReader:
         scope = Scope(play=play_scope, keywords=outer)
         play_scope.variables = {**variables, **self._static_vars(vars_files, scope)}
         inside = own_keywords(mapping, scope, self._sources, what="Play", level="")
-        _check_strategy(mapping)
         roles, blocks, handlers = self._read_sections(mapping, scope.within(inside))
         play = Play(
             id=new_id("p"),
@@ -276,18 +274,6 @@ def _truth(mapping: Mapping[str, object], key: str, *, default: bool) -> bool:
     if value is None:
         return default
     return value if isinstance(value, bool) else str(value).strip().lower() in ("yes", "true", "on", "1", "y", "t")
-
-
-def _check_strategy(mapping: Mapping[str, object]) -> None:
-    value = mapping.get("strategy")
-    if not isinstance(value, str) or is_template(value):
-        return
-    name = value.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
-    place = origin_of(value) or keywords.key_origin(mapping, "strategy")
-    if name not in _STRATEGIES:
-        raise ParseError(
-            f"Invalid play strategy specified: {value}", origin=place, hint=keywords.nearest(name, _STRATEGIES)
-        )
 
 
 def _flush(mapping: Mapping[str, object], scope: Scope) -> Block:

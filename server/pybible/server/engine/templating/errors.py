@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pybible.wire.errors import Origin, SourceError, TemplateError, source_excerpt
+from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError, source_excerpt
 
 
 class UndefinedVariable(TemplateError):
@@ -69,7 +69,7 @@ def _merged(error: SourceError) -> list[tuple[list[str], Origin | None, str]]:
             blocks[-1] = ([*messages, level.message], origin, hint or level.hint)
         else:
             blocks.append(([level.message], level.origin, level.hint))
-        apart = isinstance(level, BadKeyword)
+        apart = isinstance(level, BadKeyword | ParseError)
     return blocks
 
 

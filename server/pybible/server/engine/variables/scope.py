@@ -70,6 +70,11 @@ class VariableManager:
         self._warn_reserved(self.extra_vars)
         self._hosts: tuple[PlayHosts, Layer] = (NO_HOSTS, magic_variables.hosts_variables(NO_HOSTS))
 
+    @property
+    def injects_facts(self) -> bool:
+        """Whether facts are variables of their own too."""
+        return self._options.inject_facts
+
     def enter_playbook(self, directory: Path) -> None:
         """Begin another playbook of the command line: group_vars, host_vars and files beside it."""
         self.playbook_directory = directory

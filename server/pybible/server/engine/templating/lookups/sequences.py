@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from pybible.server.engine.templating.errors import LookupFailed
@@ -24,23 +25,27 @@ class _Range:
     format: str = "%d"
 
 
-def _number(text: object) -> int:
+def _number(text: object, name: str) -> int:
+    """Return a whole number: decimal, whatever zeros or what looks like another base may lead it."""
     try:
-        return int(str(text), 0)
-    except ValueError:
-        try:
-            return int(str(text), 8 if str(text).startswith("0") else 10)
-        except ValueError:
-            raise LookupFailed(f"can't parse {text!r} as integer") from None
+        number = Decimal(str(text))
+        if number == number.to_integral_value():
+            return int(number)
+    except InvalidOperation:
+        pass
+    raise LookupFailed(
+        f"Config '{name}' for 'sequence' lookup plugin from 'Direct' has an invalid value: "
+        f"Invalid value provided for 'integer': {str(text)!r}"
+    )
 
 
 def _parse(term: str) -> _Range:
     short = _SHORT.fullmatch(term.strip())
     if short is not None:
         return _Range(
-            start=1 if short[1] is None else _number(short[1]),
-            end=_number(short[2]),
-            stride=1 if short[3] is None else _number(short[3]),
+            start=1 if short[1] is None else _number(short[1], "start"),
+            end=_number(short[2], "end"),
+            stride=1 if short[3] is None else _number(short[3], "stride"),
             format=short[4] or "%d",
         )
     given: dict[str, object] = {}
@@ -53,7 +58,8 @@ def _parse(term: str) -> _Range:
 
 
 def _with(wanted: _Range, given: Mapping[str, object]) -> _Range:
-    numbers = {name: _number(value) for name, value in given.items() if name in ("start", "end", "count", "stride")}
+    named = {name: value for name, value in given.items() if name in ("start", "end", "count", "stride")}
+    numbers = {name: _number(value, name) for name, value in named.items()}
     return replace(
         wanted,
         start=numbers.get("start", wanted.start),

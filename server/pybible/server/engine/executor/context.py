@@ -165,11 +165,16 @@ class BatchContext:
         out = (len(self.batch.failed), len(self.batch.unreachable))
         if self._play_hosts is None or out != self._known_out:
             self._known_out = out
-            gone = self.run.failed | self.run.unreachable | self.batch.failed | self.batch.unreachable
+            lost = self.batch.failed | self.batch.unreachable
+            gone = self.run.failed | self.run.unreachable | lost
             self._play_hosts = PlayHosts(
                 all=self.play_context.hosts,
                 live=tuple(host for host in self.play_context.hosts if host not in gone),
                 batch=tuple(host for host in self.batch.hosts if host not in gone),
+                current=tuple(
+                    host for host in self.batch.hosts if host not in self.batch.failed | self.batch.unreachable
+                ),
+                failed=tuple(host for host in self.batch.hosts if host in self.batch.failed),
             )
         return self._play_hosts
 

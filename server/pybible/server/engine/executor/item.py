@@ -23,6 +23,7 @@ from pybible.server.engine.executor.targets import (
     environment_for,
     flag,
     number,
+    reached,
     target_for,
 )
 from pybible.server.engine.model.bridged import BridgedModule
@@ -163,7 +164,7 @@ class ItemRun:
         self._reach = self._context.delegate_templar(runs_on, self._compiled.task)
         self._label = delegated_label(self._host, runs_on, self._reach)
         seen = {"ansible_delegated_vars": {runs_on: HostVarsVars(self._reach)}}
-        self._templar = self._templar.with_variables(seen)
+        self._templar = self._templar.with_variables(reached(self._templar, self._reach, host=self._host) | seen)
 
     def _render_keywords(self) -> None:
         compiled, templar = self._compiled, self._templar

@@ -56,6 +56,18 @@ def delegated_label(host: str, runs_on: str, templar: Templar) -> str:
     return f"{host} -> {runs_on}({shown})" if shown and shown != runs_on else f"{host} -> {runs_on}"
 
 
+def reached(templar: Templar, reach: Templar, *, host: str) -> dict[str, object]:
+    """Return how the host that a task is delegated to is reached, as far as `host` says nothing of its own."""
+    own, other = templar.variables, reach.variables
+    found: dict[str, object] = {}
+    if own.get("ansible_host") == host:
+        found["ansible_host"] = reach.render(other["ansible_host"])
+    for name in ("ansible_port", "ansible_user"):
+        if name in other and name not in own:
+            found[name] = reach.render(other[name])
+    return found
+
+
 def become_for(compiled: CompiledTask, templar: Templar, reach: Templar, options: RunOptions) -> Become | None:
     """Return as whom the task runs, None for whoever the agent is. Variables of where it runs win over keywords."""
     variables, written = reach.variables, compiled.become_keywords

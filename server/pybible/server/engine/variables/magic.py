@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybible.server.engine.inventory.groups import LOCALHOST
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.model.play import Play, Role, Task
+from pybible.server.engine.model.text import Trusted
 
 # The ansible-core whose language this engine speaks: many roles compare it.
 LANGUAGE = (2, 19, 14)
@@ -30,11 +32,16 @@ class RunMagic:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlayHosts:
-    """The hosts of a play at one moment: all that it began with, those still in it, and those of this batch."""
+    """The hosts of a play at one moment: all that it began with, those still in it, and those of this batch.
+
+    `current` and `failed` are of this batch, too, and know nothing of earlier plays.
+    """
 
     all: tuple[str, ...] = ()
     live: tuple[str, ...] = ()
     batch: tuple[str, ...] = ()
+    current: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 NO_HOSTS = PlayHosts()
@@ -70,6 +77,24 @@ def _absolute(source: str) -> str:
     return source if "," in source or not Path(source).exists() else str(Path(source).absolute())
 
 
+def reach_variables(host: str, connection: str | None) -> dict[str, object]:
+    """Return how a host is reached, where nothing else says it: roles ask for `ansible_host` without setting it."""
+    return {
+        "ansible_host": host,
+        "ansible_ssh_host": Trusted("{{ ansible_host }}"),
+        "ansible_connection": connection or ("local" if host in LOCALHOST else "ssh"),
+        "ansible_shell_executable": "/bin/sh",
+        "ansible_timeout": 10,
+        "ansible_pipelining": False,
+    }
+
+
+def reach_keywords(task: Task) -> dict[str, object]:
+    """Return what a task's keywords say of how its host is reached."""
+    words = {"ansible_connection": task.keywords.get("connection"), "ansible_user": task.keywords.get("remote_user")}
+    return {name: value for name, value in words.items() if value is not None}
+
+
 def hosts_variables(hosts: PlayHosts) -> dict[str, object]:
     """Return what holds while the play's hosts are these."""
     return {
@@ -77,6 +102,8 @@ def hosts_variables(hosts: PlayHosts) -> dict[str, object]:
         "ansible_play_hosts": list(hosts.live),
         "ansible_play_batch": list(hosts.batch),
         "play_hosts": list(hosts.batch),
+        "ansible_current_hosts": list(hosts.current),
+        "ansible_failed_hosts": list(hosts.failed),
     }
 
 

@@ -1,7 +1,7 @@
 """precedence: which variables win. The one table; whatever collects variables only says at which level they stand.
 
 Numbers and words are those of Ansible's page "Understanding variable precedence"; its number 1 is the command line's
-own values (-u, ...), which are no variables. The inventory names its levels itself.
+own values (-u, ...). The inventory names its levels itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 
 # (name, Ansible's number), low to high.
 TABLE: Final[tuple[tuple[str, int], ...]] = (
+    # How the task's host would be reached, from the command line's values and keywords.
+    ("reach", 1),
     ("role_defaults", 2),
     ("inventory_all", 3),
     ("inventory_groups", 3),

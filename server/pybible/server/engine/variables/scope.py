@@ -30,6 +30,7 @@ class VariableOptions:
     merge: bool = False
     inject_facts: bool = True
     fact_cache: FactCache | None = None
+    connection: str | None = None
 
 
 class VariableManager:
@@ -63,6 +64,7 @@ class VariableManager:
         self._plays: dict[str, Layers] = {}
         self._role_layers: dict[tuple[str, str], Layers] = {}
         self._tasks: dict[Task, Layers] = {}
+        self._reaches: dict[str, Layers] = {}
         self._inventory_layers: dict[str, tuple[object, int, Layers]] = {}
         self._groups: tuple[int, Layer] = (-1, {})
         engine.match_hosts = self._match_hosts
@@ -98,6 +100,7 @@ class VariableManager:
         ]
         if task is not None:
             sources.insert(0, self._of_task(task))
+            sources.append(self._of_reach(host))
         if play.vars_files:
             sources.append({"vars_files": self._files(play, sources, complete=self._complete(host, task))})
         return self._arranged(*sources)
@@ -318,9 +321,18 @@ class VariableManager:
         if layers is None:
             made: dict[str, tuple[Layer, ...]] = {}
             for layer in task.keywords.vars:
+                self._warn_reserved(layer.values)
                 made[layer.level] = (*made.get(layer.level, ()), layer.values)
+            made["reach"] = _non_empty([magic_variables.reach_keywords(task)])
             made["magic"] = (magic_variables.task_variables(task, self.playbook_directory),)
             layers = self._tasks[task] = made
+        return layers
+
+    def _of_reach(self, host: str) -> Layers:
+        layers = self._reaches.get(host)
+        if layers is None:
+            layers = {"reach": (magic_variables.reach_variables(host, self._options.connection),)}
+            self._reaches[host] = layers
         return layers
 
     def _hostvars_templar(self, host: str) -> Templar:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.parsing.yaml_source import located
+
 # Words of the language: keywords of plays, blocks and tasks, and names that templates know. A variable of such a name
 # works, but is seldom what was meant.
 RESERVED: Final = frozenset(
@@ -22,11 +25,11 @@ RESERVED: Final = frozenset(
     }
 )  # fmt: skip
 # ... of which these are commonly used as variables all the same.
-_ACCEPTED: Final = frozenset({"ansible_facts", "environment"})
+_ACCEPTED: Final = frozenset({"ansible_facts"})
 
 
 def warn_reserved(names: Iterable[object], warn: Callable[[str], None]) -> None:
     """Warn about names that are words of the language."""
     for name in names:
         if name in RESERVED and name not in _ACCEPTED:
-            warn(f"Found variable using reserved name '{name}'.")
+            warn(located(f"Found variable using reserved name '{name}'.", origin_of(name)))

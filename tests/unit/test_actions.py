@@ -166,7 +166,7 @@ async def test_debug_evaluates_no_text_that_a_template_made(tmp_path: Path) -> N
 
 
 async def test_a_folder_of_variables_is_read_in_order(tmp_path: Path) -> None:
-    files = {"vars/d/1.yml": "{a: 1, b: 1}", "vars/d/2.yml": "{b: 2}", "vars/d/sub/3.json": '{"c": 3}'}
+    files = {"d/1.yml": "{a: 1, b: 1}", "d/2.yml": "{b: 2}", "d/sub/3.json": '{"c": 3}'}
     played = await one(tmp_path, "include_vars: {dir: d}\n    - debug: {msg: '{{ a }}{{ b }}{{ c }}'}", files=files)
 
     assert played.results("h1")[1].result["msg"] == "123"

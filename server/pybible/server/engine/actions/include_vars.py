@@ -9,6 +9,7 @@ from pathlib import Path
 from pybible.server.engine.actions import files
 from pybible.server.engine.actions.arguments import as_bool, as_int, as_list
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, FactsLevel
+from pybible.server.engine.variables.precedence import merged
 from pybible.wire.errors import TemplateError, VaultError
 from pybible.wire.values import JsonObject
 
@@ -30,6 +31,7 @@ async def run(call: ActionCall) -> ActionResult:
             raise TemplateError(f"{name} is not a valid option in include_vars", origin=call.task.origin)
     if "dir" in args and _FILE & args.keys():
         raise ActionFailed("You are mixing file only and dir only arguments, these are incompatible")
+    under = args.get("name")
     read: list[str] = []
     values: dict[str, object] = {}
     try:
@@ -41,19 +43,25 @@ async def run(call: ActionCall) -> ActionResult:
             result={
                 "failed": True,
                 "changed": False,
-                "ansible_facts": {},
-                "ansible_included_var_files": [],
+                "ansible_facts": {str(under): {}} if under else {},
+                "ansible_included_var_files": read,
                 "message": error.msg,
                 "msg": "Task failed: Action failed: Unknown error.",
             },
             error="Action failed: Unknown error.",
         )
-    under = args.get("name")
     facts: JsonObject = {str(under): values} if under else values
+    if args.get("hash_behaviour") == "merge":
+        facts = {name: merged(_known(call, name), value) for name, value in facts.items()}
     return ActionResult(
         result={"changed": False, "ansible_facts": facts, "ansible_included_var_files": read},
         facts_level=FactsLevel.INCLUDE_VARS,
     )
+
+
+def _known(call: ActionCall, name: str) -> object:
+    variables = call.templar.variables
+    return call.templar.render(variables[name]) if name in variables else None
 
 
 def _paths(call: ActionCall) -> Iterator[Path]:
@@ -65,9 +73,9 @@ def _paths(call: ActionCall) -> Iterator[Path]:
             raise ActionFailed(_NO_FILE)
         yield files.find(call, name, kind="vars")
         return
-    folder = files.find(call, str(args["dir"]), kind="vars")
+    folder = _folder(call, Path(str(args["dir"])))
     if not folder.is_dir():
-        raise ActionFailed(f"{folder} is not a directory")
+        raise ActionFailed(f"{folder} {'is not a directory' if folder.exists() else 'directory does not exist'}")
     extensions = tuple(str(item) for item in as_list(args.get("extensions")) or _EXTENSIONS)
     ignored = [re.compile(str(pattern)) for pattern in as_list(args.get("ignore_files"))]
     matching = re.compile(str(args["files_matching"])) if args.get("files_matching") else None
@@ -83,6 +91,16 @@ def _paths(call: ActionCall) -> Iterator[Path]:
                 continue
             raise ActionFailed(f"{path} does not have a valid extension: {', '.join(extensions)}")
         yield path
+
+
+def _folder(call: ActionCall, given: Path) -> Path:
+    """Return what `dir` means: in a role below its vars/, elsewhere beside the file of the task."""
+    if given.is_absolute():
+        return given
+    if call.task.role is None:
+        return Path(call.task.origin.file).parent / given
+    vars_given = given.parts[:1] == ("vars",)
+    return call.task.role.path / given if vars_given else call.task.role.path / "vars" / given
 
 
 def _walk(folder: Path, depth: int, level: int = 1) -> Iterator[Path]:

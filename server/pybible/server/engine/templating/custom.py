@@ -46,11 +46,12 @@ def load_jinja(kind: str, place: Path, external: ExternalPlugins, *, warn: Warn)
     class_name, method = next((class_name, method) for name, class_name, method in _KINDS if name == kind)
     offered: dict[str, Plugin] = {}
     for path in _files(place):
-        if _imports_ansible(path):
-            external.make_importable(str(path))
+        needs_ansible = _imports_ansible(path) and not external.importable()
         try:
             offered.update(_offered(path, class_name, method))
         except Exception as error:
+            if needs_ansible:
+                external.make_importable(str(path))
             warn(f"Skipping plugin ({path}), cannot load: {error}")
     return offered
 
@@ -82,13 +83,19 @@ def _lookup(path: Path, external: ExternalPlugins) -> Lookup:
 
 
 def _loaded_lookup(path: Path, external: ExternalPlugins) -> Callable[[LookupCall], list[object]]:
-    if _imports_ansible(path):
+    needs_ansible = _imports_ansible(path)
+    if needs_ansible and external.importable():
         # Its base class needs ansible-core's own loader: options are read from its documentation.
         found = external.lookup(path.stem, folder=path.parent)
         if found is None:
             raise TemplateError(f"could not load {path}: it has no class LookupModule", origin=Origin(str(path)))
         return lambda call: list(found(call))
-    maker = getattr(_loaded(path), "LookupModule", None)
+    try:
+        maker = getattr(_loaded(path), "LookupModule", None)
+    except TemplateError:
+        if needs_ansible:
+            external.make_importable(str(path))
+        raise
     if maker is None:
         raise TemplateError(f"could not load {path}: it has no class LookupModule", origin=Origin(str(path)))
     return lambda call: list(maker().run(call.terms, variables=Variables(call.templar), **call.options))

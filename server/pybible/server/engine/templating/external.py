@@ -72,16 +72,22 @@ class ExternalPlugins:
 
         return run
 
-    def make_importable(self, what: str) -> None:
-        """See to it that `import ansible` works. Raises TemplateError."""
+    def importable(self) -> bool:
+        """See to it that `import ansible` works, and say whether it does."""
         if find_spec("ansible") is not None:
-            return
+            return True
         core = self._places.core
         if core is None:
-            raise TemplateError(f"{what} needs ansible-core, which is not here.", hint=HOW_TO_GET)
+            return False
         # At the end: what pybible itself uses stays what it is.
         sys.path.append(str(core.parent))
         importlib.invalidate_caches()
+        return True
+
+    def make_importable(self, what: str) -> None:
+        """See to it that `import ansible` works. Raises TemplateError."""
+        if not self.importable():
+            raise TemplateError(f"{what} needs ansible-core, which is not here.", hint=HOW_TO_GET)
 
     def _prepare(self, what: str) -> None:
         if self._ready:

@@ -14,7 +14,7 @@ from pybible.server.engine.parsing import keywords
 from pybible.server.engine.parsing.roles import RoleReader
 from pybible.server.engine.parsing.scope import MAX_IMPORTS, PlayScope, Scope, Sources, own_keywords
 from pybible.server.engine.parsing.tasks import TaskReader
-from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError
+from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError, VaultError
 
 _IMPORT: Final = ("import_playbook", "ansible.builtin.import_playbook", "ansible.legacy.import_playbook")
 
@@ -187,7 +187,12 @@ class PlayReader:
                 if not path.is_file():
                     path = scope.play.directory / "vars" / name
                 if path.is_file():
-                    data = self._sources.load(path)
+                    try:
+                        data = self._sources.load(path)
+                    except VaultError as error:
+                        told = f"Invalid vars_files file {str(path)!r}"
+                        whole = f"{told}: {error.message}\n\n{told}.\n\n<<< caused by >>>\n\n{error.message}"
+                        raise TemplateError(whole, origin=error.origin) from error
                     known.update(data if isinstance(data, dict) else {})
                     break
         return known

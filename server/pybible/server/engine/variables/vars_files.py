@@ -12,7 +12,7 @@ from pybible.server.engine.templating.errors import UndefinedVariable
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.vault import VaultSecrets
-from pybible.wire.errors import ParseError, TemplateError
+from pybible.wire.errors import ParseError, TemplateError, VaultError
 
 
 class VarsFiles:
@@ -80,7 +80,10 @@ class VarsFiles:
     def _load(self, path: Path) -> Sequence[Mapping[str, object]]:
         known = self._known.get(path)
         if known is None:
-            value = load_file(path, self._vault, trusted=path not in self._brought, warn=self._warn)
+            try:
+                value = load_file(path, self._vault, trusted=path not in self._brought, warn=self._warn)
+            except VaultError as error:
+                raise TemplateError(f"Invalid vars_files file {str(path)!r}.") from error
             items = value if isinstance(value, list) else [] if value is None else [value]
             for item in items:
                 if not isinstance(item, dict):

@@ -10,6 +10,7 @@ from pybible.wire.values import JsonObject
 
 _ALLOWED = frozenset({"echo", "minutes", "prompt", "seconds"})
 _KEYS = "(ctrl+C then 'C' = continue early, ctrl+C then 'A' = abort)"
+HIDDEN = " (output is hidden)"
 NOT_INTERACTIVE = "Not waiting for response to prompt as stdin is not interactive"
 
 
@@ -30,7 +31,7 @@ async def run(call: ActionCall) -> ActionResult:
     result: JsonObject = {"changed": False, "rc": 0, "stderr": "", "echo": echo, "user_input": ""}
     prompt = str(args.get("prompt") or "")
     if seconds is not None:
-        call.services.notice(f"Pausing for {seconds} seconds")
+        call.services.notice(f"Pausing for {seconds} seconds" + ("" if echo else HIDDEN))
         if prompt or call.answer is not None:
             call.services.notice(_KEYS)
         if prompt and call.answer is not None:
@@ -52,7 +53,7 @@ async def run(call: ActionCall) -> ActionResult:
 
 def _question(call: ActionCall, prompt: str, *, echo: bool) -> str:
     """Return the lines that are printed above what is typed."""
-    hidden = "" if echo else " (output is hidden)"
+    hidden = "" if echo else HIDDEN
     return f"[{call.task.name or call.name}]\n{prompt}{hidden}:"
 
 

@@ -10,6 +10,7 @@ from pybible.server.engine.executor import step as steps
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.lockstep import RunCancelled, is_due
+from pybible.server.engine.executor.targets import flag
 from pybible.server.engine.strategy.events import ENDED_WELL, Step
 from pybible.server.engine.strategy.free import Free
 from pybible.wire.errors import SourceError
@@ -17,6 +18,11 @@ from pybible.wire.errors import SourceError
 _NOT_ONCE = (
     "Using run_once with the free strategy is not currently supported. This task will still be executed for every host "
     "in the inventory list."
+)
+
+
+_NOT_FATAL = (
+    "Using any_errors_fatal with the free strategy is not supported, as tasks are executed independently on each host"
 )
 
 
@@ -70,6 +76,8 @@ class FreeRun:
             )
         if steps.runs_once(context, step.task, host):
             context.run.warn(_NOT_ONCE)
+        if flag(compiled.keyword("any_errors_fatal"), context.templar(host, step.task), "any_errors_fatal"):
+            context.run.warn(_NOT_FATAL)
         stepping = context.run.stepping
         if stepping is not None and not await stepping.wants(step.task, host=host):
             self._strategy.feed(host, ENDED_WELL)

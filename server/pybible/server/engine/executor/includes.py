@@ -71,7 +71,8 @@ def _load(context: BatchContext, compiled: CompiledTask, request: IncludeRequest
     include = _with_item(compiled.task, request)
     if compiled.action == "include_role":
         loaded = run.loader.include_role(request.args, include=include, play=play)
-        name = loaded.role.name if loaded.role is not None else ""
+        # As it is written: a role that the `collections` keyword found goes without its collection.
+        name = str(request.args.get("name") or request.args.get("role") or "")
     else:
         file = str(request.args.get("_raw_params", request.args.get("file")) or "")
         loaded = run.loader.include_tasks(file, include=include, play=play)

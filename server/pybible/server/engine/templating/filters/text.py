@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pprint
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -93,6 +94,11 @@ def _comment(value: object, style: str = "plain", **options: object) -> str:
     return f"{beginning}{before}{body}{after}{end}"
 
 
+def _pprint(value: object) -> str:
+    # As ansible-core's containers: on one line, in their own order.
+    return repr(value) if isinstance(value, dict | list) else pprint.pformat(value)
+
+
 FILTERS: Mapping[str, Plugin] = {
     "regex_replace": _regex_replace,
     "regex_findall": _regex_findall,
@@ -100,4 +106,5 @@ FILTERS: Mapping[str, Plugin] = {
     "regex_escape": _regex_escape,
     "split": _split,
     "comment": _comment,
+    "pprint": _pprint,
 }

@@ -39,6 +39,7 @@ _FILES = {
     "pip": "pip",
     "raw": "raw",
     "replace": "replace",
+    "rpm_key": "rpm_key",
     "script": "script",
     "service": "service",
     "service_facts": "service_facts",
@@ -62,9 +63,14 @@ _FILES = {
     "ansible.posix.mount": "mount",
     "ansible.posix.patch": "patch",
     "ansible.posix.sysctl": "sysctl",
+    "community.general.alternatives": "alternatives",
+    "community.general.modprobe": "modprobe",
     "community.general.git_config": "git_config",
+    "community.general.locale_gen": "locale_gen",
     "community.general.make": "make",
     "community.general.pam_limits": "pam_limits",
+    "community.general.timezone": "timezone",
+    "community.general.htpasswd": "htpasswd",
     "community.general.ini_file": "ini_file",
 }
 

@@ -11,7 +11,7 @@ _BUILTIN: Final = frozenset(
         "apt", "apt_key", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron",
         "deb822_repository", "debconf", "dpkg_selections", "fetch", "file", "find", "get_url", "getent", "git",
         "group", "hostname", "known_hosts", "lineinfile", "package", "package_facts", "ping", "pip", "raw",
-        "replace", "script", "service", "service_facts", "setup", "shell", "slurp", "stat", "systemd",
+        "replace", "rpm_key", "script", "service", "service_facts", "setup", "shell", "slurp", "stat", "systemd",
         "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user", "wait_for",
         "yum_repository",
     }
@@ -19,7 +19,7 @@ _BUILTIN: Final = frozenset(
 # Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
 COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
     "ansible.posix": frozenset({"acl", "at", "authorized_key", "mount", "patch", "sysctl"}),
-    "community.general": frozenset({"git_config", "ini_file", "make", "pam_limits"}),
+    "community.general": frozenset({"alternatives", "git_config", "ini_file", "make", "modprobe", "pam_limits"}),
 }
 # Run by the engine itself.
 ACTIONS: Final = frozenset(
@@ -40,7 +40,7 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "dnf", "dnf5", "expect", "iptables", "mount_facts", "reboot", "rpm_key", "subversion",
+        "dnf", "dnf5", "expect", "iptables", "mount_facts", "reboot", "subversion",
     }
 )  # fmt: skip
 

@@ -190,9 +190,7 @@ class PlayReader:
                     try:
                         data = self._sources.load(path)
                     except VaultError as error:
-                        told = f"Invalid vars_files file {str(path)!r}"
-                        whole = f"{told}: {error.message}\n\n{told}.\n\n<<< caused by >>>\n\n{error.message}"
-                        raise TemplateError(whole, origin=error.origin) from error
+                        raise TemplateError(f"Invalid vars_files file {str(path)!r}.") from error
                     known.update(data if isinstance(data, dict) else {})
                     break
         return known

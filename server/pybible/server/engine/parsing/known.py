@@ -19,8 +19,13 @@ _BUILTIN: Final = frozenset(
 # Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
 COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
     "ansible.posix": frozenset({"acl", "at", "authorized_key", "mount", "patch", "sysctl"}),
-    "community.general": frozenset({"alternatives", "git_config", "ini_file", "make", "modprobe", "pam_limits"}),
-}
+    "community.general": frozenset(
+        {
+            "alternatives", "git_config", "htpasswd", "ini_file", "locale_gen", "make", "modprobe",
+            "pam_limits", "timezone",
+        }
+    ),
+}  # fmt: skip
 # Run by the engine itself.
 ACTIONS: Final = frozenset(
     {

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from pybible.server.controller.services.access import ACCESS
 from pybible.v1 import agent_pb2, agent_pb2_grpc, enrollment_pb2, enrollment_pb2_grpc, fleet_pb2, fleet_pb2_grpc
-from pybible.wire.identity import JoinToken, Role
+from pybible.wire.identity import JoinToken, OperatorRole, Role
 from tests.support.controller import Holder, RunningController, controller, key_and_request
 
 Ask = Callable[[grpc.aio.Channel], Awaitable[object]]
@@ -68,7 +68,7 @@ def forged(holder: Holder, *, days: int = 1) -> Holder:
 
 async def test_an_operator_may_ask_on_the_socket_and_with_a_certificate(tmp_path: Path) -> None:
     async with controller(tmp_path) as running:
-        operator = await running.enrol("alice", role=Role.OPERATOR)
+        operator = await running.enrol("alice", operator_role=OperatorRole.ADMIN)
         async with running.operator_channel() as local, running.channel(operator) as remote:
             assert (await list_agents(local)) == (await list_agents(remote))
 
@@ -92,7 +92,7 @@ async def test_an_agents_certificate_is_denied_every_rpc_of_operators(tmp_path: 
 
 async def test_an_operators_certificate_is_denied_every_rpc_of_agents(tmp_path: Path) -> None:
     async with controller(tmp_path) as running:
-        operator = await running.enrol("alice", role=Role.OPERATOR)
+        operator = await running.enrol("alice", operator_role=OperatorRole.ADMIN)
         async with running.channel(operator) as channel:
             for method in ("pybible.v1.AgentService/Attach", "pybible.v1.AgentService/RenewCertificate"):
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -136,7 +136,7 @@ async def test_a_revoked_agent_is_refused_on_a_connection_that_it_has_already(tm
 
 async def test_a_certificate_of_another_authority_does_not_get_in(tmp_path: Path) -> None:
     async with controller(tmp_path) as running:
-        operator = await running.enrol("alice", role=Role.OPERATOR)
+        operator = await running.enrol("alice", operator_role=OperatorRole.ADMIN)
         error = await refusal(running.channel(forged(operator)))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
 
@@ -144,14 +144,14 @@ async def test_a_certificate_of_another_authority_does_not_get_in(tmp_path: Path
 async def test_a_certificate_that_has_expired_does_not_get_in(tmp_path: Path) -> None:
     async with controller(tmp_path, operator_certificate_ttl=0.5) as running:
         # Whole seconds count in a certificate: this one has ended when it is issued.
-        operator = await running.enrol("alice", role=Role.OPERATOR)
+        operator = await running.enrol("alice", operator_role=OperatorRole.ADMIN)
         error = await refusal(running.channel(operator))
         assert error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED}
 
 
 async def test_a_client_that_trusts_another_authority_refuses_the_controller(tmp_path: Path) -> None:
     async with controller(tmp_path / "a") as one, controller(tmp_path / "b") as other:
-        stranger = await other.enrol("alice", role=Role.OPERATOR)
+        stranger = await other.enrol("alice", operator_role=OperatorRole.ADMIN)
         error = await refusal(one.channel(stranger))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
 
@@ -229,7 +229,7 @@ async def test_an_agent_nobody_knows_is_not_found(tmp_path: Path) -> None:
     ("request_", "message"),
     [
         (fleet_pb2.CreateTokenRequest(role="king"), "'king' is not a role"),
-        (fleet_pb2.CreateTokenRequest(role="controller"), "a token can't make a controller"),
+        (fleet_pb2.CreateTokenRequest(role="controller"), "'controller' is not a role"),
         (fleet_pb2.CreateTokenRequest(name_pattern="a b"), "can't be a host's name"),
     ],
     ids=["unknown role", "controller", "bad name"],

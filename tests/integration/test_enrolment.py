@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc, fleet_pb2, fleet_pb2_grpc
 from pybible.wire.channel import client_credentials, client_options
-from pybible.wire.identity import JoinToken, Role, public_key_pin
+from pybible.wire.identity import JoinToken, OperatorRole, Role, public_key_pin
 from tests.support.controller import RunningController, controller, key_and_request
 
 DENIED = enrollment_pb2.EnrollResponse.STATE_DENIED
@@ -162,7 +162,7 @@ async def test_a_guesser_of_tokens_is_slowed_down(tmp_path: Path) -> None:
 async def test_what_was_enrolled_is_known_after_a_restart(tmp_path: Path) -> None:
     async with controller(tmp_path) as running:
         holder = await running.enrol("web01")
-        operator = await running.enrol("alice", role=Role.OPERATOR)
+        operator = await running.enrol("alice", operator_role=OperatorRole.ADMIN)
     async with controller(tmp_path) as running:
         async with running.channel(operator) as channel:
             listed = await fleet_pb2_grpc.FleetServiceStub(channel).ListAgents(fleet_pb2.ListAgentsRequest())

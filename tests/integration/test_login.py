@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from pybible.server.cli import agents, login
 from pybible.server.client.connection import parse_endpoint
 from pybible.wire.errors import AccessDenied, ConfigError, ConnectionFailed, ProtocolError, UsageError
-from pybible.wire.identity import JoinToken, Role
+from pybible.wire.identity import JoinToken, OperatorRole
 from tests.support.controller import controller
 
 
@@ -35,7 +35,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_with_a_token_the_controller_answers_from_then_on(tmp_path: Path, config: Path) -> None:
     async with controller(tmp_path) as running:
         await running.enrol("web01")
-        token = await running.controller.create_token(role=Role.OPERATOR)
+        token = await running.controller.create_token(operator_role=OperatorRole.ADMIN)
         done = await invoke(login.command, "--token", token, "--name", "ada")
         assert done.exception is None, done.exception
         assert "operator ada" in done.output
@@ -56,7 +56,7 @@ async def test_an_agents_token_makes_no_operator(tmp_path: Path, config: Path) -
 
 async def test_a_controller_that_is_not_the_tokens_gets_no_secret(tmp_path: Path, config: Path) -> None:
     async with controller(tmp_path / "a") as one, controller(tmp_path / "b") as other:
-        token = await one.controller.create_token(role=Role.OPERATOR)
+        token = await one.controller.create_token(operator_role=OperatorRole.ADMIN)
         done = await invoke(login.command, "--token", token, "--controller", other.enroll_address)
         assert isinstance(done.exception, AccessDenied)
         assert "is not the controller that the token is for" in str(done.exception)

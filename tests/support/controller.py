@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pybible.server.controller.config import ControllerConfig, load_config
 from pybible.server.controller.daemon import Controller
-from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
+from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc, run_pb2, run_pb2_grpc
 from pybible.wire.channel import client_credentials, client_options, unix_target
-from pybible.wire.identity import Identity, JoinToken, Role, certificate_identity
+from pybible.wire.identity import Identity, JoinToken, OperatorRole, certificate_identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +57,9 @@ class RunningController:
         """The operators' socket."""
         return self.controller.socket_path
 
-    async def enrol(self, name: str = "web01", *, role: Role = Role.AGENT, token: str = "") -> Holder:
+    async def enrol(self, name: str = "web01", *, operator_role: OperatorRole | None = None, token: str = "") -> Holder:
         """Enrol a new identity over the real port, with a token made for it unless one is given."""
-        token = token or await self.controller.create_token(role=role)
+        token = token or await self.controller.create_token(operator_role=operator_role)
         key, csr = key_and_request()
         response = await self.ask_to_enrol(token, csr=csr, name=name)
         assert response.state == enrollment_pb2.EnrollResponse.STATE_ISSUED, response.message
@@ -73,6 +73,11 @@ class RunningController:
             return await stub.Enroll(
                 enrollment_pb2.EnrollRequest(token=secret, csr=csr, name=name, hostname=name, version="0")
             )
+
+    async def runs(self) -> list[run_pb2.RunSummary]:
+        """Return the runs that the controller lists."""
+        async with self.operator_channel() as channel:
+            return list((await run_pb2_grpc.RunServiceStub(channel).ListRuns(run_pb2.ListRunsRequest())).runs)
 
     def enrollment_channel(self) -> grpc.aio.Channel:
         """Open a channel to the enrolment port."""

@@ -12,7 +12,7 @@ import grpc.aio
 
 from pybible.v1 import run_pb2, run_pb2_grpc
 from pybible.wire.values import JsonObject, dumps, loads_object
-from tests.support.controller import RunningController
+from tests.support.controller import Holder, RunningController
 from tests.support.fake_agent import PATIENCE
 
 
@@ -55,6 +55,8 @@ class FakeCtl:
         output_limit: int = 0,
         module: str = "ping",
         args: JsonObject | None = None,
+        become: str = "",
+        check: bool = False,
     ) -> list[str]:
         """Submit one attempt for each agent, in one message; the task is the same. Return their names."""
         batch = run_pb2.AttemptBatch()
@@ -73,6 +75,9 @@ class FakeCtl:
             message.task.module = module
             message.task.args = dumps(args or {})
             message.task.output_limit = output_limit
+            message.task.check = check
+            if become:
+                message.task.become.user = become
             if timeout:
                 message.task.timeout.FromTimedelta(timedelta(seconds=timeout))
         await self._call.write(run_pb2.ExecuteRequest(attempts=batch))
@@ -158,8 +163,9 @@ async def run(
     agents: Iterable[str] = (),
     lost_is_unreachable: bool = False,
     live_output: bool = True,
+    operator: Holder | None = None,
 ) -> AsyncIterator[FakeCtl]:
-    """Open a run over the operators' socket."""
+    """Open a run, with an operator's certificate or over the socket."""
     start = run_pb2.StartRun(
         name="test.yml",
         forks=forks,
@@ -170,7 +176,7 @@ async def run(
     )
     if grace is not None:
         start.disconnect_grace.FromTimedelta(timedelta(seconds=grace))
-    async with controller.operator_channel() as channel:
+    async with controller.channel(operator) if operator else controller.operator_channel() as channel:
         ctl = FakeCtl(channel)
         await ctl.start(start)
         async with asyncio.TaskGroup() as group:

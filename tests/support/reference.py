@@ -24,8 +24,8 @@ from pybible.server.cli import ansible_keys
 from pybible.server.cli.main import ctl
 from pybible.server.cli.module_docs import completed
 from pybible.server.controller.cli import command as controller_command
+from pybible.server.engine.executor.play import STRATEGIES
 from pybible.server.engine.parsing import keywords, known
-from pybible.server.engine.parsing.plays import _STRATEGIES
 from pybible.server.engine.templating.filters.registry import FILTERS
 from pybible.server.engine.templating.lookups.registry import LOOKUPS
 from pybible.server.engine.templating.tests.registry import TESTS
@@ -297,7 +297,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "filters": _filters,
     "tests": _tests,
     "lookups": lambda: f"{_words(LOOKUPS)}.\n",
-    "strategies": lambda: f"{_words(_STRATEGIES)}.\n",
+    "strategies": lambda: f"{_words(STRATEGIES)}.\n",
     "events": _events,
     "meta": lambda: f"{_words(known.META)}.\n",
     "modules not yet": lambda: f"{_words(known.NOT_YET)}.\n",

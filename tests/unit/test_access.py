@@ -19,7 +19,7 @@ from pybible.server.controller.pki.authority import Authority, Issued, open_auth
 from pybible.server.controller.services.access import ACCESS, Access
 from pybible.server.controller.store.certificates import CertificateRecord
 from pybible.v1 import agent_pb2, blob_pb2, enrollment_pb2, fleet_pb2, run_pb2
-from pybible.wire.identity import Identity, Role
+from pybible.wire.identity import Identity, OperatorRole, Role
 
 AGENT = Identity(Role.AGENT, "0b6f0f5e-5b8a-4d2b-9f0e-1f1d5f5a2c11")
 OPERATOR = Identity(Role.OPERATOR, "alice")
@@ -55,9 +55,13 @@ def issue(authority: Authority, identity: Identity) -> Issued:
     return authority.issue(identity, ec.generate_private_key(ec.SECP256R1()).public_key(), timedelta(days=7))
 
 
-def record(issued: Issued) -> CertificateRecord:
+def record(issued: Issued, operator_role: OperatorRole | None = None) -> CertificateRecord:
     return CertificateRecord(
-        serial=issued.serial, identity=issued.identity, issued=issued.issued, expires=issued.expires
+        serial=issued.serial,
+        identity=issued.identity,
+        issued=issued.issued,
+        expires=issued.expires,
+        operator_role=operator_role,
     )
 
 
@@ -83,24 +87,37 @@ def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
     assert set(ACCESS) == served
 
 
-def test_no_role_but_agents_and_operators_may_call_anything() -> None:
-    assert {role for roles in ACCESS.values() for role in roles} == {Role.AGENT, Role.OPERATOR, None}
+def test_nobody_but_agents_and_operators_with_a_role_may_call_anything() -> None:
+    assert {role for roles in ACCESS.values() for role in roles} == {Role.AGENT, *OperatorRole, None}
+
+
+def test_admins_may_call_all_that_any_operator_may() -> None:
+    for method, roles in ACCESS.items():
+        assert not roles & set(OperatorRole) or OperatorRole.ADMIN in roles, method
 
 
 @pytest.mark.parametrize("method", sorted(ACCESS))
-@pytest.mark.parametrize("identity", [AGENT, OPERATOR], ids=["agent", "operator"])
+@pytest.mark.parametrize("role", [None, *OperatorRole], ids=str)
 async def test_a_role_may_call_what_its_row_says_and_nothing_else(
-    authority: Authority, identity: Identity, method: str
+    authority: Authority, role: OperatorRole | None, method: str
 ) -> None:
+    identity = OPERATOR if role else AGENT
     issued = issue(authority, identity)
-    access = Access(AllowedSerials([record(issued)]))
+    access = Access(AllowedSerials([record(issued, role)]))
     call = Call(issued.pem)
-    if identity.role in ACCESS[method]:
+    if (role or Role.AGENT) in ACCESS[method]:
         caller = await access.require(call, method)
         assert (caller.identity, caller.serial, caller.address) == (identity, issued.serial, "192.0.2.1:4000")
     else:
-        with pytest.raises(Aborted, match=f"PERMISSION_DENIED: an {identity.role} certificate may not call"):
+        with pytest.raises(Aborted, match=f"PERMISSION_DENIED: an? {role or Role.AGENT} may not call"):
             await access.require(call, method)
+
+
+@pytest.mark.parametrize("method", sorted(ACCESS))
+async def test_an_operators_certificate_without_a_role_is_good_for_nothing(authority: Authority, method: str) -> None:
+    issued = issue(authority, OPERATOR)
+    with pytest.raises(Aborted, match="PERMISSION_DENIED: an operator may not call"):
+        await Access(AllowedSerials([record(issued)])).require(Call(issued.pem), method)
 
 
 @pytest.mark.parametrize("method", sorted(ACCESS))

@@ -104,7 +104,7 @@ def _ctl_options(words: list[str]) -> set[str] | None:
     command: click.Command = ctl
     options: set[str] = {"-h", "--help"}
     for word in words:
-        if not re.fullmatch(r"[a-z]+", word) or not isinstance(command, click.Group):
+        if not re.fullmatch(r"[a-z][a-z-]*", word) or not isinstance(command, click.Group):
             break
         inner = command.get_command(click.Context(command), word)
         if inner is None:

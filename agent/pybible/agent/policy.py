@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from pybible.wire.errors import ConfigError
-from pybible.wire.tasks import Signature, TaskSpec
-from pybible.wire.values import JsonObject, loads_object
+from pybible.wire.tasks import Signature, TaskSpec, is_brought, module_of, short_name
 
 DEFAULT_PATH = Path("/etc/pybible/policy.toml")
 _FILE_BYTES = 256 * 1024
-# Modules that carry another one, or the name of one, in their arguments.
-_CARRIERS = {"bridge": "name", "async_wrapper": "module"}
 # What looks and changes nothing may run where only check mode is allowed.
 _LOOKING = frozenset(
     {"async_status", "fetch", "find", "getent", "mount_facts", "package_facts", "ping", "service_facts", "setup"}
@@ -121,7 +118,7 @@ class HostPolicy:
         unsigned = self._signature_problem(spec, attempt_id, signature)
         if unsigned:
             return self._no("signed.require", unsigned)
-        name, arguments = _named(spec)
+        name, arguments = module_of(spec.module, spec.args)
         refused = self._module_refusal(spec, name)
         if refused:
             return refused
@@ -167,42 +164,16 @@ class HostPolicy:
         return problem_with(signature, spec, attempt_id=attempt_id, names=self.names, keys=self.keys, now=time.time())
 
     def _module_refusal(self, spec: TaskSpec, name: str) -> str:
-        if self.native_only and _carries_bridge(spec):
+        if self.native_only and is_brought(spec.module, spec.args):
             return self._no("modules.native_only", f"module '{name}' is not one of the agent's own")
-        short = name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
-        if _matches(short, self.denied):
+        if _matches(name, self.denied):
             return self._no("modules.deny", f"module '{name}' is denied")
-        if self.allowed is not None and not _matches(short, self.allowed):
+        if self.allowed is not None and not _matches(name, self.allowed):
             return self._no("modules.allow", f"module '{name}' is not allowed")
         return ""
 
     def _no(self, setting: str, what: str) -> str:
         return f"refused by this host's policy: {what} ({setting}, {self.path} line {self.lines.get(setting, 1)})"
-
-
-def _named(spec: TaskSpec) -> tuple[str, JsonObject]:
-    """Return the name of the module that a task is about, and the arguments of what carries it."""
-    if spec.module not in _CARRIERS:
-        return spec.module, {}
-    arguments = _arguments(spec.args)
-    name = str(arguments.get(_CARRIERS[spec.module], ""))
-    if spec.module == "async_wrapper" and name == "bridge":
-        inner = arguments.get("arguments")
-        name = str(inner.get("name", "")) if isinstance(inner, dict) else ""
-    return name, arguments
-
-
-def _carries_bridge(spec: TaskSpec) -> bool:
-    return spec.module == "bridge" or (
-        spec.module == "async_wrapper" and _arguments(spec.args).get("module") == "bridge"
-    )
-
-
-def _arguments(args: bytes) -> JsonObject:
-    try:
-        return loads_object(args)
-    except ValueError:
-        return {}
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -290,7 +261,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _modules(value: object) -> tuple[str, ...]:
-    return tuple(name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.") for name in _texts(value))
+    return tuple(map(short_name, _texts(value)))
 
 
 def _paths(value: object) -> tuple[str, ...]:

@@ -50,6 +50,110 @@ SESSION_STATE_QUARANTINED: SessionState.ValueType  # 7
 Global___SessionState: typing_extensions.TypeAlias = SessionState
 
 @typing.final
+class WhoAmIRequest(google.protobuf.message.Message):
+    """WhoAmIRequest asks for the caller himself."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___WhoAmIRequest: typing_extensions.TypeAlias = WhoAmIRequest
+
+@typing.final
+class WhoAmIResponse(google.protobuf.message.Message):
+    """WhoAmIResponse is the caller as the controller knows him."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    ADDRESS_FIELD_NUMBER: builtins.int
+    SERIAL_FIELD_NUMBER: builtins.int
+    EXPIRES_FIELD_NUMBER: builtins.int
+    RULES_FIELD_NUMBER: builtins.int
+    operator: builtins.str
+    """The name in the certificate, or "local" on the socket."""
+    role: builtins.str
+    """"viewer", "runner", "approver" or "admin"."""
+    address: builtins.str
+    """Where the call comes from."""
+    serial: builtins.str
+    """The certificate's serial number, hex; empty on the socket."""
+    @property
+    def expires(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it expires."""
+
+    @property
+    def rules(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The names of the rules that are about the caller."""
+
+    def __init__(
+        self,
+        *,
+        operator: builtins.str = ...,
+        role: builtins.str = ...,
+        address: builtins.str = ...,
+        serial: builtins.str = ...,
+        expires: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        rules: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expires", b"expires"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "expires", b"expires", "operator", b"operator", "role", b"role", "rules", b"rules", "serial", b"serial"]) -> None: ...
+
+Global___WhoAmIResponse: typing_extensions.TypeAlias = WhoAmIResponse
+
+@typing.final
+class CanIRequest(google.protobuf.message.Message):
+    """CanIRequest describes a task."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: builtins.int
+    MODULE_FIELD_NUMBER: builtins.int
+    BECOME_USER_FIELD_NUMBER: builtins.int
+    CHECK_FIELD_NUMBER: builtins.int
+    agent: builtins.str
+    """The agent, by name or id. One that is not enrolled is judged by the name."""
+    module: builtins.str
+    become_user: builtins.str
+    """The user to become, empty for none."""
+    check: builtins.bool
+    def __init__(
+        self,
+        *,
+        agent: builtins.str = ...,
+        module: builtins.str = ...,
+        become_user: builtins.str = ...,
+        check: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent", "become_user", b"become_user", "check", b"check", "module", b"module"]) -> None: ...
+
+Global___CanIRequest: typing_extensions.TypeAlias = CanIRequest
+
+@typing.final
+class CanIResponse(google.protobuf.message.Message):
+    """CanIResponse is the answer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALLOWED_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    allowed: builtins.bool
+    reason: builtins.str
+    """Why not."""
+    def __init__(
+        self,
+        *,
+        allowed: builtins.bool = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "reason", b"reason"]) -> None: ...
+
+Global___CanIResponse: typing_extensions.TypeAlias = CanIResponse
+
+@typing.final
 class Agent(google.protobuf.message.Message):
     """Agent is what the controller knows of one agent."""
 
@@ -89,6 +193,8 @@ class Agent(google.protobuf.message.Message):
     MODULES_FIELD_NUMBER: builtins.int
     BOOT_ID_FIELD_NUMBER: builtins.int
     POLICY_FIELD_NUMBER: builtins.int
+    CONTENTS_SENT_FIELD_NUMBER: builtins.int
+    CONTENT_BYTES_SENT_FIELD_NUMBER: builtins.int
     agent_id: builtins.str
     name: builtins.str
     """The inventory name bound to it."""
@@ -104,6 +210,9 @@ class Agent(google.protobuf.message.Message):
     running: builtins.int
     load: builtins.float
     boot_id: builtins.str
+    contents_sent: builtins.int
+    """How many contents (files, packed modules) went out to it since the controller began, and their bytes."""
+    content_bytes_sent: builtins.int
     @property
     def since(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the state was entered."""
@@ -141,9 +250,11 @@ class Agent(google.protobuf.message.Message):
         modules: collections.abc.Iterable[builtins.str] | None = ...,
         boot_id: builtins.str = ...,
         policy: collections.abc.Iterable[builtins.str] | None = ...,
+        contents_sent: builtins.int = ...,
+        content_bytes_sent: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["certificate_expires", b"certificate_expires", "enrolled", b"enrolled", "since", b"since"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "agent_id", b"agent_id", "boot_id", b"boot_id", "certificate_expires", b"certificate_expires", "enrolled", b"enrolled", "epoch", b"epoch", "hostname", b"hostname", "incarnation", b"incarnation", "labels", b"labels", "load", b"load", "modules", b"modules", "name", b"name", "policy", b"policy", "running", b"running", "since", b"since", "slots", b"slots", "state", b"state", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "agent_id", b"agent_id", "boot_id", b"boot_id", "certificate_expires", b"certificate_expires", "content_bytes_sent", b"content_bytes_sent", "contents_sent", b"contents_sent", "enrolled", b"enrolled", "epoch", b"epoch", "hostname", b"hostname", "incarnation", b"incarnation", "labels", b"labels", "load", b"load", "modules", b"modules", "name", b"name", "policy", b"policy", "running", b"running", "since", b"since", "slots", b"slots", "state", b"state", "version", b"version"]) -> None: ...
 
 Global___Agent: typing_extensions.TypeAlias = Agent
 
@@ -275,7 +386,7 @@ class CreateTokenRequest(google.protobuf.message.Message):
     name_pattern: builtins.str
     """The only inventory name, or glob of names, it may bind; empty: whatever the host asks for."""
     role: builtins.str
-    """"agent" (the default) or "operator"."""
+    """"agent" (the default), or what an operator may do: "viewer", "runner", "approver" or "admin"."""
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
         """0: the controller's default."""

@@ -70,6 +70,16 @@ class FleetServiceStub(object):
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.GetControllerRequest.SerializeToString,
                 response_deserializer=pybible_dot_v1_dot_fleet__pb2.GetControllerResponse.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/pybible.v1.FleetService/WhoAmI',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
+        self.CanI = channel.unary_unary(
+                '/pybible.v1.FleetService/CanI',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.CanIRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.CanIResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer(object):
@@ -125,6 +135,20 @@ class FleetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """WhoAmI says who the caller is here, and what he may do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CanI(self, request, context):
+        """CanI says whether the caller may have a task run, by the code that decides it for dispatches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -162,6 +186,16 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetController,
                     request_deserializer=pybible_dot_v1_dot_fleet__pb2.GetControllerRequest.FromString,
                     response_serializer=pybible_dot_v1_dot_fleet__pb2.GetControllerResponse.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.WhoAmIRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'CanI': grpc.unary_unary_rpc_method_handler(
+                    servicer.CanI,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.CanIRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.CanIResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +388,60 @@ class FleetService(object):
             '/pybible.v1.FleetService/GetController',
             pybible_dot_v1_dot_fleet__pb2.GetControllerRequest.SerializeToString,
             pybible_dot_v1_dot_fleet__pb2.GetControllerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/WhoAmI',
+            pybible_dot_v1_dot_fleet__pb2.WhoAmIRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CanI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/CanI',
+            pybible_dot_v1_dot_fleet__pb2.CanIRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.CanIResponse.FromString,
             options,
             channel_credentials,
             insecure,

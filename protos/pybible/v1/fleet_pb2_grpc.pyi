@@ -137,7 +137,39 @@ _FleetServiceGetControllerType = typing_extensions.TypeVar(
     ],
 )
 
-class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceRemoveAgentType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType]):
+_FleetServiceWhoAmIType = typing_extensions.TypeVar(
+    '_FleetServiceWhoAmIType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.WhoAmIRequest,
+        pybible.v1.fleet_pb2.WhoAmIResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.WhoAmIRequest,
+        pybible.v1.fleet_pb2.WhoAmIResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.WhoAmIRequest,
+        pybible.v1.fleet_pb2.WhoAmIResponse,
+    ],
+)
+
+_FleetServiceCanIType = typing_extensions.TypeVar(
+    '_FleetServiceCanIType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.CanIRequest,
+        pybible.v1.fleet_pb2.CanIResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.CanIRequest,
+        pybible.v1.fleet_pb2.CanIResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.CanIRequest,
+        pybible.v1.fleet_pb2.CanIResponse,
+    ],
+)
+
+class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceRemoveAgentType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
     """FleetService is for operators."""
 
     @typing.overload
@@ -169,6 +201,14 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.GetControllerRequest,
             pybible.v1.fleet_pb2.GetControllerResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.WhoAmIRequest,
+            pybible.v1.fleet_pb2.WhoAmIResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.CanIRequest,
+            pybible.v1.fleet_pb2.CanIResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -202,6 +242,14 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
             pybible.v1.fleet_pb2.GetControllerRequest,
             pybible.v1.fleet_pb2.GetControllerResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.WhoAmIRequest,
+            pybible.v1.fleet_pb2.WhoAmIResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.CanIRequest,
+            pybible.v1.fleet_pb2.CanIResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     ListAgents: _FleetServiceListAgentsType
@@ -224,6 +272,12 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
 
     GetController: _FleetServiceGetControllerType
     """GetController says which version runs, for how long, and where it listens."""
+
+    WhoAmI: _FleetServiceWhoAmIType
+    """WhoAmI says who the caller is here, and what he may do."""
+
+    CanI: _FleetServiceCanIType
+    """CanI says whether the caller may have a task run, by the code that decides it for dispatches."""
 
 FleetServiceAsyncStub: typing_extensions.TypeAlias = FleetServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -253,6 +307,14 @@ FleetServiceAsyncStub: typing_extensions.TypeAlias = FleetServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.GetControllerRequest,
         pybible.v1.fleet_pb2.GetControllerResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.WhoAmIRequest,
+        pybible.v1.fleet_pb2.WhoAmIResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.CanIRequest,
+        pybible.v1.fleet_pb2.CanIResponse,
     ],
 ]
 
@@ -314,5 +376,21 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[pybible.v1.fleet_pb2.GetControllerResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.GetControllerResponse]]:
         """GetController says which version runs, for how long, and where it listens."""
+
+    @abc.abstractmethod
+    def WhoAmI(
+        self,
+        request: pybible.v1.fleet_pb2.WhoAmIRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.WhoAmIResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.WhoAmIResponse]]:
+        """WhoAmI says who the caller is here, and what he may do."""
+
+    @abc.abstractmethod
+    def CanI(
+        self,
+        request: pybible.v1.fleet_pb2.CanIRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.CanIResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.CanIResponse]]:
+        """CanI says whether the caller may have a task run, by the code that decides it for dispatches."""
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -33,6 +33,18 @@ class Role(StrEnum):
     CONTROLLER = "controller"
 
 
+class OperatorRole(StrEnum):
+    """What an operator may do."""
+
+    # Look at agents, runs and tokens.
+    VIEWER = "viewer"
+    # Look, and run what the rules let him.
+    RUNNER = "runner"
+    # Look, and let hosts join.
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Whom a certificate speaks for: an agent's UUID, an operator's or a controller's name."""

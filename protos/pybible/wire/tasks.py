@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pybible.wire.values import JsonObject
+from pybible.wire.values import JsonObject, loads_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,38 @@ class TaskSpec:
     directory: str = ""
 
 
+def module_of(module: str, args: bytes) -> tuple[str, JsonObject]:
+    """Return the name of the module that a task is about, without `ansible.builtin.`, and what carries it is told.
+
+    Two of the agent's modules carry another one in their arguments: those of others only are empty.
+    """
+    if module not in _CARRIERS:
+        return module, {}
+    arguments = _arguments(args)
+    name = str(arguments.get(_CARRIERS[module], ""))
+    if module == "async_wrapper" and name == "bridge":
+        inner = arguments.get("arguments")
+        name = str(inner.get("name", "")) if isinstance(inner, dict) else ""
+    return short_name(name), arguments
+
+
+def is_brought(module: str, args: bytes) -> bool:
+    """Tell whether a task brings its module along: a stock module of Ansible's, or one of the operator's own."""
+    return module == "bridge" or (module == "async_wrapper" and _arguments(args).get("module") == "bridge")
+
+
+def short_name(name: str) -> str:
+    """Return a module's name without the collections that need not be named."""
+    return name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
+
+
+def _arguments(args: bytes) -> JsonObject:
+    try:
+        return loads_object(args)
+    except ValueError:
+        return {}
+
+
 def spec_to_header(spec: TaskSpec) -> JsonObject:
     """Return the header of a frame for `spec`, without what is at its default. The args are the frame's body."""
     header: JsonObject = {"module": spec.module}
@@ -94,6 +126,8 @@ def spec_from_header(header: JsonObject, args: bytes) -> TaskSpec:
         raise ValueError(f"not a task: {error!r}") from error
 
 
+# The argument in which a carrier has the name of what it carries.
+_CARRIERS = {"bridge": "name", "async_wrapper": "module"}
 _PLAIN = ("timeout", "check", "diff", "no_log", "output_limit", "terminate", "verbosity", "directory")
 
 

@@ -14,7 +14,7 @@ from pybible.wire.identity import Role
 
 
 @click.command("login")
-@click.option("--token", required=True, help="What `token create --role operator` printed; - reads standard input.")
+@click.option("--token", required=True, help="What `token create --role ROLE` printed; - reads standard input.")
 @click.option("--controller", default="", metavar="HOST:PORT", help="The enrolment port, if not the token's.")
 @click.option("--name", default="", help="How you are called in listings. [your login name]")
 def command(token: str, controller: str, name: str) -> None:

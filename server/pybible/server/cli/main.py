@@ -22,6 +22,8 @@ COMMANDS = {
     "runs": ("runs", "List runs; show, watch or cancel one."),
     "lab": ("lab", "Start and stop a throwaway controller with agents on this machine."),
     "signing-key": ("signing_key", "Make or show the key with which tasks are signed."),
+    "whoami": ("whoami", "Show who you are to the controller."),
+    "can-i": ("can_i", "Tell whether you may have a module run on a host."),
     "login": ("login", "Get an operator's identity from a controller."),
     "version": ("version", "Print the versions of pybible and what it stands on."),
 }

@@ -11,6 +11,7 @@ from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option,
 from pybible.server.cli.listing import ago, labels_text, moment, print_json, print_table
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 from pybible.wire.errors import UsageError
+from pybible.wire.identity import OperatorRole
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -25,7 +26,12 @@ def command() -> None:
 @click.option("--uses", default=1, type=click.IntRange(1), help="How many enrolments it is good for.")
 @click.option("--name", "name_pattern", default="", help="The only name, or glob of names, that it may bind.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Put on each agent that enrols with it.")
-@click.option("--role", default="agent", type=click.Choice(["agent", "operator"]), help="Whom it is for.")
+@click.option(
+    *("--role",),
+    default="agent",
+    type=click.Choice(["agent", *(role.value for role in OperatorRole)]),
+    help="Whom it is for: an agent, or an operator who may do so much.",
+)
 @controller_option
 @json_option
 @click.pass_context

@@ -33,7 +33,7 @@ def load_identity(folder: Path) -> OperatorIdentity:
     except FileNotFoundError as error:
         raise ConfigError(
             f"no operator identity in {folder}",
-            hint="Get a token with `pybible-ctl token create --role operator` on the controller's machine,"
+            hint="Get a token with `pybible-ctl token create --role runner` on the controller's machine,"
             " then `pybible-ctl login --token TOKEN` here.",
         ) from error
     except OSError as error:

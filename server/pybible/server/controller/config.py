@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from pybible.server.controller.rights import Rule, read_rules
 from pybible.wire.errors import ConfigError
 from pybible.wire.values import JsonObject
 
@@ -74,6 +75,8 @@ class ControllerConfig:
     drain_timeout: float = 10.0
     log_level: str = "info"
     log_format: str = "line"
+    # What runners may do: [rules.NAME] in the file.
+    rules: tuple[Rule, ...] = ()
 
     @property
     def socket_path(self) -> Path:
@@ -132,6 +135,9 @@ def _checked(values: Mapping[str, object], *, where: str) -> JsonObject:
             near = difflib.get_close_matches(key, defaults, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(sorted(defaults))}."
             raise ConfigError(f"{where}: unknown setting {key!r}", hint=hint)
+        if key == "rules":
+            checked[key] = read_rules(value, where=where)
+            continue
         checked[key] = _value(key, value, default=defaults[key], where=where)
     return checked
 

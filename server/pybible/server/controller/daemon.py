@@ -20,6 +20,7 @@ import grpc.aio
 
 from pybible.server.controller import ports, sdnotify
 from pybible.server.controller.blobs.content import BlobStore
+from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.config import Address, ControllerConfig
 from pybible.server.controller.dispatch.router import Router
 from pybible.server.controller.pki.allowed import AllowedSerials
@@ -44,7 +45,7 @@ from pybible.server.controller.store.engine import sqlite_url
 from pybible.v1 import agent_pb2_grpc, blob_pb2_grpc, enrollment_pb2_grpc, fleet_pb2_grpc, run_pb2_grpc
 from pybible.wire.channel import server_credentials
 from pybible.wire.errors import ConfigError
-from pybible.wire.identity import JoinToken, Role
+from pybible.wire.identity import JoinToken, OperatorRole
 from pybible.wire.logs import fields
 from pybible.wire.values import dumps
 
@@ -68,6 +69,7 @@ class Parts:
     enrolment: Enrolment
     access: Access
     blobs: BlobStore
+    traffic: Traffic
     health: GuardedHealth
     sessions: SessionRegistry
     runs: RunRegistry
@@ -132,10 +134,12 @@ class Controller:
         uses: int = 1,
         ttl: float | None = None,
         labels: Mapping[str, str] | None = None,
-        role: Role = Role.AGENT,
+        operator_role: OperatorRole | None = None,
     ) -> str:
         """Return a join token, for whoever started the controller in this process. `ttl` in seconds."""
-        request = TokenRequest(ttl=ttl, uses=uses, name_pattern=name_pattern, labels=labels or {}, role=role)
+        request = TokenRequest(
+            ttl=ttl, uses=uses, name_pattern=name_pattern, labels=labels or {}, operator_role=operator_role
+        )
         secret, _ = await self._parts.enrolment.create_token(request)
         return JoinToken(address=self.enroll_address, pin=self.facts.authority_pin, secret=secret).encode()
 
@@ -165,7 +169,7 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
             token=timedelta(seconds=config.token_ttl),
         ),
     )
-    access = Access(allowed)
+    access = Access(allowed, rules=config.rules)
     history = History(database)
     await stack.enter_async_context(history.writing())
     sessions = SessionRegistry(database=database, ledger=history, settings=_session_settings(config))
@@ -180,6 +184,7 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         enrolment=enrolment,
         access=access,
         blobs=blobs,
+        traffic=Traffic(),
         health=GuardedHealth(access),
         sessions=sessions,
         runs=runs,
@@ -251,7 +256,8 @@ async def _serve(parts: Parts, stack: AsyncExitStack) -> ControllerFacts:
 def _add_operators_services(server: grpc.aio.Server, parts: Parts, facts: ControllerFacts) -> None:
     """Add what operators may call, on their socket and with a certificate on the agents' port."""
     parts.health.add_to(server)
-    blob_pb2_grpc.add_BlobServiceServicer_to_server(BlobServicer(access=parts.access, blobs=parts.blobs), server)
+    blobs = BlobServicer(access=parts.access, blobs=parts.blobs, traffic=parts.traffic)
+    blob_pb2_grpc.add_BlobServiceServicer_to_server(blobs, server)
     run_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(access=parts.access, runs=parts.runs), server)
     fleet_pb2_grpc.add_FleetServiceServicer_to_server(
         FleetServicer(
@@ -260,6 +266,7 @@ def _add_operators_services(server: grpc.aio.Server, parts: Parts, facts: Contro
             enrolment=parts.enrolment,
             allowed=parts.allowed,
             presence=parts.sessions,
+            traffic=parts.traffic,
             facts=facts,
         ),
         server,

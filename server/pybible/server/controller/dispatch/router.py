@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pybible.server.controller.sessions.attempts import Attempt, not_connected
+from pybible.server.controller.rights import Work
+from pybible.server.controller.sessions.attempts import Attempt, failure, not_connected
+from pybible.server.controller.sessions.presence import AgentPresence
 from pybible.server.controller.sessions.registry import SessionRegistry
+from pybible.wire.outcomes import Reason
+from pybible.wire.tasks import module_of
 
 
 class Router:
@@ -22,6 +26,8 @@ class Router:
         presence = self._sessions.find(attempt.agent)
         if presence is None:
             attempt.owner.ended(attempt, not_connected(attempt.agent))
+        elif refused := _refusal(attempt, presence):
+            attempt.owner.ended(attempt, failure(Reason.POLICY_DENIED, refused))
         else:
             presence.dispatch(attempt)
 
@@ -36,3 +42,17 @@ class Router:
         presence = self._sessions.find(attempt.agent)
         if presence is not None:
             presence.abandon(attempt)
+
+
+def _refusal(attempt: Attempt, presence: AgentPresence) -> str:
+    """Return why the operator may not have this run there."""
+    if attempt.rights is None or attempt.spec is None:
+        return ""
+    work = Work(
+        agent=presence.name,
+        labels=presence.details.labels,
+        module=module_of(attempt.spec.module, attempt.spec.args)[0],
+        become=attempt.spec.become.user,
+        check=attempt.spec.check,
+    )
+    return attempt.rights.refusal(work)

@@ -61,13 +61,15 @@ class Authority:
         self.certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
         self.pin = public_key_pin(certificate)
 
-    def issue(self, identity: Identity, key: ec.EllipticCurvePublicKey, lifetime: timedelta) -> Issued:
-        """Certify that `key` speaks for `identity`, for clients of this controller only."""
+    def issue(
+        self, identity: Identity, key: ec.EllipticCurvePublicKey, lifetime: timedelta, *, unit: str = ""
+    ) -> Issued:
+        """Certify that `key` speaks for `identity`, for clients of this controller only. `unit`: an operator's role."""
         now = datetime.now(UTC).replace(microsecond=0)
         # Nothing outlives its authority: such a certificate would be refused with a riddle.
         expires = min(now + lifetime, self._certificate.not_valid_after_utc)
         certificate = _sign(
-            _builder(f"{identity.role} {identity.id}"[:64], now - CLOCK_SKEW, expires)
+            _builder(f"{identity.role} {identity.id}"[:64], now - CLOCK_SKEW, expires, unit=unit)
             .issuer_name(self._certificate.subject)
             .public_key(key)
             .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity.uri)]), critical=False)
@@ -176,10 +178,15 @@ def _create(folder: Path) -> None:
     write_private(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _builder(name: str, start: datetime, end: datetime, *, authority: bool = False) -> x509.CertificateBuilder:
+def _builder(
+    name: str, start: datetime, end: datetime, *, authority: bool = False, unit: str = ""
+) -> x509.CertificateBuilder:
+    subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    if unit:
+        subject.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .subject_name(x509.Name(subject))
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(end)

@@ -29,7 +29,7 @@ from pybible.server.controller.store.certificates import CertificateRecord
 from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.tokens import TokenRecord
 from pybible.wire.errors import AccessDenied, UsageError
-from pybible.wire.identity import Identity, Role
+from pybible.wire.identity import Identity, OperatorRole, Role
 from pybible.wire.logs import fields
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ class TokenRequest:
     uses: int = 1
     name_pattern: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    role: Role = Role.AGENT
+    # What an operator who uses it may do. None: it is for agents.
+    operator_role: OperatorRole | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +114,6 @@ class Enrolment:
             raise UsageError(f"a token's time to live must be more than 0 and at most {LONGEST_TTL:.0f} seconds")
         if request.uses < 1:
             raise UsageError("a token must be good for at least one use")
-        if request.role not in {Role.AGENT, Role.OPERATOR}:
-            raise UsageError(f"a token can't make a {request.role}", hint="Roles are agent and operator.")
         if len(request.labels) > LABEL_LIMIT:
             raise UsageError(f"at most {LABEL_LIMIT} labels")
         if request.name_pattern and not _is_pattern(request.name_pattern):
@@ -127,7 +126,8 @@ class Enrolment:
             created=created,
             expires=created + ttl,
             uses_left=request.uses,
-            role=request.role,
+            role=Role.OPERATOR if request.operator_role else Role.AGENT,
+            operator_role=request.operator_role,
             name_pattern=request.name_pattern,
             labels=dict(request.labels),
         )
@@ -194,10 +194,16 @@ class Enrolment:
         token = self._take_token(connection, request.secret)
         name = bound_name(asked=request.name, hostname=request.hostname, pattern=token.name_pattern)
         identity = Identity(token.role, name)
+        if token.role is Role.OPERATOR and token.name_pattern != name and self._allowed.expiry(identity) is not None:
+            # Rules are about names: nobody gets another's by asking for it.
+            raise EnrolmentRefused(
+                f"the operator {name} has a certificate already",
+                hint=f"Log in with another --name, or with a token for that name: token create --name {name}.",
+            )
         if token.role is Role.AGENT:
             identity = Identity(Role.AGENT, str(uuid.uuid4()))
             self._add_agent(connection, identity.id, name=name, request=request, token=token)
-        issued, record = self._issue(identity, key)
+        issued, record = self._issue(identity, key, operator_role=token.operator_role)
         certificates.add(connection, record)
         return Enrolled(identity=identity, name=name, certificate=issued.pem), record
 
@@ -234,11 +240,17 @@ class Enrolment:
             ),
         )
 
-    def _issue(self, identity: Identity, key: ec.EllipticCurvePublicKey) -> tuple[Issued, CertificateRecord]:
+    def _issue(
+        self, identity: Identity, key: ec.EllipticCurvePublicKey, *, operator_role: OperatorRole | None = None
+    ) -> tuple[Issued, CertificateRecord]:
         lifetime = self._lifetimes.operator if identity.role is Role.OPERATOR else self._lifetimes.agent
-        issued = self._authority.issue(identity, key, lifetime)
+        issued = self._authority.issue(identity, key, lifetime, unit=operator_role or "")
         record = CertificateRecord(
-            serial=issued.serial, identity=identity, issued=issued.issued, expires=issued.expires
+            serial=issued.serial,
+            identity=identity,
+            issued=issued.issued,
+            expires=issued.expires,
+            operator_role=operator_role,
         )
         return issued, record
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import grpc
 import grpc.aio
 
+from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.registry import RunRegistry, StartRequest
 from pybible.server.controller.runs.run import Run
 from pybible.server.controller.sessions.session import CALL_ENDED
@@ -32,11 +33,11 @@ def _received(message: object) -> run_pb2.ExecuteRequest | None:
     return message if isinstance(message, run_pb2.ExecuteRequest) else None
 
 
-async def execute(call: RunCall, registry: RunRegistry, *, operator: str) -> None:
-    """Serve one run from StartRun to RunFinished. `operator`: who calls, by the certificate or the socket."""
+async def execute(call: RunCall, registry: RunRegistry, *, operator: str, rights: Rights) -> None:
+    """Serve one run from StartRun to RunFinished. `operator`: who calls, empty for whoever ctl says."""
     try:
         start = await _start(call)
-        run = registry.open(_request(start, operator))
+        run = registry.open(_request(start, operator, rights))
     except ProtocolError as error:
         await call.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
     except PybibleError as error:
@@ -128,16 +129,17 @@ async def _start(call: RunCall) -> run_pb2.StartRun:
     return request.start
 
 
-def _request(start: run_pb2.StartRun, operator: str) -> StartRequest:
+def _request(start: run_pb2.StartRun, operator: str, rights: Rights) -> StartRequest:
     grace = None
     if start.HasField("disconnect_grace"):
         grace = start.disconnect_grace.seconds + start.disconnect_grace.nanos / 1e9
     return StartRequest(
         name=start.name,
-        operator=start.operator or operator,
+        operator=operator or start.operator,
         forks=start.forks,
         check=start.check,
         disconnect_grace=grace,
         lost_is_unreachable=start.lost_is_unreachable,
         live_output=start.live_output,
+        rights=rights,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from pybible.server.controller.dispatch.router import Router
+from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.events import EventLog, SeenBatch, Watcher, count_events
 from pybible.server.controller.runs.history import History
 from pybible.server.controller.runs.ids import new_run_id
@@ -53,6 +54,8 @@ class StartRequest:
     disconnect_grace: float | None = None
     lost_is_unreachable: bool = False
     live_output: bool = True
+    # What the operator may have run; None: anything.
+    rights: Rights | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ class RunRegistry:
                 disconnect_grace=max(0.0, grace),
                 lost_is_unreachable=request.lost_is_unreachable,
                 live_output=request.live_output,
+                rights=request.rights,
             ),
             settings=settings,
             router=self.router,

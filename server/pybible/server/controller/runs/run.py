@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from pybible.server.controller.dispatch.router import Router
 from pybible.server.controller.dispatch.window import Window
+from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.events import EventLog
 from pybible.server.controller.runs.history import History
 from pybible.server.controller.runs.ids import wire_id
@@ -59,6 +60,8 @@ class RunTerms:
     lost_is_unreachable: bool = False
     # Whether ctl wants what running tasks print.
     live_output: bool = True
+    # What its operator may have run; None: anything.
+    rights: Rights | None = None
 
 
 class Run:
@@ -244,6 +247,7 @@ class Run:
             timeout=_timeout(spec),
             grace=self.terms.disconnect_grace,
             lost_is_unreachable=self.terms.lost_is_unreachable,
+            rights=self.terms.rights,
         )
 
     def resume(self) -> None:

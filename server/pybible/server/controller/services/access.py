@@ -12,39 +12,44 @@ import grpc
 from cryptography import x509
 
 from pybible.server.controller.pki.allowed import AllowedSerials
-from pybible.wire.identity import Identity, Role, certificate_identity
+from pybible.server.controller.rights import Rights, Rule
+from pybible.wire.identity import Identity, OperatorRole, Role, certificate_identity
 
 _AGENT = frozenset({Role.AGENT})
-_OPERATOR = frozenset({Role.OPERATOR})
-_BOTH = frozenset({Role.AGENT, Role.OPERATOR})
+_VIEW = frozenset(OperatorRole)
+_RUN = frozenset({OperatorRole.RUNNER, OperatorRole.ADMIN})
+_APPROVE = frozenset({OperatorRole.APPROVER, OperatorRole.ADMIN})
+_ADMIN = frozenset({OperatorRole.ADMIN})
 # The enrolment port takes callers without a certificate, and serves this one service.
 _ANYONE = frozenset({None})
 
-ACCESS: Mapping[str, frozenset[Role | None]] = MappingProxyType(
+ACCESS: Mapping[str, frozenset[Role | OperatorRole | None]] = MappingProxyType(
     {
         "pybible.v1.AgentService/Attach": _AGENT,
         "pybible.v1.AgentService/RenewCertificate": _AGENT,
-        "pybible.v1.BlobService/FindMissing": _BOTH,
-        "pybible.v1.BlobService/Put": _BOTH,
-        "pybible.v1.BlobService/Get": _BOTH,
+        "pybible.v1.BlobService/FindMissing": _AGENT | _RUN,
+        "pybible.v1.BlobService/Put": _AGENT | _RUN,
+        "pybible.v1.BlobService/Get": _AGENT | _RUN,
         "pybible.v1.EnrollmentService/GetAuthority": _ANYONE,
         "pybible.v1.EnrollmentService/Enroll": _ANYONE,
         "pybible.v1.EnrollmentService/PollEnrollment": _ANYONE,
-        "pybible.v1.FleetService/ListAgents": _OPERATOR,
-        "pybible.v1.FleetService/GetAgent": _OPERATOR,
-        "pybible.v1.FleetService/RemoveAgent": _OPERATOR,
-        "pybible.v1.FleetService/CreateToken": _OPERATOR,
-        "pybible.v1.FleetService/ListTokens": _OPERATOR,
-        "pybible.v1.FleetService/RevokeToken": _OPERATOR,
-        "pybible.v1.FleetService/GetController": _OPERATOR,
-        "pybible.v1.RunService/Execute": _OPERATOR,
-        "pybible.v1.RunService/WatchRun": _OPERATOR,
-        "pybible.v1.RunService/ListRuns": _OPERATOR,
-        "pybible.v1.RunService/GetRun": _OPERATOR,
-        "pybible.v1.RunService/CancelRun": _OPERATOR,
-        "grpc.health.v1.Health/Check": _BOTH,
-        "grpc.health.v1.Health/Watch": _BOTH,
-        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPERATOR,
+        "pybible.v1.FleetService/ListAgents": _VIEW,
+        "pybible.v1.FleetService/GetAgent": _VIEW,
+        "pybible.v1.FleetService/RemoveAgent": _ADMIN,
+        "pybible.v1.FleetService/CreateToken": _APPROVE,
+        "pybible.v1.FleetService/ListTokens": _VIEW,
+        "pybible.v1.FleetService/RevokeToken": _APPROVE,
+        "pybible.v1.FleetService/GetController": _VIEW,
+        "pybible.v1.FleetService/WhoAmI": _VIEW,
+        "pybible.v1.FleetService/CanI": _VIEW,
+        "pybible.v1.RunService/Execute": _RUN,
+        "pybible.v1.RunService/WatchRun": _VIEW,
+        "pybible.v1.RunService/ListRuns": _VIEW,
+        "pybible.v1.RunService/GetRun": _VIEW,
+        "pybible.v1.RunService/CancelRun": _RUN,
+        "grpc.health.v1.Health/Check": _AGENT | _VIEW,
+        "grpc.health.v1.Health/Watch": _AGENT | _VIEW,
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _VIEW,
     }
 )
 
@@ -59,6 +64,21 @@ class Caller:
     identity: Identity
     address: str
     serial: int | None = None
+    # None for agents.
+    operator_role: OperatorRole | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that a certificate proves, empty on the socket."""
+        return self.identity.id if self.serial is not None else ""
+
+    @property
+    def role(self) -> Role | OperatorRole:
+        """What the access table has of it."""
+        return self.operator_role or self.identity.role
+
+    def __str__(self) -> str:
+        return f"{'an' if self.role[0] in 'aeiou' else 'a'} {self.role}"
 
 
 class Context(Protocol):
@@ -81,8 +101,11 @@ class Unauthenticated(Exception):
 class Access:
     """Answers for every rpc of the ports of one controller."""
 
-    def __init__(self, allowed: AllowedSerials, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, allowed: AllowedSerials, *, rules: tuple[Rule, ...] = (), now: Callable[[], float] = time.time
+    ) -> None:
         self._allowed = allowed
+        self._rules = rules
         self._now = now
 
     def caller(self, context: Context) -> Caller:
@@ -92,7 +115,8 @@ class Access:
         if certificates:
             return self._holder(certificates[0], peer)
         if peer.startswith("unix:"):
-            return Caller(identity=Identity(Role.OPERATOR, LOCAL_OPERATOR), address="unix")
+            identity = Identity(Role.OPERATOR, LOCAL_OPERATOR)
+            return Caller(identity=identity, address="unix", operator_role=OperatorRole.ADMIN)
         raise Unauthenticated("this call needs a certificate of this controller's authority")
 
     async def require(self, context: Context, method: str) -> Caller:
@@ -101,13 +125,14 @@ class Access:
             caller = self.caller(context)
         except Unauthenticated as error:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
-        roles = ACCESS.get(method, frozenset[Role | None]())
-        if caller.identity.role not in roles:
-            await context.abort(
-                grpc.StatusCode.PERMISSION_DENIED,
-                f"{_article(caller.identity.role)} certificate may not call {method}",
-            )
+        if caller.role not in ACCESS.get(method, frozenset[Role | OperatorRole | None]()):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{caller} may not call {method}")
         return caller
+
+    def rights(self, caller: Caller) -> Rights:
+        """Return what an operator may have run."""
+        role = caller.operator_role or OperatorRole.VIEWER
+        return Rights(operator=caller.identity.id, role=role, rules=self._rules)
 
     def _holder(self, pem: bytes, peer: str) -> Caller:
         certificate = x509.load_pem_x509_certificate(pem)
@@ -120,11 +145,12 @@ class Access:
         # The connection may be older than the certificate's last day.
         if record.expires <= self._now():
             raise Unauthenticated(f"the certificate of {identity.uri} has expired")
-        return Caller(identity=identity, address=_host_and_port(peer), serial=certificate.serial_number)
-
-
-def _article(role: Role) -> str:
-    return f"an {role}" if role[0] in "aeiou" else f"a {role}"
+        return Caller(
+            identity=identity,
+            address=_host_and_port(peer),
+            serial=certificate.serial_number,
+            operator_role=record.operator_role,
+        )
 
 
 def _host_and_port(peer: str) -> str:

@@ -9,8 +9,10 @@ import grpc
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.pki.allowed import AllowedSerials
 from pybible.server.controller.pki.enrolment import Enrolment, TokenRequest
+from pybible.server.controller.rights import Work
 from pybible.server.controller.services.access import Access
 from pybible.server.controller.sessions.presence import AgentStatus
 from pybible.server.controller.store import agents, tokens
@@ -19,7 +21,8 @@ from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.tokens import TokenRecord
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 from pybible.wire.errors import PybibleError
-from pybible.wire.identity import Identity, JoinToken, Role
+from pybible.wire.identity import Identity, JoinToken, OperatorRole, Role
+from pybible.wire.tasks import short_name
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -58,6 +61,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         enrolment: Enrolment,
         allowed: AllowedSerials,
         presence: Presence,
+        traffic: Traffic,
         facts: ControllerFacts,
     ) -> None:
         self._access = access
@@ -65,6 +69,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         self._enrolment = enrolment
         self._allowed = allowed
         self._presence = presence
+        self._traffic = traffic
         self._facts = facts
 
     async def ListAgents(
@@ -108,10 +113,14 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         context: _Context[fleet_pb2.CreateTokenRequest, fleet_pb2.CreateTokenResponse],
     ) -> fleet_pb2.CreateTokenResponse:
         """Make a join token. Its secret is in this answer only."""
-        await self._access.require(context, "pybible.v1.FleetService/CreateToken")
-        role = request.role or Role.AGENT
-        if role not in set(Role):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{role!r} is not a role: agent or operator")
+        caller = await self._access.require(context, "pybible.v1.FleetService/CreateToken")
+        wanted = request.role or Role.AGENT
+        if wanted != Role.AGENT and wanted not in set(OperatorRole):
+            known = ", ".join((Role.AGENT, *OperatorRole))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{wanted!r} is not a role; roles are {known}")
+        role = None if wanted == Role.AGENT else OperatorRole(wanted)
+        if role is not None and caller.operator_role is not OperatorRole.ADMIN:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{caller} makes tokens for agents only")
         try:
             secret, record = await self._enrolment.create_token(
                 TokenRequest(
@@ -119,7 +128,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
                     uses=request.uses or 1,
                     name_pattern=request.name_pattern,
                     labels=dict(request.labels),
-                    role=Role(role),
+                    operator_role=role,
                 )
             )
         except PybibleError as error:
@@ -163,6 +172,42 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
             authority_pin=self._facts.authority_pin,
         )
 
+    async def WhoAmI(
+        self,
+        request: fleet_pb2.WhoAmIRequest,
+        context: _Context[fleet_pb2.WhoAmIRequest, fleet_pb2.WhoAmIResponse],
+    ) -> fleet_pb2.WhoAmIResponse:
+        """Say who calls."""
+        caller = await self._access.require(context, "pybible.v1.FleetService/WhoAmI")
+        answer = fleet_pb2.WhoAmIResponse(
+            operator=caller.identity.id,
+            role=str(caller.role),
+            address=caller.address,
+            rules=[rule.name for rule in self._access.rights(caller).own_rules],
+        )
+        if caller.serial is not None:
+            answer.serial = f"{caller.serial:x}"
+            known = self._allowed.find(caller.serial)
+            if known is not None:
+                answer.expires.CopyFrom(_moment(known.expires))
+        return answer
+
+    async def CanI(
+        self, request: fleet_pb2.CanIRequest, context: _Context[fleet_pb2.CanIRequest, fleet_pb2.CanIResponse]
+    ) -> fleet_pb2.CanIResponse:
+        """Say whether the caller may have a task run."""
+        caller = await self._access.require(context, "pybible.v1.FleetService/CanI")
+        record = await self._database.read(lambda connection: agents.find(connection, request.agent))
+        work = Work(
+            agent=record.name if record is not None else request.agent,
+            labels=record.labels if record is not None else {},
+            module=short_name(request.module),
+            become=request.become_user,
+            check=request.check,
+        )
+        refusal = self._access.rights(caller).refusal(work)
+        return fleet_pb2.CanIResponse(allowed=not refusal, reason=refusal)
+
     def _agent(self, record: AgentRecord) -> fleet_pb2.Agent:
         message = fleet_pb2.Agent(
             agent_id=record.agent_id,
@@ -179,6 +224,8 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         expires = self._allowed.expiry(Identity(Role.AGENT, record.agent_id))
         if expires is not None:
             message.certificate_expires.CopyFrom(_moment(expires))
+        sent = self._traffic.of(record.agent_id)
+        message.contents_sent, message.content_bytes_sent = sent.contents, sent.bytes
         status = self._presence.status(record.agent_id)
         if status is not None:
             _add_status(message, status)
@@ -207,7 +254,7 @@ def _token(record: TokenRecord) -> fleet_pb2.Token:
         name_pattern=record.name_pattern,
         labels=record.labels,
         revoked=record.revoked,
-        role=str(record.role),
+        role=str(record.operator_role or record.role),
     )
 
 

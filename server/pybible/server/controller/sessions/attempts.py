@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from pybible.server.controller.rights import Rights
 from pybible.v1 import agent_pb2
 from pybible.wire.outcomes import Reason
 from pybible.wire.values import JsonObject, dumps
@@ -67,6 +68,8 @@ class Attempt:
     owner: AttemptOwner
     spec: agent_pb2.TaskSpec | None = None
     signature: agent_pb2.Signature | None = None
+    # What its operator may have run; None: anything.
+    rights: Rights | None = None
     timeout: float | None = None
     grace: float = 0.0
     lost_is_unreachable: bool = False

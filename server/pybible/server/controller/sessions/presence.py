@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pybible.server.controller.sessions.attempts import Attempt, Verdict, internal_error
@@ -43,7 +43,7 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentDetails:
-    """What the agent's last Hello said of itself."""
+    """What the agent's last Hello said of itself, and the labels that it was enrolled with."""
 
     hostname: str = ""
     version: str = ""
@@ -52,6 +52,7 @@ class AgentDetails:
     policy: tuple[str, ...] = ()
     address: str = ""
     epoch: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,6 +153,7 @@ class SessionRegistry:
             policy=greeting.policy,
             address=address,
             epoch=record.epoch,
+            labels=record.labels,
         )
         reconciled = presence.machine.welcome(session.number, greeting.opening, now=self._clock())
         if reconciled is None:

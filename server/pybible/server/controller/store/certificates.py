@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select, update
 
 from pybible.server.controller.store.schema import certificates
-from pybible.wire.identity import Identity, Role
+from pybible.wire.identity import Identity, OperatorRole, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,8 @@ class CertificateRecord:
     issued: float
     expires: float
     revoked: float | None = None
+    # None for agents.
+    operator_role: OperatorRole | None = None
 
 
 def add(connection: Connection, record: CertificateRecord) -> None:
@@ -32,6 +34,7 @@ def add(connection: Connection, record: CertificateRecord) -> None:
             issued=record.issued,
             expires=record.expires,
             revoked=record.revoked,
+            operator_role=record.operator_role,
         )
     )
 
@@ -45,6 +48,7 @@ def live(connection: Connection, moment: float) -> list[CertificateRecord]:
             identity=Identity(Role(row.role), row.subject),
             issued=row.issued,
             expires=row.expires,
+            operator_role=OperatorRole(row.operator_role) if row.operator_role else None,
         )
         for row in connection.execute(query)
     ]

@@ -48,6 +48,8 @@ certificates = Table(
     Column("issued", Double, nullable=False),
     Column("expires", Double, nullable=False),
     Column("revoked", Double),
+    # What an operator may do with it; none for agents.
+    Column("operator_role", String(16)),
     Index(None, "role", "subject"),
 )
 
@@ -64,6 +66,7 @@ tokens = Table(
     Column("expires", Double, nullable=False),
     Column("uses_left", Integer, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
+    Column("operator_role", String(16)),
 )
 
 

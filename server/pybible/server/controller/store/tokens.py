@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from pybible.server.controller.store.schema import tokens
-from pybible.wire.identity import Role
+from pybible.wire.identity import OperatorRole, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +25,13 @@ class TokenRecord:
     name_pattern: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     revoked: bool = False
+    # None for agents.
+    operator_role: OperatorRole | None = None
 
 
 def _record(row: RowMapping) -> TokenRecord:
-    return TokenRecord(**{**row, "role": Role(row["role"])})
+    operator_role = OperatorRole(row["operator_role"]) if row["operator_role"] else None
+    return TokenRecord(**{**row, "role": Role(row["role"]), "operator_role": operator_role})
 
 
 def add(connection: Connection, token: TokenRecord) -> None:
@@ -44,6 +47,7 @@ def add(connection: Connection, token: TokenRecord) -> None:
             expires=token.expires,
             uses_left=token.uses_left,
             revoked=token.revoked,
+            operator_role=token.operator_role,
         )
     )
 

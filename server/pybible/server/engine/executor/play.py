@@ -14,7 +14,7 @@ from pybible.server.engine.executor.handlers import name_handlers
 from pybible.server.engine.executor.lockstep import run_linear
 from pybible.server.engine.executor.targets import flag, number, rendered
 from pybible.server.engine.model.play import Block, Node, Play, Task, new_id
-from pybible.server.engine.model.text import Trusted
+from pybible.server.engine.model.text import Trusted, origin_of
 from pybible.server.engine.plan.batches import batches
 from pybible.server.engine.plan.start_at import first_match
 from pybible.server.engine.strategy.free import Free
@@ -25,6 +25,7 @@ from pybible.server.engine.templating.undefined import OMIT
 from pybible.server.results.events import Message, MessageLevel, NoHostsMatched, PlayStarted
 from pybible.wire.errors import ExitStatus, SourceError, TemplateError
 
+STRATEGIES = ("debug", "free", "host_pinned", "linear")
 _FOREIGN_STRATEGY = (
     "Use of strategy plugins not included in ansible.builtin are deprecated and do not carry any backwards "
     "compatibility guarantees. No alternative for third party strategy plugins is currently planned. "
@@ -44,7 +45,7 @@ async def run_play(run: Run, play: Play) -> PlayEnd:
     """Run a play to its end. Raises PybibleError for what is wrong with the play itself."""
     templar = run.variables.play_templar(play)
     name = play_name(play, templar)
-    _check(play, templar)
+    check_play(play, templar)
     hosts = match_hosts(run, play, templar)
     context = PlayContext(run, play, tuple(hosts))
     if not hosts:
@@ -79,17 +80,32 @@ def _serial(play: Play, templar: Templar) -> list[object]:
 def match_hosts(run: Run, play: Play, templar: Templar) -> list[str]:
     """Return the hosts of a play, in its order. Raises PybibleError."""
     order = templar.render_text(play.order) or None
-    return run.inventory.match(templar.render(play.hosts), order=order)
+    return run.inventory.match(play_patterns(play, templar), order=order)
 
 
 def play_name(play: Play, templar: Templar) -> str:
-    """Return a play's name as its banner shows it."""
+    """Return a play's name as its banner shows it; without one that is `hosts`: a list of them as it is written."""
+    if not play.name and isinstance(play.hosts, list):
+        return ",".join(map(str, play.hosts))
     with _of_the_play():
-        if play.name:
-            name = rendered(play.name, templar, "name")
-            return "" if name is None or name is OMIT else str(name)
-        hosts = rendered(play.hosts, templar, "name")
-    return ",".join(str(host) for host in hosts) if isinstance(hosts, list) else str(hosts)
+        name = rendered(play.name or play.hosts, templar, "name")
+    return "" if name is None or name is OMIT else str(name)
+
+
+def play_patterns(play: Play, templar: Templar) -> object:
+    """Return what a play's `hosts` renders to: a pattern or a list of them. Raises TemplateError."""
+    with _of_the_play():
+        patterns = rendered(play.hosts, templar, "hosts")
+        if patterns == "":
+            text = "Error processing keyword 'hosts': Keyword 'hosts' is required, and cannot have empty values."
+            raise TemplateError(text, origin=origin_of(play.hosts))
+        for index, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
+            if not isinstance(pattern, str):
+                written = play.hosts[index] if isinstance(play.hosts, list) else play.hosts
+                text = f"Keyword 'hosts' items must be of type 'str', not '{type(pattern).__name__}'."
+                error = TemplateError("Error processing keyword 'hosts'", origin=origin_of(play.hosts))
+                raise error from TemplateError(text, origin=origin_of(written))
+    return patterns
 
 
 @contextlib.contextmanager
@@ -102,10 +118,10 @@ def _of_the_play() -> Iterator[None]:
         raise
 
 
-def _check(play: Play, templar: Templar) -> None:
+def check_play(play: Play, templar: Templar) -> None:
     """Raise TemplateError for a keyword of the play that can't be rendered, or is not of its kind."""
+    play_patterns(play, templar)
     with _of_the_play():
-        rendered(play.hosts, templar, "hosts")
         flag(play.gather_facts, templar, "gather_facts")
         rendered(play.gather_subset, templar, "gather_subset")
         number(play.gather_timeout, templar, "gather_timeout")
@@ -189,7 +205,7 @@ def _strategy(context: PlayContext, templar: Templar) -> str:
     written = context.play.strategy
     name = templar.render_text(written) if written is not None else context.run.options.strategy
     name = name.rpartition(".")[2]
-    if name not in ("debug", "free", "host_pinned", "linear"):
+    if name not in STRATEGIES:
         context.run.emit(Message(level=MessageLevel.DEPRECATION, text=_FOREIGN_STRATEGY))
         raise SourceError(f"Invalid play strategy specified: {name}", origin=context.play.origin)
     return name

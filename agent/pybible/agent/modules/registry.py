@@ -31,6 +31,7 @@ _FILES = {
     "git": "git",
     "group": "group",
     "hostname": "hostname",
+    "iptables": "iptables",
     "known_hosts": "known_hosts",
     "lineinfile": "lineinfile",
     "package": "package",

@@ -10,7 +10,7 @@ _BUILTIN: Final = frozenset(
     {
         "apt", "apt_key", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron",
         "deb822_repository", "debconf", "dpkg_selections", "fetch", "file", "find", "get_url", "getent", "git",
-        "group", "hostname", "known_hosts", "lineinfile", "package", "package_facts", "ping", "pip", "raw",
+        "group", "hostname", "iptables", "known_hosts", "lineinfile", "package", "package_facts", "ping", "pip", "raw",
         "replace", "rpm_key", "script", "service", "service_facts", "setup", "shell", "slurp", "stat", "systemd",
         "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user", "wait_for",
         "yum_repository",
@@ -45,7 +45,7 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "dnf", "dnf5", "expect", "iptables", "mount_facts", "reboot", "subversion",
+        "dnf", "dnf5", "expect", "mount_facts", "reboot", "subversion",
     }
 )  # fmt: skip
 

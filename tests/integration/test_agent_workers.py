@@ -62,6 +62,9 @@ class Store:
             raise ContentError("no such content")
         return attachment
 
+    async def take(self, attachment: Attachment, parts: AsyncIterator[bytes]) -> None:
+        raise ContentError("nothing is taken here")
+
 
 def odd(become: Become | None) -> WorkerIdentity:
     """Odd workers, which drop to the user if there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -77,6 +78,11 @@ class FakeDispatcher:
         small = content if len(content) <= INLINE_BYTES else None
         return Attachment(sha256=hashlib.sha256(content).hexdigest(), size=len(content), inline=small, path=str(path))
 
+    async def save(self, attachment: Attachment, path: Path) -> None:
+        """Write what a module handed over."""
+        assert isinstance(self.answer, ModulesHere)
+        await asyncio.to_thread(shutil.copyfile, self.answer.folder / attachment.sha256, path)
+
     def publish(self, events: Iterable[RunEvent]) -> None:
         """Remember events."""
         self.events += events
@@ -137,6 +143,10 @@ class ModulesHere:
             environment={**os.environ, **spec.environment},
             content=lambda sha256: self.folder / sha256,
             emit=lambda stream, data: None,
+            give=lambda sha256, size, file: self._keep(sha256, file.read(size)),
             no_log=spec.no_log,
         )
         return Outcome(result=runner.run(module, loads_object(spec.args), context))
+
+    def _keep(self, sha256: str, content: bytes) -> None:
+        (self.folder / sha256).write_bytes(content)

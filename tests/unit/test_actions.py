@@ -73,10 +73,17 @@ async def test_a_mapping_is_copied_as_json(tmp_path: Path) -> None:
     assert played.dispatcher.sent[0].spec.attachments[0].inline == b'{"a": 1}'
 
 
-async def test_a_large_file_is_named_by_its_path(tmp_path: Path) -> None:
-    played = await one(tmp_path, "copy: {src: big, dest: /srv/}", files={"files/big": "x" * 100_000})
-    sent = played.dispatcher.sent[0]
+async def test_a_large_file_is_sent_only_to_a_host_that_wants_it(tmp_path: Path) -> None:
+    def answer(_target: Target, spec: TaskSpec) -> Outcome:
+        return Outcome(result={} if spec.attachments else {"_wanted": True})
 
+    files = {"files/big": "x" * 100_000}
+    played = await one(tmp_path, "copy: {src: big, dest: /srv/}", files=files, answer=answer)
+    probe, sent = played.dispatcher.sent
+
+    assert (probe.spec.attachments, probe.args["_probe"], probe.args["_size"]) == ((), True, 100_000)
+    assert probe.args["_content"] == sent.args["_content"]
+    assert "_probe" not in sent.args
     assert sent.spec.attachments[0].inline is None
     assert sent.spec.attachments[0].path == str(tmp_path / "files/big")
     assert (sent.args["dest"], sent.args["_original_basename"]) == ("/srv/", "big")
@@ -130,7 +137,8 @@ async def test_a_fetched_file_lies_under_the_host_s_folder_whatever_the_host_cal
 
 async def test_a_fetched_file_that_is_there_already_is_unchanged(tmp_path: Path) -> None:
     def answer(_target: Target, _spec: TaskSpec) -> Outcome:
-        return Outcome(result={"content": base64.b64encode(b"data").decode(), "source": "/x"})
+        checksum = hashlib.sha1(b"data", usedforsecurity=False).hexdigest()
+        return Outcome(result={"content": base64.b64encode(b"data").decode(), "source": "/x", "checksum": checksum})
 
     (tmp_path / "got").write_bytes(b"data")
     played = await one(tmp_path, f"fetch: {{src: /x, dest: {tmp_path}/got, flat: true}}", answer=answer)

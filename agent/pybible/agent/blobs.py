@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import grpc
 import grpc.aio
@@ -26,7 +28,9 @@ from pybible.wire.tasks import Attachment
 
 _TRIES = 4
 _KEEP_CONNECTION = 30.0
+_BROKEN_OFF_KEPT = 86400.0
 _SUM = re.compile("[0-9a-f]{64}")
+_HOPELESS = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.OUT_OF_RANGE)
 _log = logging.getLogger(__name__)
 
 
@@ -43,8 +47,11 @@ class BlobCache:
         self._closer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         folder.mkdir(mode=0o700, exist_ok=True)
+        before = time.time() - _BROKEN_OFF_KEPT
         for partial in folder.glob("*.part"):
-            partial.unlink(missing_ok=True)
+            # What an agent that was killed had of a blob is where the next one goes on.
+            if partial.stat().st_mtime < before:
+                partial.unlink(missing_ok=True)
 
     async def locate(self, attachment: Attachment) -> Attachment:
         """Return it inline, or with the path of a file that holds it. ContentError when it can't be had."""
@@ -68,16 +75,22 @@ class BlobCache:
     async def put(self, content: bytes) -> Attachment:
         """Put a result into the controller's store. AioRpcError when that fails."""
         sha256 = await asyncio.to_thread(_sum, content)
+        parts = (content[at : at + BLOB_CHUNK_BYTES] for at in range(0, len(content), BLOB_CHUNK_BYTES))
+        attachment = Attachment(sha256=sha256, size=len(content))
         async with self._stub() as stub:
-            call = stub.Put()
-            for at in range(0, max(1, len(content)), BLOB_CHUNK_BYTES):
-                request = blob_pb2.PutRequest(data=content[at : at + BLOB_CHUNK_BYTES])
-                if at == 0:
-                    request.sha256, request.size = sha256, len(content)
-                await call.write(request)
-            await call.done_writing()
-            await call
-        return Attachment(sha256=sha256, size=len(content))
+            await _put(stub, attachment, _each(parts))
+        return attachment
+
+    async def take(self, attachment: Attachment, parts: AsyncIterator[bytes]) -> None:
+        """Put what a module gives into the controller's store. ContentError when that fails."""
+        try:
+            async with self._stub() as stub:
+                missing = await stub.FindMissing(blob_pb2.FindMissingRequest(sha256=[attachment.sha256]))
+                if missing.sha256:
+                    await _put(stub, attachment, parts, offset=next(iter(missing.offsets), 0))
+        except grpc.aio.AioRpcError as error:
+            text = error.details() or error.code().name.lower()
+            raise ContentError(f"the content can't be handed over: {text}") from error
 
     async def close(self) -> None:
         """Close the connection."""
@@ -89,33 +102,44 @@ class BlobCache:
 
     async def _fetch(self, attachment: Attachment, path: Path) -> None:
         partial = path.with_suffix(".part")
+        begun = partial.exists()
+        await self._complete(attachment, partial)
+        if await asyncio.to_thread(_sum_of, partial) != attachment.sha256:
+            partial.unlink(missing_ok=True)
+            if not begun:
+                raise ContentError(f"content {attachment.sha256} arrived damaged")
+            # What was there already was not what it was meant to be.
+            await self._fetch(attachment, path)
+            return
+        partial.replace(path)
+        await asyncio.to_thread(self._make_room, path)
+
+    async def _complete(self, attachment: Attachment, partial: Path) -> None:
+        """Read what is missing of a blob, in several tries if need be."""
         backoff = Backoff(first=0.5, limit=4)
         for left in range(_TRIES - 1, -1, -1):
             try:
                 await self._continue(attachment, partial)
-                break
+                return
             except grpc.aio.AioRpcError as error:
                 text = error.details() or error.code().name.lower()
-                if left == 0 or error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED):
-                    partial.unlink(missing_ok=True)
+                if left == 0 or error.code() in _HOPELESS:
                     raise ContentError(f"content {attachment.sha256} can't be fetched: {text}") from error
                 _log.warning("content is fetched again", extra=fields(sha256=attachment.sha256, error=text))
                 await asyncio.sleep(backoff.next())
             except OSError as error:
-                raise ContentError(f"content {attachment.sha256} can't be kept here: {error.strerror}") from error
-        if await asyncio.to_thread(_sum_of, partial) != attachment.sha256:
-            partial.unlink(missing_ok=True)
-            raise ContentError(f"content {attachment.sha256} arrived damaged")
-        partial.replace(path)
-        await asyncio.to_thread(self._make_room, path)
+                # A full disk is not to be kept full.
+                await asyncio.to_thread(partial.unlink, missing_ok=True)
+                text = f"content {attachment.sha256} can't be kept in {self._folder}: {error.strerror}"
+                raise ContentError(text) from error
 
     async def _continue(self, attachment: Attachment, partial: Path) -> None:
         """Read the rest of a blob, from where the last try ended."""
-        with partial.open("ab") as file:
+        with partial.open("ab", buffering=0) as file:
             async with self._stub() as stub:
                 call = stub.Get(blob_pb2.GetRequest(sha256=attachment.sha256, offset=file.tell()))
                 async for response in call:
-                    file.write(response.data)
+                    _write(file, response.data)
 
     @asynccontextmanager
     async def _stub(self) -> AsyncIterator[blob_pb2_grpc.BlobServiceAsyncStub]:
@@ -161,6 +185,38 @@ class BlobCache:
             if path != newest and path.suffix != ".part":
                 path.unlink(missing_ok=True)
                 total -= size
+
+
+async def _put(
+    stub: blob_pb2_grpc.BlobServiceAsyncStub, attachment: Attachment, parts: AsyncIterator[bytes], *, offset: int = 0
+) -> None:
+    """Put a blob, without its first `offset` bytes: those are there."""
+    call = stub.Put()
+    try:
+        await call.write(blob_pb2.PutRequest(sha256=attachment.sha256, size=attachment.size, offset=offset))
+        async for part in parts:
+            rest, offset = part[offset:], max(0, offset - len(part))
+            for at in range(0, len(rest), BLOB_CHUNK_BYTES):
+                await call.write(blob_pb2.PutRequest(data=rest[at : at + BLOB_CHUNK_BYTES]))
+        await call.done_writing()
+    except asyncio.InvalidStateError:
+        # The controller ended the call; its status says why.
+        pass
+    except BaseException:
+        call.cancel()
+        raise
+    await call
+
+
+async def _each(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _sum(content: bytes) -> str:

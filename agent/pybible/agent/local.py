@@ -15,11 +15,13 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 from pybible.agent.config import default_slots
 from pybible.agent.failures import failure
 from pybible.agent.modules import registry
-from pybible.agent.workers import Finished, WorkerPool
+from pybible.agent.workers import ContentError, Finished, WorkerPool
 from pybible.wire.errors import ProtocolError
 from pybible.wire.frames import FrameBuffer, encode
 from pybible.wire.outcomes import Reason
@@ -30,10 +32,27 @@ _READ_BYTES = 256 * 1024
 
 
 class _AtHand:
-    """The contents of tasks are files on this very host."""
+    """The contents of tasks are files on this very host. What they give is written to `folder`, named by its sha256."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
 
     async def locate(self, attachment: Attachment) -> Attachment:
         return attachment
+
+    async def take(self, attachment: Attachment, parts: AsyncIterator[bytes]) -> None:
+        if self._folder is None:
+            raise ContentError("there is no folder for it")
+        scratch = self._folder / f"{attachment.sha256}.{os.urandom(6).hex()}"
+        try:
+            with scratch.open("xb") as file:
+                async for part in parts:
+                    file.write(part)
+            scratch.replace(self._folder / attachment.sha256)
+        except OSError as error:
+            raise ContentError(f"the content can't be kept in {self._folder}: {error.strerror}") from error
+        finally:
+            scratch.unlink(missing_ok=True)
 
 
 class Local:
@@ -60,7 +79,7 @@ class Local:
         self.send({"type": "result", "id": attempt_id, "reason": result.reason}, result.content)
 
 
-async def serve(slots: int) -> None:
+async def serve(slots: int, given: Path | None) -> None:
     """Work on standard input and output until ctl ends."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
@@ -71,7 +90,7 @@ async def serve(slots: int) -> None:
     # ^C on ctl's terminal is ctl's to handle. Not SIG_IGN: that would be handed down to every command.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     local = Local(writer)
-    async with WorkerPool(local, slots=slots, contents=_AtHand()) as pool:
+    async with WorkerPool(local, slots=slots, contents=_AtHand(given)) as pool:
         local.send({"type": "ready", "modules": list(registry.NAMES)})
         buffer = FrameBuffer()
         while data := await reader.read(_READ_BYTES):
@@ -98,12 +117,13 @@ def _submit(pool: WorkerPool, local: Local, attempt_id: str, header: JsonObject,
 
 
 def main(arguments: list[str]) -> int:
-    """Run; `--workers N` tasks at once."""
+    """Run; `--workers N` tasks at once; what they give goes to `--given FOLDER`."""
     parser = argparse.ArgumentParser(prog="pybible.agent.local")
     parser.add_argument("--workers", type=int, default=default_slots())
+    parser.add_argument("--given", type=Path)
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(serve(max(1, options.workers)))
+        asyncio.run(serve(max(1, options.workers), options.given))
     except (ProtocolError, BrokenPipeError, ConnectionResetError):
         return 1
     return 0

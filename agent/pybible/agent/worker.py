@@ -5,6 +5,7 @@ agent -> worker   {"type": "content", "sha256": ...}  content for the next task,
                   {"type": "stop", "grace": seconds}  end now; the only thing that may come while a module runs
 worker -> agent   {"type": "ready"}                   once
                   {"type": "output", "stream", "offset", "dropped"}   body: bytes
+                  {"type": "given", "sha256", "size"} body: a part of a file that goes to the engine; empty: its end
                   {"type": "result", "reason"}        body: a JSON object
 
 When the agent is gone, whatever way, the worker ends, and the task in it too: the kernel says so by SIGIO, in the
@@ -23,6 +24,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 from pybible.agent import processes
 from pybible.agent.become import WRITE_OPTION
@@ -189,6 +191,7 @@ class Worker:
             environment=spec.environment,
             content=self._contents.path,
             emit=output.emit,
+            give=self._give,
             no_log=spec.no_log,
         )
         before = {name: os.environ.get(name) for name in spec.environment}
@@ -206,6 +209,14 @@ class Worker:
             sys.stdout.flush()
         output.close()
         return _encoded(result)
+
+    def _give(self, sha256: str, size: int, file: BinaryIO) -> None:
+        header: JsonObject = {"type": "given", "sha256": sha256, "size": size}
+        left = size
+        while left and (part := file.read(min(_READ_BYTES, left))):
+            left -= len(part)
+            self._pipe.write(encode(header, part))
+        self._pipe.write(encode(header))
 
     def _enter(self, directory: str) -> None:
         for path in (directory, self._home, "/"):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pybible.agent import processes
 from pybible.agent.become import WorkerIdentity
+from pybible.agent.giving import Giving
 from pybible.wire.errors import ProtocolError
 from pybible.wire.frames import Frame, FrameBuffer, encode
 from pybible.wire.values import JsonObject
@@ -44,6 +45,8 @@ class WorkerProcess(asyncio.Protocol):
         self.alive = True
         self.gone = asyncio.Event()
         self.printed = _Printed()
+        # Where what the task hands over goes.
+        self.giving: Giving | None = None
         self._buffer = FrameBuffer()
         self._answer: asyncio.Future[Frame | None] | None = None
         self._on_output: Callable[[Frame], None] | None = None
@@ -107,6 +110,15 @@ class WorkerProcess(asyncio.Protocol):
         if self.alive:
             self._transport.write(encode(header, body))
         await self._writable.wait()
+
+    def hold(self, on: bool) -> None:
+        """Read nothing more from the worker for now, or go on."""
+        if not self.alive or self._transport.is_closing():
+            return
+        if on:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def stop(self, grace: float) -> None:
         """End the task that runs, and the worker: asked at first, killed a moment after `grace` seconds."""
@@ -176,6 +188,9 @@ class WorkerProcess(asyncio.Protocol):
         if frame.type == "output":
             if self._on_output is not None:
                 self._on_output(frame)
+        elif frame.type == "given":
+            if self.giving is not None:
+                self.giving.feed(frame)
         elif frame.type == "result":
             if self._answer is not None and not self._answer.done():
                 self._answer.set_result(frame)
@@ -187,6 +202,8 @@ class WorkerProcess(asyncio.Protocol):
         self.alive = False
         self.gone.set()
         self._writable.set()
+        if self.giving is not None:
+            self.giving.cancel()
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(None)
 

@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Protocol
 
 from pybible.agent.become import BecomeError, WorkerIdentity, identity_of
 from pybible.agent.failures import failure
+from pybible.agent.giving import Giving
 from pybible.agent.output import OutputBuffer
 from pybible.agent.worker_process import WorkerProcess
 from pybible.wire.frames import Frame
@@ -61,6 +62,9 @@ class ContentSource(Protocol):
 
     async def locate(self, attachment: Attachment) -> Attachment:
         """Return it with `inline` or `path` set. ContentError when it can't be had."""
+
+    async def take(self, attachment: Attachment, parts: AsyncIterator[bytes]) -> None:
+        """Bring what a module hands over to where the engine finds it. ContentError when that can't be."""
 
 
 @dataclass(slots=True)
@@ -289,12 +293,16 @@ class WorkerPool:
         self._sink.started(attempt.id)
         output = OutputBuffer(lambda *part: self._sink.output(attempt.id, *part))
         loop = asyncio.get_running_loop()
+        giving = worker.giving = Giving(self._group, self._contents.take, hold=worker.hold, failures=ContentError)
         began = time.monotonic()
         timer = loop.call_later(spec.timeout, _time_out, attempt, spec.timeout) if spec.timeout else None
         try:
             header = {"type": "run", **spec_to_header(spec)}
             answer = await worker.begin(header, spec.args, lambda frame: _take_output(output, frame))
+            problem = await giving.ended()
         finally:
+            worker.giving = None
+            giving.cancel()
             if timer is not None:
                 timer.cancel()
             output.close()
@@ -304,6 +312,8 @@ class WorkerPool:
             return _stopped(attempt, elapsed)
         if answer is None:
             return await self._died(worker, elapsed)
+        if problem:
+            return Finished(content=failure(Reason.CONTENT_MISSING, problem), reason=Reason.CONTENT_MISSING)
         return _answered(worker, answer, elapsed, no_log=spec.no_log)
 
     async def _provide(self, worker: WorkerProcess, spec: TaskSpec) -> TaskSpec:

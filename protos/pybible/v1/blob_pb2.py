@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15pybible/v1/blob.proto\x12\npybible.v1\"$\n\x12\x46indMissingRequest\x12\x0e\n\x06sha256\x18\x01 \x03(\t\"%\n\x13\x46indMissingResponse\x12\x0e\n\x06sha256\x18\x01 \x03(\t\"8\n\nPutRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\r\n\x0bPutResponse\",\n\nGetRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\")\n\x0bGetResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x32\xd1\x01\n\x0b\x42lobService\x12N\n\x0b\x46indMissing\x12\x1e.pybible.v1.FindMissingRequest\x1a\x1f.pybible.v1.FindMissingResponse\x12\x38\n\x03Put\x12\x16.pybible.v1.PutRequest\x1a\x17.pybible.v1.PutResponse(\x01\x12\x38\n\x03Get\x12\x16.pybible.v1.GetRequest\x1a\x17.pybible.v1.GetResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15pybible/v1/blob.proto\x12\npybible.v1\"$\n\x12\x46indMissingRequest\x12\x0e\n\x06sha256\x18\x01 \x03(\t\"6\n\x13\x46indMissingResponse\x12\x0e\n\x06sha256\x18\x01 \x03(\t\x12\x0f\n\x07offsets\x18\x02 \x03(\x04\"H\n\nPutRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06offset\x18\x04 \x01(\x04\"\r\n\x0bPutResponse\",\n\nGetRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\")\n\x0bGetResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x32\xd1\x01\n\x0b\x42lobService\x12N\n\x0b\x46indMissing\x12\x1e.pybible.v1.FindMissingRequest\x1a\x1f.pybible.v1.FindMissingResponse\x12\x38\n\x03Put\x12\x16.pybible.v1.PutRequest\x1a\x17.pybible.v1.PutResponse(\x01\x12\x38\n\x03Get\x12\x16.pybible.v1.GetRequest\x1a\x17.pybible.v1.GetResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDMISSINGREQUEST']._serialized_start=37
   _globals['_FINDMISSINGREQUEST']._serialized_end=73
   _globals['_FINDMISSINGRESPONSE']._serialized_start=75
-  _globals['_FINDMISSINGRESPONSE']._serialized_end=112
-  _globals['_PUTREQUEST']._serialized_start=114
-  _globals['_PUTREQUEST']._serialized_end=170
-  _globals['_PUTRESPONSE']._serialized_start=172
-  _globals['_PUTRESPONSE']._serialized_end=185
-  _globals['_GETREQUEST']._serialized_start=187
-  _globals['_GETREQUEST']._serialized_end=231
-  _globals['_GETRESPONSE']._serialized_start=233
-  _globals['_GETRESPONSE']._serialized_end=274
-  _globals['_BLOBSERVICE']._serialized_start=277
-  _globals['_BLOBSERVICE']._serialized_end=486
+  _globals['_FINDMISSINGRESPONSE']._serialized_end=129
+  _globals['_PUTREQUEST']._serialized_start=131
+  _globals['_PUTREQUEST']._serialized_end=203
+  _globals['_PUTRESPONSE']._serialized_start=205
+  _globals['_PUTRESPONSE']._serialized_end=218
+  _globals['_GETREQUEST']._serialized_start=220
+  _globals['_GETREQUEST']._serialized_end=264
+  _globals['_GETRESPONSE']._serialized_start=266
+  _globals['_GETRESPONSE']._serialized_end=307
+  _globals['_BLOBSERVICE']._serialized_start=310
+  _globals['_BLOBSERVICE']._serialized_end=519
 # @@protoc_insertion_point(module_scope)

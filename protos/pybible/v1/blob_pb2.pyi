@@ -45,14 +45,20 @@ class FindMissingResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SHA256_FIELD_NUMBER: builtins.int
+    OFFSETS_FIELD_NUMBER: builtins.int
     @property
     def sha256(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def offsets(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """How many bytes of each are here from a transfer that broke off: Put may begin there."""
+
     def __init__(
         self,
         *,
         sha256: collections.abc.Iterable[builtins.str] | None = ...,
+        offsets: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["sha256", b"sha256"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["offsets", b"offsets", "sha256", b"sha256"]) -> None: ...
 
 Global___FindMissingResponse: typing_extensions.TypeAlias = FindMissingResponse
 
@@ -65,19 +71,25 @@ class PutRequest(google.protobuf.message.Message):
     SHA256_FIELD_NUMBER: builtins.int
     SIZE_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
     sha256: builtins.str
     """In the first message only."""
     size: builtins.int
     data: builtins.bytes
     """At most 256 KiB."""
+    offset: builtins.int
+    """In the first message only: where in the blob the data begins. Not 0 only as FindMissing said; ABORTED when that
+    does not hold any more.
+    """
     def __init__(
         self,
         *,
         sha256: builtins.str = ...,
         size: builtins.int = ...,
         data: builtins.bytes = ...,
+        offset: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "sha256", b"sha256", "size", b"size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "offset", b"offset", "sha256", b"sha256", "size", b"size"]) -> None: ...
 
 Global___PutRequest: typing_extensions.TypeAlias = PutRequest
 

@@ -8,11 +8,12 @@ import os
 import shutil
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pybible.agent.modules import fetch
+from pybible.agent.modules import slurp
 from pybible.agent.modules.flags import read_flags
 from tests.support.modules import context, run_module
 
@@ -37,16 +38,40 @@ def test_fetch_gives_the_content_with_its_checksum(tmp_path: Path) -> None:
     [
         ("gone", "File not found: DIR/gone"),
         ("folder", "remote file is a directory, fetch cannot work on directories"),
-        ("large", "DIR/large has 11 bytes: fetch carries at most 10"),
     ],
 )
-def test_fetch_says_why_it_cannot(path: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "_LIMIT", 10)
+def test_fetch_says_why_it_cannot(path: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    (tmp_path / "large").write_text("x" * 11)
     result = run_module("fetch", {"src": f"{tmp_path}/{path}"})
     assert result["failed"] is True
     assert result["msg"] == message.replace("DIR", str(tmp_path))
+
+
+def test_fetch_hands_a_large_file_over_beside_its_result(tmp_path: Path) -> None:
+    given: list[tuple[str, bytes]] = []
+    content = bytes(range(256)) * 1024
+    (tmp_path / "large").write_bytes(content)
+    how = replace(context(), give=lambda sha256, size, file: given.append((sha256, file.read(size))))
+    result = run_module("fetch", {"src": f"{tmp_path}/large"}, how)
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert given == [(sha256, content)]
+    assert "content" not in result
+    assert (result["sha256"], result["size"]) == (sha256, len(content))
+    assert result["checksum"] == hashlib.sha1(content, usedforsecurity=False).hexdigest()
+
+
+def test_fetch_hands_nothing_over_that_is_known(tmp_path: Path) -> None:
+    content = b"x" * 200_000
+    (tmp_path / "large").write_bytes(content)
+    result = run_module("fetch", {"src": f"{tmp_path}/large", "_known": hashlib.sha256(content).hexdigest()})
+    assert "failed" not in result
+
+
+def test_slurp_refuses_what_no_result_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurp, "LIMIT", 10)
+    (tmp_path / "large").write_text("x" * 11)
+    result = run_module("slurp", {"src": f"{tmp_path}/large"})
+    assert result["msg"] == f"{tmp_path}/large is larger than 10 bytes, the most that a result can hold: use fetch"
 
 
 def test_stat_tells_pipes_and_sockets_apart(tmp_path: Path) -> None:

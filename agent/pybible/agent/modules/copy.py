@@ -5,6 +5,7 @@ The engine names attached content by its sha256 in `_content`; `src` is then onl
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -50,6 +51,17 @@ class Args(FileAttributes):
     _original_basename: str | None = arg(default=None)
     _content: str | None = arg(default=None, internal=True)
     _size: int | None = arg(default=None, internal=True)
+    _probe: bool = arg(default=False, internal=True)
+
+    @property
+    def size(self) -> int:
+        """The size of the attached content, bytes."""
+        return self._size or 0
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the content comes only if it is wanted: the question is now whether it is."""
+        return self._probe
 
     @property
     def attached(self) -> str | None:
@@ -77,6 +89,8 @@ def plan(args: Args, context: Context) -> Plan:
         from pybible.agent.modules.copy_remote import plan_remote
 
         return plan_remote(args, context)
+    if args.is_probe:
+        return _plan_without_content(args, context, args.attached)
     path = context.content(args.attached)
     sha1, md5 = of_file(path, "sha1", "md5")
     source = Source(path=str(path), sha1=sha1, md5=md5)
@@ -91,6 +105,23 @@ def plan(args: Args, context: Context) -> Plan:
     if context.check:
         return Change(values={"diff": diff}, apply=_nothing)
     return Change(values={"diff": diff}, apply=partial(_put, args, dest, source, diff))
+
+
+def _plan_without_content(args: Args, context: Context, sha256: str) -> Plan:
+    """Plan as far as that can be done without the content; ask for it (`_wanted`) where it can't."""
+    dest = destination(args)
+    found = lstat(dest)
+    if found is not None and not args.force:
+        return Unchanged(values={"dest": dest, "src": args.src or sha256}, described=False)
+    if found is not None and stat.S_ISREG(found.st_mode) and found.st_size == args.size:
+        with contextlib.suppress(PermissionError):
+            sha1, md5, there = of_file(dest, "sha1", "md5", "sha256")
+            if there == sha256:
+                return _plan_same(args, dest, Source(path=dest, sha1=sha1, md5=md5))
+    if context.check and (args.size > _DIFF_LIMIT or not context.diff):
+        diff = [{**_old_side(dest), "src_larger": _DIFF_LIMIT}] if context.diff else []
+        return Change(values={"diff": diff}, apply=_nothing)
+    return Unchanged(values={"_wanted": True}, described=False)
 
 
 def destination(args: Args) -> str:
@@ -128,13 +159,15 @@ def _plan_same(args: Args, dest: str, source: Source) -> Plan:
     return Change(values=values, diff=diff, apply=change.apply)
 
 
+def _old_side(dest: str) -> JsonObject:
+    if not Path(dest).is_file():
+        return {"before": ""}
+    text = readable(dest)
+    return {"before_header": dest, "before": text} if isinstance(text, str) else {f"dst_{text[0]}": text[1]}
+
+
 def _diff(args: Args, dest: str, source: str) -> JsonObject:
-    diff: JsonObject = {}
-    if Path(dest).is_file():
-        text = readable(dest)
-        diff |= {"before_header": dest, "before": text} if isinstance(text, str) else {f"dst_{text[0]}": text[1]}
-    else:
-        diff["before"] = ""
+    diff = _old_side(dest)
     text = readable(source)
     if isinstance(text, str):
         return diff | {"after_header": args.src or dest, "after": text}

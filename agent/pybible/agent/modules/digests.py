@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 _BLOCK = 1024 * 1024
 
@@ -38,7 +38,12 @@ def digest(name: str) -> Digest:
 def of_file(path: str | Path, *names: str) -> list[str]:
     """Return the hex digests of a file's content, read once."""
     with Path(path).open("rb") as file:
-        return _all(iter(lambda: file.read(_BLOCK), b""), names)
+        return of_open_file(file, *names)
+
+
+def of_open_file(file: BinaryIO, *names: str) -> list[str]:
+    """Return the hex digests of the rest of a file, and leave it at its end."""
+    return _all(iter(lambda: file.read(_BLOCK), b""), names)
 
 
 def of_bytes(data: bytes, *names: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""fetch: a file's content for the engine's fetch action, which writes it on the control node."""
+"""fetch: a file for the engine's fetch action, which writes it on the control node."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybible.agent.modules.api import Context, Module, ModuleError, PathText, Unchanged, arg
-from pybible.agent.modules.digests import of_bytes
+from pybible.agent.modules.digests import of_bytes, of_open_file
 from pybible.agent.modules.slurp import read
 
-# A result may have 64 MiB, and base64 makes four bytes of three.
-_LIMIT = 47 * 1024 * 1024
+# A larger file does not travel in the result.
+_IN_RESULT = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,12 @@ class Args:
     """Arguments of fetch."""
 
     src: PathText = arg(aliases=("path",), doc="the file")
+    _known: str | None = arg(default=None, internal=True)
+
+    @property
+    def known(self) -> str | None:
+        """The sha256 of the file that the control node has already."""
+        return self._known
 
 
 def plan(args: Args, context: Context) -> Unchanged:
@@ -33,8 +39,8 @@ def plan(args: Args, context: Context) -> Unchanged:
         raise ModuleError(f"Failed to get information on remote file ({args.src}): {error.strerror}") from error
     if stat.S_ISDIR(found.st_mode):
         raise ModuleError("remote file is a directory, fetch cannot work on directories")
-    if found.st_size > _LIMIT:
-        raise ModuleError(f"{args.src} has {found.st_size} bytes: fetch carries at most {_LIMIT}")
+    if found.st_size > _IN_RESULT:
+        return _give(args, context)
     data = read(args.src)
     values = {
         "content": base64.b64encode(data).decode("ascii"),
@@ -44,6 +50,22 @@ def plan(args: Args, context: Context) -> Unchanged:
         "checksum": of_bytes(data, "sha1")[0],
     }
     return Unchanged(values=values)
+
+
+def _give(args: Args, context: Context) -> Unchanged:
+    """Send the file beside the result, unless the control node has it."""
+    try:
+        with Path(args.src).open("rb") as file:
+            sha1, sha256 = of_open_file(file, "sha1", "sha256")
+            size = file.tell()
+            if sha256 != args.known:
+                file.seek(0)
+                context.give(sha256, size, file)
+    except PermissionError as error:
+        raise ModuleError(f"File is not readable: {args.src}", cause=str(error)) from error
+    except OSError as error:
+        raise ModuleError(f"Unable to slurp file: {args.src}", cause=str(error)) from error
+    return Unchanged(values={"source": args.src, "size": size, "checksum": sha1, "sha256": sha256})
 
 
 MODULE = Module(name="fetch", args=Args, plan=plan)

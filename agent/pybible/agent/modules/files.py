@@ -19,6 +19,8 @@ from pybible.agent.modules.process import run_process
 
 # What a rename answers where only a write into the file itself can work: a file that is itself a mount, ...
 _NOT_RENAMED = frozenset((errno.EBUSY, errno.EPERM, errno.EACCES, errno.EXDEV, errno.ETXTBSY))
+_NOT_WRITABLE = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
 
 def lstat(path: str) -> os.stat_result | None:
@@ -34,9 +36,18 @@ def beside(path: str) -> Iterator[str]:
     """Give the name of a new, empty, private file in the same folder, and see that nothing of it is left."""
     folder, name = os.path.split(path)
     temporary = str(Path(folder or ".") / f".{name[:100]}.{os.urandom(6).hex()}.pybible")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        if error.errno in _NOT_WRITABLE:
+            raise ModuleError(f"Destination {folder or '.'} not writable", cause=str(error)) from error
+        raise
     try:
         yield temporary
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise ModuleError(f"{path} can not be written: {error.strerror}") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             Path(temporary).unlink()

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from pybible.agent.modules.api import Context, Module, ModuleError, PathText, Unchanged, arg
 
+# A result may have 64 MiB, and base64 makes four bytes of three.
+LIMIT = 47 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args:
@@ -24,9 +27,10 @@ def plan(args: Args, context: Context) -> Unchanged:
 
 
 def read(src: str) -> bytes:
-    """Return a file's content. ModuleError in the words of the stock module."""
+    """Return a file's content. ModuleError in the words of the stock module, and for a file that is too large."""
     try:
-        return Path(src).read_bytes()
+        with Path(src).open("rb") as file:
+            data = file.read(LIMIT + 1)
     except FileNotFoundError as error:
         raise ModuleError(f"File not found: {src}", cause=str(error)) from error
     except IsADirectoryError as error:
@@ -35,6 +39,9 @@ def read(src: str) -> bytes:
         raise ModuleError(f"File is not readable: {src}", cause=str(error)) from error
     except OSError as error:
         raise ModuleError(f"Unable to slurp file: {src}", cause=str(error)) from error
+    if len(data) > LIMIT:
+        raise ModuleError(f"{src} is larger than {LIMIT} bytes, the most that a result can hold: use fetch")
+    return data
 
 
 MODULE = Module(name="slurp", args=Args, plan=plan)

@@ -89,4 +89,6 @@ def _fields(agent: fleet_pb2.Agent) -> dict[str, object]:
         "certificate_expires": moment(agent.certificate_expires),
         "modules": list(agent.modules),
         "policy": list(agent.policy),
+        "contents_sent": agent.contents_sent,
+        "content_bytes_sent": agent.content_bytes_sent,
     }

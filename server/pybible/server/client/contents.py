@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import grpc
 import grpc.aio
@@ -14,12 +15,13 @@ import grpc.aio
 from pybible.server.client.failures import call_failure
 from pybible.v1 import blob_pb2, blob_pb2_grpc
 from pybible.wire.channel import BLOB_CHUNK_BYTES, RESULT_BYTES
-from pybible.wire.errors import ProtocolError, PybibleError
+from pybible.wire.errors import ConnectionFailed, ProtocolError, PybibleError
 from pybible.wire.tasks import Attachment
 
 # (device, inode, size, modification time): the same file with the same content.
 _Stamp = tuple[int, int, int, int]
 _TRIES = 3
+_AGAIN = (grpc.StatusCode.ABORTED, grpc.StatusCode.UNAVAILABLE)
 
 
 class Contents:
@@ -32,6 +34,8 @@ class Contents:
         self._channel: grpc.aio.Channel | None = None
         self._hashed: dict[_Stamp, Attachment] = {}
         self._stored: dict[str, asyncio.Future[None]] = {}
+        # How much of files went out to the controller.
+        self.sent_bytes = 0
 
     async def attach(self, path: Path) -> Attachment:
         """Return the attachment for a file. OSError when it can't be read."""
@@ -56,6 +60,8 @@ class Contents:
             await self._store(attachment)
         except grpc.RpcError as error:
             failure = call_failure(error, self._target)
+            if not isinstance(failure, ConnectionFailed):
+                failure = PybibleError(f"{attachment.path} was not sent: {failure.message}")
             self._forget(attachment.sha256, failure)
             raise failure from error
         except OSError as error:
@@ -83,6 +89,25 @@ class Contents:
             raise ProtocolError("a result arrived damaged")
         return bytes(content)
 
+    async def save(self, attachment: Attachment, file: BinaryIO) -> None:
+        """Write a content of the controller's store to `file`, part by part.
+
+        PybibleError when that fails, or when it is not what it says; OSError when it can't be written.
+        """
+        digest = hashlib.sha256()
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                request = blob_pb2.GetRequest(sha256=attachment.sha256, offset=file.tell())
+                async for part in self._stub().Get(request):
+                    digest.update(part.data)
+                    file.write(part.data)
+                break
+            except grpc.RpcError as error:
+                if not tries_left:
+                    raise call_failure(error, self._target) from error
+        if digest.hexdigest() != attachment.sha256:
+            raise ProtocolError("what the host sent arrived damaged")
+
     async def close(self) -> None:
         """Close the connection."""
         if self._channel is not None:
@@ -98,19 +123,34 @@ class Contents:
         return blob_pb2_grpc.BlobServiceStub(self._channel)
 
     async def _store(self, attachment: Attachment) -> None:
-        stub = self._stub()
-        missing = await stub.FindMissing(blob_pb2.FindMissingRequest(sha256=[attachment.sha256]))
-        if missing.sha256:
-            await self._put(stub, attachment)
-
-    async def _put(self, stub: blob_pb2_grpc.BlobServiceAsyncStub, attachment: Attachment) -> None:
-        with Path(attachment.path).open("rb") as file:  # noqa: ASYNC230  a local file, part by part
-            call = stub.Put()
-            request = blob_pb2.PutRequest(sha256=attachment.sha256, size=attachment.size)
+        """Put a content where it is missing; what broke off is gone on with, here and in later runs."""
+        for tries_left in reversed(range(_TRIES)):
+            stub = self._stub()
+            missing = await stub.FindMissing(blob_pb2.FindMissingRequest(sha256=[attachment.sha256]))
+            if not missing.sha256:
+                return
+            offset = next(iter(missing.offsets), 0)
             try:
-                while part := file.read(BLOB_CHUNK_BYTES):
+                await self._put(stub, attachment, offset=offset)
+                return
+            except grpc.aio.AioRpcError as error:
+                # What was there already may be damaged: then it is gone now.
+                damaged = error.code() is grpc.StatusCode.INVALID_ARGUMENT and offset
+                if not tries_left or not (damaged or error.code() in _AGAIN):
+                    raise
+
+    async def _put(self, stub: blob_pb2_grpc.BlobServiceAsyncStub, attachment: Attachment, *, offset: int) -> None:
+        with Path(attachment.path).open("rb") as file:  # noqa: ASYNC230  a local file, part by part
+            if os.fstat(file.fileno()).st_size != attachment.size:
+                raise PybibleError(f"{attachment.path} has changed since it was read first")
+            file.seek(offset)
+            call = stub.Put()
+            request = blob_pb2.PutRequest(sha256=attachment.sha256, size=attachment.size, offset=offset)
+            try:
+                while (part := file.read(BLOB_CHUNK_BYTES)) or request.sha256:
                     request.data = part
                     await call.write(request)
+                    self.sent_bytes += len(part)
                     request = blob_pb2.PutRequest()
                 await call.done_writing()
             except asyncio.InvalidStateError:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from pybible.server.engine.dispatcher import Outcome
 from pybible.wire import frames
@@ -35,6 +38,12 @@ class LocalWorker:
         self._starting = asyncio.Lock()
         self._waiting: dict[str, tuple[asyncio.Future[Outcome], RawOutput | None]] = {}
         self._closed = False
+        self._given: Path | None = None
+
+    def given(self, sha256: str) -> Path | None:
+        """Return the file that a task handed over, None when none of them did."""
+        path = self._given / sha256 if self._given is not None else None
+        return path if path is not None and path.exists() else None
 
     async def run(self, attempt_id: str, spec: TaskSpec, *, output: RawOutput | None = None) -> Outcome:
         """Run one task, once. Cancelling the call cancels the task."""
@@ -54,6 +63,13 @@ class LocalWorker:
     async def close(self) -> None:
         """End the process and everything that it runs."""
         self._closed = True
+        try:
+            await self._end()
+        finally:
+            if self._given is not None:
+                await asyncio.to_thread(shutil.rmtree, self._given, ignore_errors=True)
+
+    async def _end(self) -> None:
         process = self._process
         if process is None or process.stdin is None:
             return
@@ -81,9 +97,12 @@ class LocalWorker:
     async def _start(self) -> asyncio.subprocess.Process:
         if self._closed:
             raise BrokenPipeError("the run is over")
+        if self._given is None:
+            self._given = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="pybible-"))
         # A session of its own: ^C on the terminal is for pybible-ctl, which then ends what runs in an orderly way.
         process = await asyncio.create_subprocess_exec(
             *self._command,
+            *("--given", str(self._given)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,

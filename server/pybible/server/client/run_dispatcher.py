@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import codecs
 import itertools
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-
 from typing import Protocol
+
 import grpc
 import grpc.aio
 
@@ -33,7 +34,6 @@ _EVENTS_SECONDS = 0.05
 _STREAMS = {agent_pb2.Output.STREAM_STDERR: "stderr"}
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class Sign(Protocol):
     """Gives the operator's word for an attempt."""
 
@@ -41,6 +41,7 @@ class Sign(Protocol):
         """Return it."""
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Waiting:
     """An attempt without its terminal result."""
 
@@ -80,8 +81,8 @@ class RunDispatcher:
         local: LocalWorker,
         group: asyncio.TaskGroup,
         target: str,
-    ) -> None:
         sign: Sign | None = None,
+    ) -> None:
         self.run_id = started.run_id
         self.present = frozenset(started.present)
         self._call = call
@@ -89,8 +90,8 @@ class RunDispatcher:
         self._contents = contents
         self._group = group
         self._target = target
-        self._local = local
         self._sign = sign
+        self._local = local
         self._outbox = Outbox()
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
@@ -126,18 +127,18 @@ class RunDispatcher:
     ) -> Outcome:
         """Run one task on one host, once. ConnectionFailed when the controller is gone."""
         self._check()
-        attempt = QueuedAttempt(
         attempt_id = f"{self.run_id}.{next(self._numbers)}"
         signature = None
         if self._sign is not None and target.agent:
             signature = self._sign(spec, attempt_id=attempt_id, agent=target.agent)
+        attempt = QueuedAttempt(
             attempt_id=attempt_id,
             task_id=task_id,
             target=target,
             spec=spec,
             throttle=throttle,
-        )
             signature=signature,
+        )
         if target.agent:
             problem = await self._prepare(attempt)
             if problem is not None:
@@ -161,6 +162,15 @@ class RunDispatcher:
     async def attach(self, path: Path) -> Attachment:
         """Make a file's content available to tasks. It is sent when the first of them is for another machine."""
         return await self._contents.attach(path)
+
+    async def save(self, attachment: Attachment, path: Path) -> None:
+        """Write what a task handed over to `path`. PybibleError when it can't be had, OSError when not be written."""
+        here = self._local.given(attachment.sha256)
+        if here is not None:
+            await asyncio.to_thread(shutil.copyfile, here, path)
+            return
+        with path.open("wb") as file:
+            await self._contents.save(attachment, file)
 
     def publish(self, events: Iterable[RunEvent]) -> None:
         """Hand over what the engine decided, in order."""

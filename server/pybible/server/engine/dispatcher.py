@@ -52,6 +52,12 @@ class Dispatcher(Protocol):
         Raises OSError when the file can't be read.
         """
 
+    async def save(self, attachment: Attachment, path: Path) -> None:
+        """Write what a task handed over beside its result to `path`.
+
+        Raises PybibleError when it can't be had, OSError when it can't be written.
+        """
+
     def publish(self, events: Iterable[RunEvent]) -> None:
         """Hand over what the engine decided, in order. Never waits."""
 

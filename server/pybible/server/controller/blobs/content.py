@@ -1,6 +1,7 @@
 """content: files named by the sha256 of what is in them, two folders deep. Everything here blocks: call it in threads.
 
-A file is there whole or not at all: it is written beside, summed, synced and renamed.
+A blob is there whole or not at all: it is written beside, summed, synced and renamed. What came of one whose transfer
+broke off is kept for a day, so that the next transfer goes on from there.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import hashlib
 import os
 import re
 import secrets
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -19,6 +22,8 @@ from pybible.wire.errors import ProtocolError, PybibleError
 
 DEFAULT_LIMIT = 16 * 1024**3
 
+_READ_BYTES = 1024 * 1024
+_BROKEN_OFF_KEPT = 86400.0
 _sha256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -30,35 +35,60 @@ class BlobRefused(ProtocolError):
     """What is put is not what was announced, or may not be put."""
 
 
-class BlobWrite:
-    """One blob on its way in. `commit` makes it visible; leaving the `with` block without it leaves nothing behind."""
+class BlobBusy(PybibleError):
+    """A transfer can't go on from there any more: another one is at it, or has changed what was there."""
 
-    def __init__(self, *, target: Path, scratch: Path, sha256: str, size: int) -> None:
+
+class BlobWrite:
+    """One blob on its way in. `commit` makes it visible.
+
+    Leaving the `with` block without it keeps what came, unless that was refused or could not be written.
+    """
+
+    def __init__(self, *, target: Path, scratch: Path, sha256: str, size: int, release: Callable[[], None]) -> None:
         self._target = target
         self._scratch = scratch
         self._sha256 = sha256
         self._size = size
+        self._release = release
         self._sum = hashlib.sha256()
         self._received = 0
-        self._file: BinaryIO | None = None
+        self._refused = False
+        self._file: BinaryIO = scratch.open("a+b", buffering=0)
+
+    def resume(self, offset: int) -> None:
+        """Go on behind the first `offset` bytes that are here. BlobBusy when there are not so many."""
+        self._file.seek(0)
+        while self._received < offset:
+            part = self._file.read(min(_READ_BYTES, offset - self._received))
+            if not part:
+                raise BlobBusy(f"blob {self._sha256}: {self._received} bytes are here, not {offset}")
+            self._sum.update(part)
+            self._received += len(part)
+        self._file.truncate(offset)
 
     def __enter__(self) -> BlobWrite:
-        self._file = self._scratch.open("xb", buffering=0)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            self._refused = True
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+        if self._refused or not self._received:
+            self._scratch.unlink(missing_ok=True)
+        self._release()
 
     def write(self, data: bytes) -> None:
         """Append `data`. BlobRefused when that is more than was announced."""
-        if self._file is None:
-            raise ValueError("the blob is not open")
         self._received += len(data)
         if self._received > self._size:
+            self._refused = True
             raise BlobRefused(f"blob {self._sha256}: more than the {self._size} bytes that were announced")
         self._sum.update(data)
         view = memoryview(data)
@@ -67,10 +97,11 @@ class BlobWrite:
 
     def commit(self) -> None:
         """Check size and sum, and make the blob visible for good. BlobRefused when they are not as announced."""
-        if self._file is None:
-            raise ValueError("the blob is not open")
         if self._received != self._size:
+            # A caller that is gone looks the same: what came is kept.
             raise BlobRefused(f"blob {self._sha256}: {self._received} bytes came, {self._size} were announced")
+        # Whatever goes wrong from here on: there is nothing left to go on from.
+        self._refused = True
         if self._sum.hexdigest() != self._sha256:
             raise BlobRefused(f"blob {self._sha256}: what came has the sum {self._sum.hexdigest()}")
         os.fsync(self._file.fileno())
@@ -106,6 +137,9 @@ class BlobStore:
         self._folder = folder
         self._incoming = folder / "incoming"
         self._limit = limit
+        # The sums of those whose transfer goes on where the next one would.
+        self._coming: set[str] = set()
+        self._lock = threading.Lock()
         for each in (folder, self._incoming):
             each.mkdir(mode=0o700, exist_ok=True)
 
@@ -119,13 +153,43 @@ class BlobStore:
         """Return those of `sums` that are not here. The others count as used now: they are not collected soon."""
         return [sha256 for sha256 in sums if not self._touch(self.path(sha256))]
 
-    def begin(self, sha256: str, size: int) -> BlobWrite:
-        """Begin to put a blob. BlobRefused for one that is too large."""
+    def begun(self, sha256: str) -> int:
+        """Return how many bytes are here of a blob whose transfer broke off."""
+        with self._lock:
+            if sha256 in self._coming:
+                return 0
+            try:
+                return (self._incoming / sha256).stat().st_size
+            except FileNotFoundError:
+                return 0
+
+    def begin(self, sha256: str, size: int, offset: int = 0) -> BlobWrite:
+        """Begin to put a blob, or go on with it at `offset`, which `begun` said.
+
+        BlobRefused for one that is too large, BlobBusy when it can't go on from there.
+        """
         target = self.path(sha256)
         if size > self._limit:
             raise BlobRefused(f"blob {sha256}: {size} bytes are more than this controller takes ({self._limit})")
-        scratch = self._incoming / f"{sha256}.{secrets.token_hex(8)}"
-        return BlobWrite(target=target, scratch=scratch, sha256=sha256, size=size)
+        with self._lock:
+            alone = sha256 not in self._coming
+            if alone:
+                self._coming.add(sha256)
+        if not alone and offset:
+            raise BlobBusy(f"blob {sha256} is on its way here already")
+        scratch = self._incoming / (sha256 if alone else f"{sha256}.{secrets.token_hex(8)}")
+        release = partial(self._coming.discard, sha256) if alone else _nothing
+        try:
+            blob = BlobWrite(target=target, scratch=scratch, sha256=sha256, size=size, release=release)
+        except OSError:
+            release()
+            raise
+        try:
+            blob.resume(offset)
+        except BaseException as error:
+            blob.__exit__(type(error), error, None)
+            raise
+        return blob
 
     def put(self, data: bytes) -> str:
         """Store `data` and return its sum."""
@@ -150,11 +214,14 @@ class BlobStore:
         return BlobRead(file, size)
 
     def collect(self, *, unused_for: float, now: float | None = None) -> int:
-        """Remove blobs that were not used for so many seconds, and what was left half-written. Return how many."""
-        before = (time.time() if now is None else now) - unused_for
+        """Remove blobs that were not used for so many seconds, and what broke off long ago. Return how many."""
+        now = time.time() if now is None else now
+        before = now - unused_for
         removed = 0
         for path in self._incoming.iterdir():
-            path.unlink(missing_ok=True)
+            # Only what is named by the sum alone can be gone on with.
+            if not _sha256.fullmatch(path.name) or path.stat().st_mtime < now - _BROKEN_OFF_KEPT:
+                path.unlink(missing_ok=True)
         for path in self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"):
             if path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)
@@ -168,3 +235,7 @@ class BlobStore:
         except FileNotFoundError:
             return False
         return True
+
+
+def _nothing() -> None:
+    return None

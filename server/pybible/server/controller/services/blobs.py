@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import grpc
 import grpc.aio
 
-from pybible.server.controller.blobs.content import BlobMissing, BlobRead, BlobRefused, BlobStore
+from pybible.server.controller.blobs.content import BlobBusy, BlobMissing, BlobRead, BlobRefused, BlobStore, BlobWrite
+from pybible.server.controller.blobs.traffic import Sent, Traffic
 from pybible.server.controller.services.access import Access
 from pybible.v1 import blob_pb2, blob_pb2_grpc
 from pybible.wire.channel import BLOB_CHUNK_BYTES
+from pybible.wire.identity import Role
 
 _SUMS_AT_ONCE = 10_000
 _REFUSAL_SECONDS = 5.0
@@ -21,9 +23,10 @@ _REFUSAL_SECONDS = 5.0
 class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
     """Carries contents in chunks; each file operation runs in a thread."""
 
-    def __init__(self, *, access: Access, blobs: BlobStore) -> None:
+    def __init__(self, *, access: Access, blobs: BlobStore, traffic: Traffic) -> None:
         self._access = access
         self._blobs = blobs
+        self._traffic = traffic
 
     async def FindMissing(
         self,
@@ -36,9 +39,10 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"at most {_SUMS_AT_ONCE} sums at once")
         try:
             missing = await asyncio.to_thread(self._blobs.missing, list(request.sha256))
+            offsets = await asyncio.to_thread(lambda: [self._blobs.begun(sha256) for sha256 in missing])
         except BlobRefused as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return blob_pb2.FindMissingResponse(sha256=missing)
+        return blob_pb2.FindMissingResponse(sha256=missing, offsets=offsets)
 
     async def Put(
         self,
@@ -49,6 +53,9 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
         await self._access.require(context, "pybible.v1.BlobService/Put")
         try:
             await self._receive(request_iterator)
+        except BlobBusy as error:
+            await _read_out(request_iterator)
+            await context.abort(grpc.StatusCode.ABORTED, str(error))
         except BlobRefused as error:
             await _read_out(request_iterator)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -63,15 +70,17 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
         context: grpc.aio.ServicerContext[blob_pb2.GetRequest, blob_pb2.GetResponse],
     ) -> None:
         """Send one blob, from an offset on."""
-        await self._access.require(context, "pybible.v1.BlobService/Get")
+        caller = await self._access.require(context, "pybible.v1.BlobService/Get")
         try:
             blob = await asyncio.to_thread(self._blobs.open, request.sha256, request.offset)
         except BlobMissing as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
         except BlobRefused as error:
             await context.abort(grpc.StatusCode.OUT_OF_RANGE, str(error))
+        sent = self._traffic.count(caller.identity.id) if caller.identity.role is Role.AGENT else Sent()
+        sent.contents += 1
         try:
-            await _send(blob, context)
+            await _send(blob, context, sent)
         finally:
             blob.close()
 
@@ -79,11 +88,34 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
         first = await anext(requests, None)
         if first is None:
             raise BlobRefused("the first message must name the blob")
-        with self._blobs.begin(first.sha256, first.size) as blob:
-            await asyncio.to_thread(blob.write, first.data)
+        with await self._begin(first) as blob:
+            await _to_its_end(blob.write, first.data)
             async for request in requests:
-                await asyncio.to_thread(blob.write, request.data)
-            await asyncio.to_thread(blob.commit)
+                await _to_its_end(blob.write, request.data)
+            await _to_its_end(blob.commit)
+
+    async def _begin(self, first: blob_pb2.PutRequest) -> BlobWrite:
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(None, self._blobs.begin, first.sha256, first.size, first.offset)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait((future,))
+            if future.exception() is None:
+                future.result().close()
+            raise
+
+
+async def _to_its_end(work: Callable[..., None], *arguments: bytes) -> None:
+    """Run in a thread, and be cancelled only behind its end: the file is closed then."""
+    future = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    try:
+        await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait((future,))
+        # Nobody else asks for it.
+        future.exception()
+        raise
 
 
 async def _read_out(requests: AsyncIterator[blob_pb2.PutRequest]) -> None:
@@ -94,9 +126,12 @@ async def _read_out(requests: AsyncIterator[blob_pb2.PutRequest]) -> None:
                 pass
 
 
-async def _send(blob: BlobRead, context: grpc.aio.ServicerContext[blob_pb2.GetRequest, blob_pb2.GetResponse]) -> None:
+async def _send(
+    blob: BlobRead, context: grpc.aio.ServicerContext[blob_pb2.GetRequest, blob_pb2.GetResponse], sent: Sent
+) -> None:
     first = True
     # The first message is sent even for an empty rest: it carries the size.
     while (data := await asyncio.to_thread(blob.read, BLOB_CHUNK_BYTES)) or first:
         await context.write(blob_pb2.GetResponse(size=blob.size if first else 0, data=data))
+        sent.bytes += len(data)
         first = False

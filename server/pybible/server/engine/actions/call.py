@@ -101,6 +101,9 @@ class Services(Protocol):
     async def attach_bytes(self, content: bytes) -> Attachment:
         """Make content available to the target."""
 
+    async def save(self, attachment: Attachment, path: Path) -> None:
+        """Write what a task handed over beside its result to `path`. Raises PybibleError, OSError."""
+
     async def write_down(self, content: bytes, name: str) -> Path:
         """Write content into a temporary file called `name`, which is there until the run ends."""
 

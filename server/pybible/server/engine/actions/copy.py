@@ -70,7 +70,12 @@ async def send(
     args.update(dest=dest, _content=content.attachment.sha256, _size=content.attachment.size)
     if content.name:
         args["_original_basename"] = content.name
-    outcome = await call.services.run_module("copy", args, (content.attachment,))
+    outcome = None
+    if content.attachment.inline is None:
+        # It is large: it goes out only to where it is not yet.
+        outcome = await call.services.run_module("copy", {**args, "_probe": True}, now=True)
+    if outcome is None or outcome.result.get("_wanted"):
+        outcome = await call.services.run_module("copy", args, (content.attachment,))
     answer = from_outcome(outcome)
     _name_diff(answer.result, content.shown)
     if "src" in answer.result and "md5sum" not in answer.result:

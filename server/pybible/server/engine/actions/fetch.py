@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from pybible.server.engine.actions.arguments import as_bool
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, from_outcome
+from pybible.wire.errors import PybibleError
+from pybible.wire.tasks import Attachment
 from pybible.wire.values import JsonObject
 
+_PART_BYTES = 1024 * 1024
+# What is not larger travels in the module's result anyway.
+_SMALL = 128 * 1024
 _ALLOWED = frozenset({"dest", "fail_on_missing", "flat", "src", "validate_checksum"})
 
 
@@ -31,13 +38,27 @@ async def run(call: ActionCall) -> ActionResult:
             raise ActionFailed(f"Invalid type supplied for {name} option, it must be a string")
     flat = as_bool(args.get("flat"), name="flat")
     strict = as_bool(args.get("fail_on_missing"), name="fail_on_missing", default=True)
-    outcome = await call.services.run_module("fetch", {"src": source})
+    there = await asyncio.to_thread(_sha256_there, call, str(source), str(dest), flat=flat)
+    outcome = await call.services.run_module("fetch", {"src": source, **({"_known": there} if there else {})})
     answer = from_outcome(outcome)
     if outcome.unreachable or outcome.reason:
         return answer
     if answer.result.get("failed"):
         return _missing(str(source), answer, strict)
-    return _store(call, answer.result, str(source), str(dest), flat=flat)
+    return await _store(call, answer.result, str(source), str(dest), flat=flat)
+
+
+def _sha256_there(call: ActionCall, source: str, dest: str, *, flat: bool) -> str:
+    """Return the sum of the file that the host's would replace, empty when there is none of any size."""
+    try:
+        target = _target(call, source, dest, flat=flat)
+        if target.is_file() and target.stat().st_size > _SMALL:
+            with target.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    except (ActionFailed, OSError):
+        # Whoever writes it says what is wrong.
+        pass
+    return ""
 
 
 def _missing(source: str, answer: ActionResult, strict: bool) -> ActionResult:
@@ -58,20 +79,23 @@ def _missing(source: str, answer: ActionResult, strict: bool) -> ActionResult:
     return ActionResult(result=result, error=error)
 
 
-def _store(call: ActionCall, answer: JsonObject, source: str, dest: str, *, flat: bool) -> ActionResult:
-    content = base64.b64decode(str(answer.get("content", "")))
+async def _store(call: ActionCall, answer: JsonObject, source: str, dest: str, *, flat: bool) -> ActionResult:
     name = str(answer.get("source") or source)
     target = _target(call, name, dest, flat=flat)
-    checksum = hashlib.sha1(content, usedforsecurity=False).hexdigest()
-    remote = str(answer.get("checksum") or checksum)
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    known = target.read_bytes() if target.is_file() else None
+    remote = str(answer.get("checksum") or "")
     call.services.note_brought(target)
-    if known == content:
-        return ActionResult(
-            result={"changed": False, "md5sum": md5, "file": name, "dest": str(target), "checksum": checksum}
-        )
-    _write(target, content)
+    if target.is_file():
+        sha1, md5 = await asyncio.to_thread(_sums, target)
+        if sha1 == remote:
+            return ActionResult(
+                result={"changed": False, "md5sum": md5, "file": name, "dest": str(target), "checksum": sha1}
+            )
+    try:
+        checksum, md5 = await _write(call, target, answer)
+    except PybibleError as error:
+        raise ActionFailed(f"Failed to fetch the file: {error.message}") from error
+    except OSError as error:
+        raise ActionFailed(f"Failed to fetch the file: {error}") from error
     result: JsonObject = {
         "changed": True,
         "md5sum": md5,
@@ -102,17 +126,39 @@ def _target(call: ActionCall, source: str, dest: str, *, flat: bool) -> Path:
     return folder.joinpath(call.host, *parts)
 
 
-def _write(target: Path, content: bytes) -> None:
+async def _write(call: ActionCall, target: Path, answer: JsonObject) -> tuple[str, str]:
+    """Write the file as a whole or not at all; return its SHA-1 and MD5."""
+    with _replacing(target) as temporary:
+        if "sha256" in answer:
+            given = Attachment(sha256=str(answer["sha256"]), size=int(str(answer["size"])))
+            await call.services.save(given, temporary)
+        else:
+            content = base64.b64decode(str(answer.get("content", "")))
+            await asyncio.to_thread(temporary.write_bytes, content)
+        return await asyncio.to_thread(_sums, temporary)
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Give the name of a new file, which takes the place of `target` at the end, or is gone if that did not come."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+        yield temporary
         mask = os.umask(0)
         os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise ActionFailed(f"Failed to fetch the file: {error}") from error
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sums(path: Path) -> tuple[str, str]:
+    sha1, md5 = hashlib.sha1(usedforsecurity=False), hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while part := file.read(_PART_BYTES):
+            sha1.update(part)
+            md5.update(part)
+    return sha1.hexdigest(), md5.hexdigest()

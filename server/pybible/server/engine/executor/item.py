@@ -461,6 +461,10 @@ class ItemRun:
         """Make content available."""
         return await self._context.run.contents.text(content)
 
+    async def save(self, attachment: Attachment, path: Path) -> None:
+        """Write what the task handed over to `path`."""
+        await self._context.run.dispatcher.save(attachment, path)
+
     async def write_down(self, content: bytes, name: str) -> Path:
         """Write content into a temporary file of that name."""
         return await self._context.run.contents.written(content, name)

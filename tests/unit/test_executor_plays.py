@@ -9,7 +9,7 @@ import pytest
 from pybible.server.engine.dispatcher import Outcome, Target
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.results.events import Included, NoHostsMatched, NoHostsRemaining, PlayStarted, TaskStarted
-from pybible.wire.errors import ConnectionFailed, ExitStatus, ParseError, PybibleError
+from pybible.wire.errors import ConnectionFailed, ExitStatus, PybibleError
 from pybible.wire.tasks import TaskSpec
 from tests.support.plays import play
 
@@ -405,12 +405,17 @@ async def test_a_connection_says_where_tasks_run(tmp_path: Path, connection: str
     assert [sent.target.agent for sent in played.dispatcher.sent] == [agent]
 
 
-async def test_a_connection_that_there_is_not_has_its_place(tmp_path: Path) -> None:
-    with pytest.raises(ParseError) as caught:
-        await play(tmp_path, "- hosts: all\n  tasks:\n  - ping:\n    connection: docker\n")
-    assert "the connection 'docker' is not supported" in str(caught.value)
-    assert caught.value.origin is not None
-    assert (caught.value.origin.line, caught.value.origin.column) == (4, 17)
+async def test_a_connection_that_there_is_not_fails_the_task_on_its_host(tmp_path: Path) -> None:
+    tasks = "[{ping: , connection: docker, ignore_errors: true}, {ping: , connection: docker, when: false}]"
+    played = await play(tmp_path, f"- {{hosts: all, gather_facts: false, tasks: {tasks}}}", hosts=["h1"])
+    assert played.counts() == {"h1": "ok=1 skipped=1 ignored=1"}
+    assert "the connection 'docker' is not supported" in str(played.results("h1")[0].result["msg"])
+
+
+async def test_an_empty_list_of_hosts_means_nobody(tmp_path: Path) -> None:
+    played = await play(tmp_path, "- {hosts: '{{ [] }}', gather_facts: false, tasks: [{ping: }]}", hosts=["h1"])
+    assert played.counts() == {}
+    assert any(isinstance(event, NoHostsMatched) for event in played.events)
 
 
 async def test_a_variable_that_names_no_connection_fails_its_host(tmp_path: Path) -> None:

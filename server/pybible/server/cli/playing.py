@@ -24,6 +24,7 @@ from pybible.server.cli.running import (
     run_options,
 )
 from pybible.server.cli.settings import load_settings
+from pybible.server.engine.executor.play import check_play, play_name, play_patterns
 from pybible.server.engine.executor.run import Engine
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.plan.listing import ListedPlay, Listing, list_playbook
@@ -131,8 +132,6 @@ def _list(wanted: PlaybookRun, playbooks: tuple[Playbook, ...], engine: Engine) 
 
 
 def _listed(playbook: Playbook, engine: Engine, listing: Listing) -> list[ListedPlay]:
-    if not (listing.hosts or listing.tasks or listing.tags):
-        return []
     listed = []
     for play in playbook.plays:
         rendered = engine.variables.play_templar(play).render(play.hosts)

@@ -391,11 +391,14 @@ class Inventory:
     def match(self, pattern: object, *, ignore_limit: bool = False, order: str | None = None) -> list[str]:
         """Return the names of the hosts that a pattern (text, or list of texts) means, within the limit.
 
-        `order` is one of ORDERS. An implicit localhost is among them only when it is named. Raises BadPattern.
+        `order` is one of ORDERS. An implicit localhost is among them only when it is named. An empty list means nobody.
+        Raises BadPattern.
         """
         names = self._evaluate(patterns.split_patterns(pattern))
         if self._limit is not None and not ignore_limit:
             allowed = set(self._evaluate(self._limit))
+        if isinstance(pattern, list | tuple) and not pattern:
+            return []
             names = [name for name in names if name in allowed]
         return ordered(names, order)
 

@@ -26,9 +26,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedPlay:
-    """A play with its `hosts` rendered (`patterns`), and the hosts that they mean."""
+    """A play with its name and `hosts` rendered (`patterns`), and the hosts that they mean."""
 
     play: Play
+    name: str
     patterns: tuple[str, ...]
     hosts: tuple[str, ...] = ()
 
@@ -54,7 +55,7 @@ def _list_play(number: int, listed: ListedPlay, listing: Listing) -> Iterator[st
     play, patterns = listed.play, list(listed.patterns)
     joined = ",".join(patterns)
     own_tags = list(play.keywords.tags)
-    yield f"\n  play #{number} ({joined}): {play.name or joined}\tTAGS: [{','.join(own_tags)}]"
+    yield f"\n  play #{number} ({joined}): {listed.name}\tTAGS: [{','.join(own_tags)}]"
     if listing.hosts:
         yield f"    pattern: {[str(pattern) for pattern in patterns]!r}"
         yield f"    hosts ({len(listed.hosts)}):"

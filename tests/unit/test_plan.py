@@ -335,5 +335,6 @@ def test_listings_are_ansible_playbooks(tmp_path: Path, listing: Listing, expect
     plays = []
     for play in project.load().plays:
         hosts = [str(host) for host in (play.hosts if isinstance(play.hosts, list) else [play.hosts])]
-        plays.append(ListedPlay(play=play, patterns=tuple(hosts), hosts=tuple(inventory.match(hosts))))
+        name = play.name or ",".join(hosts)
+        plays.append(ListedPlay(play=play, name=name, patterns=tuple(hosts), hosts=tuple(inventory.match(hosts))))
     assert list_playbook("site.yml", plays, listing) == expected

@@ -134,8 +134,11 @@ def _list(wanted: PlaybookRun, playbooks: tuple[Playbook, ...], engine: Engine) 
 def _listed(playbook: Playbook, engine: Engine, listing: Listing) -> list[ListedPlay]:
     listed = []
     for play in playbook.plays:
-        rendered = engine.variables.play_templar(play).render(play.hosts)
-        patterns = tuple(map(str, rendered)) if isinstance(rendered, list) else (str(rendered),)
-        hosts = tuple(engine.inventory.match(rendered)) if listing.hosts else ()
-        listed.append(ListedPlay(play=play, patterns=patterns, hosts=hosts))
+        templar = engine.variables.play_templar(play)
+        name = play_name(play, templar)
+        check_play(play, templar)
+        patterns = play_patterns(play, templar)
+        shown = tuple(map(str, patterns)) if isinstance(patterns, list) else (str(patterns),)
+        hosts = tuple(engine.inventory.match(patterns)) if listing.hosts else ()
+        listed.append(ListedPlay(play=play, name=name, patterns=shown, hosts=hosts))
     return listed

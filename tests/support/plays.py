@@ -16,6 +16,7 @@ from pybible.server.engine.parsing.loader import Loader
 from pybible.server.engine.templating.engine import TemplateEngine
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.variables.scope import VariableManager, VariableOptions
+from pybible.server.engine.watch import Watch
 from pybible.server.results.events import HostResult, Message, MessageLevel, RunEvent, TaskStarted
 from tests.support.fake_dispatcher import Answer, FakeDispatcher, FakeOpener, pong
 
@@ -64,6 +65,7 @@ async def play(
     answers: Mapping[str, Sequence[str]] | None = None,
     ask: Ask | None = None,
     variables: VariableOptions | None = None,
+    watch: Watch | None = None,
 ) -> Played:
     """Run a playbook's text on these hosts, `files` beside it. An operator cancels after `cancel_after` attempts.
 
@@ -76,7 +78,7 @@ async def play(
         path.write_text(dedent(text))
     (folder / "hosts.ini").write_text("".join(f"{host}\n" for host in hosts))
     inventory = load_inventory([str(folder / "hosts.ini")])
-    templates = TemplateEngine(playbook_directory=folder)
+    templates = TemplateEngine(playbook_directory=folder, watch=watch)
     known = VariableManager(
         inventory=inventory,
         engine=templates,

@@ -209,7 +209,7 @@ async def test_a_play_s_name(tmp_path: Path, bad: BadHost) -> None:
 
 async def test_a_play_s_hosts(tmp_path: Path, bad: BadHost) -> None:
     after = """
-    - hosts: ["h2", "{{ hostvars.h1.answer.stdout_lines }}", "{{ hostvars.h1.answer.stdout }}"]
+    - hosts: "{{ ['h2', hostvars.h1.answer.stdout] + hostvars.h2.answer.stdout_lines }}"
       gather_facts: false
       tasks: [{name: look, debug: {msg: here}}]
     """

@@ -69,6 +69,7 @@ _FILES = {
     "community.general.git_config": "git_config",
     "community.general.locale_gen": "locale_gen",
     "community.general.make": "make",
+    "community.general.pacman": "pacman",
     "community.general.pam_limits": "pam_limits",
     "community.general.timezone": "timezone",
     "community.general.htpasswd": "htpasswd",

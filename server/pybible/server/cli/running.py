@@ -39,6 +39,7 @@ from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.variables.magic import RunMagic
 from pybible.server.engine.variables.scope import VariableManager
 from pybible.server.engine.vault import VaultSecrets
+from pybible.server.engine.watch import Watch
 from pybible.server.report.registry import short_name
 from pybible.server.report.terminal import Terminal
 from pybible.server.results.events import Message, MessageLevel, Output, RunEvent
@@ -120,6 +121,8 @@ class Session:
     extra_vars: Mapping[str, object]
     # Takes warnings; those that ansible.cfg makes errors are raised.
     warn: Callable[[str], None]
+    # Ends what computes too long.
+    watch: Watch
 
     @property
     def forks(self) -> int:
@@ -128,7 +131,7 @@ class Session:
 
 
 def open_session(asked: Asked, settings: Settings, *, reports: Reports) -> Session:
-    """Ask for passwords, take -e apart. Raises PybibleError."""
+    """Ask for passwords, take -e apart, and begin to watch. Raises PybibleError."""
     for text in settings.ansible.warnings:
         reports.warn(text)
     for text in settings.ansible.deprecations:
@@ -143,7 +146,11 @@ def open_session(asked: Asked, settings: Settings, *, reports: Reports) -> Sessi
     # Of several passwords in a team's ansible.cfg not everybody has all.
     vault = configured_secrets(settings.ansible, asked.vault_ids, asked.vault_files, ask=asked.ask_vault, warn=warn)
     variables = extra_vars(asked.extra_vars, vault=vault, warn=warn)
-    return Session(asked=asked, settings=settings, reports=reports, vault=vault, extra_vars=variables, warn=warn)
+    watch = Watch(settings.render_limit)
+    watch.install()
+    return Session(
+        asked=asked, settings=settings, reports=reports, vault=vault, extra_vars=variables, warn=warn, watch=watch
+    )
 
 
 @asynccontextmanager
@@ -173,7 +180,7 @@ async def read_sources(session: Session, opener: ControllerOpener | None) -> Inv
     """Read the inventory; without any, the fleet is it. Raises PybibleError."""
     sources = session.asked.inventory or session.settings.inventory
     if sources or opener is None:
-        return configured_inventory(
+        inventory = configured_inventory(
             sources,
             session.settings.ansible,
             engine=template_engine(session, directory=Path.cwd()),
@@ -181,7 +188,10 @@ async def read_sources(session: Session, opener: ControllerOpener | None) -> Inv
             warn=session.warn,
             fact_cache=variable_options(session.settings, session.warn).fact_cache,
         )
-    return Inventory.from_fleet(await opener.fleet(), warn=session.reports.warn)
+    else:
+        inventory = Inventory.from_fleet(await opener.fleet(), warn=session.reports.warn)
+    inventory.watch = session.watch
+    return inventory
 
 
 async def read_inventory(session: Session, opener: ControllerOpener | None) -> Inventory:
@@ -209,6 +219,8 @@ def template_engine(session: Session, *, directory: Path) -> TemplateEngine:
         extensions=config.words("DEFAULT_JINJA2_EXTENSIONS"),
         managed=config.text("DEFAULT_MANAGED_STR"),
         places=places_of(session),
+        watch=session.watch,
+        lookup_seconds=session.settings.lookup_limit,
     )
     engine.add_plugin_paths(
         filters=config.paths("DEFAULT_FILTER_PLUGIN_PATH"),

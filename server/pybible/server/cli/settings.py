@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybible.server.cli.ansible_config import AnsibleConfig, read_ansible_config
+from pybible.server.engine.commands import LOOKUP_SECONDS
+from pybible.server.engine.watch import RENDER_SECONDS
 from pybible.wire.errors import ConfigError, UsageError
 
 DEFAULT_FORKS = 5
+_YEAR = 366 * 24 * 3600.0
 _KNOWN = frozenset({"controller", "ansible", "signing_key"})
 
 
@@ -29,6 +32,9 @@ class Settings:
     ansible_core: str = ""
     # With what tasks are signed, None: they are not.
     signing_key: Path | None = None
+    # Seconds: of computing for one template, and for a command of a lookup. 0: no limit.
+    render_limit: float = RENDER_SECONDS
+    lookup_limit: float = LOOKUP_SECONDS
     # What ansible.cfg and its environment variables say.
     ansible: AnsibleConfig
 
@@ -75,8 +81,23 @@ def load_settings(
         ansible_core=environment.get("PYBIBLE_ANSIBLE") or ours.get("ansible", ""),
         signing_key=Path(named_key).expanduser() if named_key else usual_key if usual_key.exists() else None,
         state_folder=_xdg(environment, "XDG_STATE_HOME", home / ".local/state") / "pybible",
+        render_limit=_seconds(environment, "PYBIBLE_RENDER_LIMIT", RENDER_SECONDS),
+        lookup_limit=_seconds(environment, "PYBIBLE_LOOKUP_LIMIT", LOOKUP_SECONDS),
         ansible=ansible,
     )
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name)
+    if not text:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _YEAR:
+        raise ConfigError(f"{name} must be a number of seconds, 0 for no limit, not {text!r}")
+    return seconds
 
 
 def default_signing_key(config_folder: Path) -> Path:

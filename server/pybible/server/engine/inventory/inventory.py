@@ -17,6 +17,7 @@ from pybible.server.engine.inventory.patterns import BadOrder, BadPattern, Subsc
 from pybible.server.engine.inventory.vars_files import VarsFiles
 from pybible.server.engine.model.keywords import VarsLayer
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn
+from pybible.server.engine.watch import Watch
 from pybible.wire.errors import PybibleError
 
 # Layers of a host's inventory variables, low to high. One level may come several times (a group, a file each).
@@ -70,6 +71,8 @@ class Inventory:
         self._limit: tuple[str, ...] | None = None
         self._vars_files = VarsFiles(vault=vault, warn=warn)
         self._matches: dict[str, list[str]] = {}
+        # Ends a pattern that is matched for too long, where it is installed.
+        self.watch = Watch()
         self._layers: dict[tuple[str, Path | None], tuple[VarsLayer, ...]] = {}
         self._begin()
 
@@ -430,6 +433,10 @@ class Inventory:
         return known
 
     def _enumerate(self, pattern: str) -> list[str]:
+        with self.watch.over():
+            return self._found(pattern)
+
+    def _found(self, pattern: str) -> list[str]:
         match = patterns.matcher(pattern).match
         groups = [group for name, group in self.groups.items() if match(name)]
         names: dict[str, None] = {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from pybible.server.engine.commands import Overrun, run_command
 from pybible.server.engine.inventory.yaml_groups import type_name
 from pybible.server.engine.model.text import SourceDict, SourceList, Trusted
 from pybible.wire.errors import Origin, ParseError
@@ -87,25 +87,19 @@ class ScriptReader:
 
     def _run(self, *arguments: str) -> object:
         try:
-            done = subprocess.run(
-                [str(self._path), *arguments],
-                capture_output=True,
-                timeout=TIMEOUT,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise self._error(f"Inventory script did not end within {TIMEOUT:g} s.") from error
+            done = run_command([str(self._path), *arguments], seconds=TIMEOUT, catch_errors=True, closed_input=True)
+        except Overrun as error:
+            raise self._error(f"Inventory script was ended: {error}.") from error
         except OSError as error:
             raise self._error(f"Failed to execute inventory script: {error.strerror}") from error
-        complaint = done.stderr.decode("utf-8", "replace").strip()
-        if done.returncode != 0:
+        complaint = done.errors.decode("utf-8", "replace").strip()
+        if done.status != 0:
             raise ParseError(
-                f"Inventory script returned non-zero exit code {done.returncode}.",
+                f"Inventory script returned non-zero exit code {done.status}.",
                 origin=self._origin,
                 hint=f"Standard error from inventory script: {complaint}" if complaint else "",
             )
-        text = done.stdout.decode("utf-8", "surrogateescape")
+        text = done.output.decode("utf-8", "surrogateescape")
         if not text.strip() and "--host" in arguments:
             return {}
         try:

@@ -10,9 +10,9 @@ _BUILTIN: Final = frozenset(
     {
         "apt", "apt_key", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron",
         "deb822_repository", "debconf", "dpkg_selections", "fetch", "file", "find", "get_url", "getent", "git",
-        "group", "hostname", "iptables", "known_hosts", "lineinfile", "package", "package_facts", "ping", "pip", "raw",
-        "replace", "rpm_key", "script", "service", "service_facts", "setup", "shell", "slurp", "stat", "systemd",
-        "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user", "wait_for",
+        "group", "hostname", "iptables", "known_hosts", "lineinfile", "package", "package_facts", "ping", "pip",
+        "raw", "replace", "rpm_key", "script", "service", "service_facts", "setup", "shell", "slurp", "stat",
+        "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user", "wait_for",
         "yum_repository",
     }
 )  # fmt: skip
@@ -21,7 +21,7 @@ COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
     "ansible.posix": frozenset({"acl", "at", "authorized_key", "mount", "patch", "sysctl"}),
     "community.general": frozenset(
         {
-            "alternatives", "git_config", "htpasswd", "ini_file", "locale_gen", "make", "modprobe",
+            "alternatives", "git_config", "htpasswd", "ini_file", "locale_gen", "make", "modprobe", "pacman",
             "pam_limits", "timezone",
         }
     ),

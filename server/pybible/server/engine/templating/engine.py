@@ -15,6 +15,7 @@ from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
 from pybible.server.engine.bridge.places import Places
+from pybible.server.engine.commands import LOOKUP_SECONDS
 from pybible.server.engine.templating.custom import load_custom, load_jinja, load_lookups
 from pybible.server.engine.templating.environment import OWNER, Owner, TemplateEnvironment, concat, embed
 from pybible.server.engine.templating.external import ExternalPlugins, PluginTable
@@ -26,6 +27,7 @@ from pybible.server.engine.templating.plugins import Plugin, guarded_filters, gu
 from pybible.server.engine.templating.tests.registry import TESTS
 from pybible.server.engine.templating.undefined import UndefinedValue
 from pybible.server.engine.vault import VaultSecrets
+from pybible.server.engine.watch import Watch
 from pybible.wire.errors import TemplateError
 
 # A compiled template or expression: called with the Templar that it is rendered for.
@@ -78,8 +80,14 @@ class TemplateEngine:
         extensions: Sequence[str] = (),
         managed: str = MANAGED,
         places: Places | None = None,
+        watch: Watch | None = None,
+        lookup_seconds: float = LOOKUP_SECONDS,
     ) -> None:
         self.vault = vault
+        # Ends what is rendered for too long, where it is installed.
+        self.watch = watch or Watch()
+        # How long a command of a lookup may take; 0: as long as it likes.
+        self.lookup_seconds = lookup_seconds
         self.warn: Callable[[str], None] = warn or _ignore
         self.playbook_directory = playbook_directory or Path.cwd()
         self.allow_broken_conditionals = allow_broken_conditionals

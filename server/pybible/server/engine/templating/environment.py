@@ -7,6 +7,7 @@ into Jinja's context: it asks the Templar for each name that a template uses.
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from itertools import islice
 from pathlib import Path
 from types import GeneratorType
 from typing import Protocol, cast
@@ -17,18 +18,19 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
 from jinja2.lexer import Lexer, Token
 from jinja2.nativetypes import NativeCodeGenerator
-from jinja2.runtime import Context
+from jinja2.runtime import Context, str_join
 from jinja2.sandbox import SandboxedEnvironment
 
 from pybible.server.engine.model.text import Trusted
 from pybible.server.engine.templating.lazy import CHANGING, LazyDict, LazyList, type_name
+from pybible.server.engine.templating.limits import INTERCEPTED, OUTPUT_LIMIT, operate, too_much_text
 from pybible.server.engine.templating.undefined import OMIT, UndefinedValue
 from pybible.wire.errors import TemplateError
 
 # The key under which a context's mapping carries its owner; no name in a template can spell it.
 OWNER = " owner"
-# What one rendering may produce, in characters.
-OUTPUT_LIMIT = 64 * 1024 * 1024
+# So many pieces are looked at before they are put together: a template may yield them without end.
+_PIECES = 10_000
 LOOKUP_NAMES = frozenset({"lookup", "query", "q"})
 _DICT_ATTRIBUTES = frozenset(dir(dict))
 _LIST_ATTRIBUTES = frozenset(dir(list))
@@ -100,6 +102,14 @@ class _CodeGenerator(NativeCodeGenerator):
         node.with_context = True
         super().visit_FromImport(node, frame)
 
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        """Have texts joined by the environment, which bounds them."""
+        self.write("environment.join((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
         """Mark constants that are templates in the arguments of lookups."""
         if isinstance(node.node, nodes.Name) and node.node.name in LOOKUP_NAMES:
@@ -147,11 +157,24 @@ class TemplateEnvironment(SandboxedEnvironment):
 
     code_generator_class = _CodeGenerator
     context_class = TemplateContext
+    intercepted_binops = INTERCEPTED
 
     def __init__(self, *, literal_backslashes: bool = False, **options: object) -> None:
         super().__init__(undefined=UndefinedValue, optimized=False, **options)
         self.globals["range"] = range
         self._own_lexer = _LiteralLexer(self) if literal_backslashes else Lexer(self)
+
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
+        """Do an operation that may make much of a little."""
+        return operate(operator, left, right)
+
+    @staticmethod
+    def join(parts: Iterable[object]) -> str:
+        """Join what stands between `~`."""
+        text = str_join(parts)
+        if len(text) > OUTPUT_LIMIT:
+            raise too_much_text()
+        return text
 
     @property
     def lexer(self) -> Lexer:
@@ -198,18 +221,31 @@ class TemplateEnvironment(SandboxedEnvironment):
 
 def concat(values: Iterable[object]) -> object:
     """Join what a template yields: one value as it is, several as text; nothing is None."""
-    parts = [value for value in values if value is not None]
-    if not parts:
-        return None
-    if len(parts) == 1:
-        return parts[0]
+    rest = iter(values)
+    # A list is there as a whole already.
+    taken = values if type(values) is list else list(islice(rest, _PIECES))
+    parts = [value for value in taken if value is not None]
+    if len(taken) < _PIECES or taken is values:
+        return _joined(parts) if len(parts) > 1 else parts[0] if parts else None
+    texts: list[str] = []
+    size = 0
+    while taken:
+        texts.append(_joined(taken))
+        size += len(texts[-1])
+        if size > OUTPUT_LIMIT:
+            raise too_much_text()
+        taken = list(islice(rest, _PIECES))
+    return "".join(texts)
+
+
+def _joined(parts: Iterable[object]) -> str:
     size = 0
     pieces = []
     for part in parts:
         text = part if type(part) is str else text_of(part)
         size += len(text)
         if size > OUTPUT_LIMIT:
-            raise TemplateError(f"a template may produce at most {OUTPUT_LIMIT // 1024 // 1024} MiB of text")
+            raise too_much_text()
         pieces.append(text)
     return "".join(pieces)
 

@@ -11,6 +11,7 @@ import jinja2
 from jinja2.exceptions import SecurityError
 
 from pybible.server.engine.templating.errors import PluginError, Refused
+from pybible.server.engine.templating.limits import OUTPUT_LIMIT, check_range, limited, too_much_text
 from pybible.wire.errors import PybibleError, TemplateError
 
 Plugin: TypeAlias = Callable[..., object]
@@ -59,16 +60,21 @@ def _guard(name: str, plugin: Plugin, kind: str, own: bool) -> Plugin:
 
     @wraps(plugin)
     def run(*args: object, **kwargs: object) -> object:
-        if not takes_undefined:
-            for value in args:
-                if isinstance(value, jinja2.Undefined):
+        for value in args:
+            if isinstance(value, jinja2.Undefined):
+                if not takes_undefined:
                     return _undefined(value, kind)
+            elif type(value) is range and kind == "filter":
+                check_range(value)
+        if not takes_undefined:
             for value in kwargs.values():
                 if isinstance(value, jinja2.Undefined):
                     return _undefined(value, kind)
         try:
             result = plugin(*args, **kwargs)
-            return list(result) if isinstance(result, GeneratorType) else result
+            if type(result) is str and len(result) > OUTPUT_LIMIT:
+                raise too_much_text()
+            return list(limited(result)) if isinstance(result, GeneratorType) else result
         except (PybibleError, jinja2.UndefinedError, SecurityError):
             raise
         except RecursionError:

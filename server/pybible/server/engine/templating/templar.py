@@ -257,6 +257,10 @@ class Templar:
 
     def _run(self, compiled: object, origin: Origin | None, kind: str, *, nothing: object = None) -> object:
         self._depth += 1
+        watch = self.engine.watch
+        outermost = watch.doing is None
+        if outermost:
+            watch.doing = object()
         try:
             if self._depth > TEMPLATE_DEPTH:
                 raise _loop(origin)
@@ -278,6 +282,8 @@ class Templar:
             raise TemplateError(f"Error rendering {kind}: {error}", origin=origin) from error
         finally:
             self._depth -= 1
+            if outermost:
+                watch.doing = None
 
     def _evaluate(self, expression: str, *, embedded: bool = False) -> object:
         origin = origin_of(expression)
@@ -320,12 +326,19 @@ class Templar:
         return Decrypted(clear.decode("utf-8", "surrogateescape"))
 
     def _finalize_at(self, value: object, origin: Origin | None) -> object:
+        watch = self.engine.watch
+        outermost = watch.doing is None
+        if outermost:
+            watch.doing = object()
         try:
             return self._finalize(value, 0)
         except SourceError as error:
             if error.origin is None:
                 error.origin = origin
             raise
+        finally:
+            if outermost:
+                watch.doing = None
 
     def _finalize(self, value: object, depth: int) -> object:
         kind = type(value)

@@ -11,6 +11,7 @@ from jinja2.runtime import Context
 
 from pybible.server.engine.templating.errors import Refused
 from pybible.server.engine.templating.lazy import type_name
+from pybible.server.engine.templating.limits import limited
 from pybible.server.engine.templating.plugins import Plugin
 from pybible.server.engine.templating.undefined import UndefinedValue
 
@@ -221,7 +222,7 @@ def _rekey_on_member(data: object, key: str, duplicates: str = "error") -> dict[
 
 
 def _lists(values: Iterable[Iterable[object]]) -> list[object]:
-    return [list(value) for value in values]
+    return [list(value) for value in limited(values)]  # type: ignore[call-overload]
 
 
 @jinja2.pass_environment

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import jinja2
 from jinja2.utils import missing
 
+from pybible.server.engine.commands import Overrun, run_command
 from pybible.server.engine.templating.errors import LookupFailed, UndefinedVariable
 from pybible.server.engine.templating.lookups.call import Lookup, LookupCall
 from pybible.server.engine.templating.lookups.texts import flag
@@ -26,27 +26,23 @@ def _env(call: LookupCall) -> list[object]:
     return [os.environ.get(str(term), default) for term in call.terms]
 
 
-def _run(call: LookupCall, command: str) -> str:
-    # The operator's own command: a shell is what the lookup is for.
-    done = subprocess.run(command, shell=True, cwd=call.directory, stdout=subprocess.PIPE, check=False)  # noqa: S602
-    if done.returncode:
-        raise LookupFailed(f"lookup_plugin.pipe({command}) returned {done.returncode}")
-    return done.stdout.decode("utf-8", "surrogateescape").rstrip()
+def _run(call: LookupCall, kind: str, command: str) -> str:
+    try:
+        done = run_command(command, directory=call.directory, seconds=call.templar.engine.lookup_seconds)
+    except Overrun as error:
+        hint = "PYBIBLE_LOOKUP_LIMIT sets the limit, in seconds."
+        raise LookupFailed(f"lookup_plugin.{kind}({command}): {error}. {hint}") from error
+    if done.status:
+        raise LookupFailed(f"lookup_plugin.{kind}({command}) returned {done.status}")
+    return done.output.decode("utf-8", "surrogateescape")
 
 
 def _pipe(call: LookupCall) -> list[object]:
-    return [_run(call, str(term)) for term in call.terms]
+    return [_run(call, "pipe", str(term)).rstrip() for term in call.terms]
 
 
 def _lines(call: LookupCall) -> list[object]:
-    found: list[object] = []
-    for term in call.terms:
-        command = str(term)
-        done = subprocess.run(command, shell=True, cwd=call.directory, stdout=subprocess.PIPE, check=False)  # noqa: S602
-        if done.returncode:
-            raise LookupFailed(f"lookup_plugin.lines({command}) returned {done.returncode}")
-        found.extend(done.stdout.decode("utf-8", "surrogateescape").splitlines())
-    return found
+    return [line for term in call.terms for line in _run(call, "lines", str(term)).splitlines()]
 
 
 def _vars(call: LookupCall) -> list[object]:

@@ -66,6 +66,7 @@ _FILES = {
     "ansible.posix.sysctl": "sysctl",
     "community.general.alternatives": "alternatives",
     "community.general.modprobe": "modprobe",
+    "community.general.archive": "archive",
     "community.general.git_config": "git_config",
     "community.general.locale_gen": "locale_gen",
     "community.general.make": "make",

@@ -1,0 +1,26 @@
+"""test_transcripts: package managers that are not on this machine, against what real ones were recorded to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import transcripts
+from tests.support.modules import context, run_module
+from tests.support.transcripts import Case
+
+CASES = [
+    pytest.param(case, id=f"{name}: {case.name}") for name in transcripts.names() for case in transcripts.load(name)
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_module_asks_and_answers_as_recorded(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(transcripts.stand_in(case, tmp_path)))
+    how = context(check=case.check, diff=case.diff)
+    result = run_module(case.module, transcripts.placed(case.args, tmp_path), how)
+    assert transcripts.asked(tmp_path) == transcripts.expected(case, tmp_path)
+    for key in ("invocation", "warnings"):
+        result.pop(key, None)
+    assert transcripts.without_place(result, tmp_path) == case.result

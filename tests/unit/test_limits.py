@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -229,3 +231,18 @@ async def test_the_hosts_without_it_go_on(tmp_path: Path) -> None:
     assert played.counts() == {"h1": "ok=2", "h2": "failed=1", "h3": "ok=2"}
     failed = next(event for event in played.events if isinstance(event, HostResult) and event.host == "h2")
     assert str(failed.result["msg"]).endswith("this takes more than 0.3 seconds of computing")
+
+
+def test_a_process_that_still_computes_at_its_end_is_not_killed() -> None:
+    program = (
+        "import time\n"
+        "from pybible.server.engine.watch import Watch\n"
+        "class Slow:\n"
+        "    def __del__(self, now=time.process_time):\n"
+        "        end = now() + 0.5\n"
+        "        while now() < end: pass\n"
+        "import builtins; builtins.slow = Slow()\n"
+        "Watch(0.1).install()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

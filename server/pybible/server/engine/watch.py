@@ -7,6 +7,7 @@ a regular expression is matched, too.)
 
 from __future__ import annotations
 
+import atexit
 import signal
 import threading
 from collections.abc import Iterator
@@ -40,12 +41,16 @@ class Watch:
         """Begin, in the main thread; until the process ends, or `remove`."""
         if self.seconds and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGPROF, self._tick)
+            # An interpreter that ends takes its handlers away first, and the signal would kill it.
+            atexit.register(self.remove)
             signal.setitimer(signal.ITIMER_PROF, self._interval, self._interval)
 
     def remove(self) -> None:
         """End."""
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        # One may be on its way already.
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)
+        atexit.unregister(self.remove)
 
     @contextmanager
     def over(self) -> Iterator[None]:

@@ -83,10 +83,12 @@ class Services(Protocol):
         *,
         check: bool | None = None,
         now: bool = False,
+        here: bool = False,
     ) -> Outcome:
         """Run a module on the task's target, with its environment, become and limits.
 
-        A task with `async` only has it started; `now`: not this one.
+        A task with `async` only has it started; `now`: not this one. `here`: on the control node instead, as whoever
+        runs the playbook.
         """
 
     async def package(self, module: BridgedModule) -> Packed:
@@ -138,6 +140,9 @@ class ActionCall:
     check: bool = False
     diff: bool = False
     verbosity: int = 0
+    # Whether the task runs on the control node itself, and the host that it is delegated to, if to any.
+    runs_here: bool = False
+    delegate: str = ""
     # The files that lookups and `src` may name lie in these folders, innermost first.
     search_path: Sequence[Path] = ()
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

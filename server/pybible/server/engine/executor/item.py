@@ -45,7 +45,7 @@ _ARGS_FROM_TEMPLATE = (
 logger = logging.getLogger(__name__)
 
 # Actions that wait on the control node itself: the agent's limit does not reach them.
-_WAITS_HERE = frozenset({"pause", "wait_for_connection"})
+_WAITS_HERE = frozenset({"pause", "reboot", "wait_for_connection"})
 # Modules whose output is shown while they run.
 _PRINTS = frozenset({"command", "shell", "raw", "script"})
 
@@ -265,9 +265,8 @@ class ItemRun:
                     async with asyncio.timeout(self._timeout):
                         return await compiled.implementation(call)
                 except TimeoutError:
-                    return ActionResult(
-                        result=hygiene.timed_out(self._timeout), error=hygiene.timeout_text(self._timeout)
-                    )
+                    text = hygiene.timeout_text(self._timeout)
+                    return ActionResult(result=hygiene.timed_out(self._timeout), error=text)
             return await compiled.implementation(call)
         except ActionFailed as error:
             result: JsonObject = {"failed": True, "changed": False, "msg": error.msg, **error.values}
@@ -294,6 +293,8 @@ class ItemRun:
             check=self._check,
             diff=self._diff,
             verbosity=run.options.verbosity,
+            runs_here=self._target is not None and not self._target.agent,
+            delegate=self._delegate,
             search_path=self._compiled.task.search_path,
             answer=run.answer,
         )
@@ -306,17 +307,18 @@ class ItemRun:
         *,
         check: bool | None = None,
         background: Background | None = None,
+        here: bool = False,
     ) -> Outcome:
-        run = self._context.run
-        options = run.options
+        run, options = self._context.run, self._context.run.options
         limit = options.output_limit if module in _PRINTS and not self._no_log else 0
-        if self._target is None:
+        target = Target(host=self._host, agent="") if here else self._target
+        if target is None:
             raise RuntimeError("the task has no target yet")
         spec = TaskSpec(
             module=module,
             args=args,
             environment=self._environment,
-            become=self._become,
+            become=None if here else self._become,
             timeout=self._timeout,
             check=self._check if check is None else check,
             diff=self._diff,
@@ -324,12 +326,12 @@ class ItemRun:
             output_limit=limit,
             attachments=tuple(attachments),
             verbosity=options.verbosity,
-            directory="" if self._target.agent else str(self._context.play.directory),
+            directory="" if target.agent else str(self._context.play.directory),
         )
         if background is not None:
             spec = as_job(spec, background)
         outcome = await run.dispatcher.run(
-            self._target,
+            target,
             spec,
             task_id=self._compiled.task.id,
             throttle=self._throttle,
@@ -440,10 +442,11 @@ class ItemRun:
         *,
         check: bool | None = None,
         now: bool = False,
+        here: bool = False,
     ) -> Outcome:
         """Run a module on the task's target."""
         background = None if now else self._background
-        return await self._dispatch(name, dumps(args), attachments, check=check, background=background)
+        return await self._dispatch(name, dumps(args), attachments, check=check, background=background, here=here)
 
     async def package(self, module: BridgedModule) -> Packed:
         """Make a module ready to be sent."""

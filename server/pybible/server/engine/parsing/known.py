@@ -30,8 +30,8 @@ COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
 ACTIONS: Final = frozenset(
     {
         "add_host", "assert", "async_status", "debug", "fail", "gather_facts", "group_by", "import_role",
-        "import_tasks", "include_role", "include_tasks", "include_vars", "meta", "pause", "set_fact", "set_stats",
-        "validate_argument_spec", "wait_for_connection",
+        "import_tasks", "include_role", "include_tasks", "include_vars", "meta", "pause", "reboot", "set_fact",
+        "set_stats", "validate_argument_spec", "wait_for_connection",
     }
 )  # fmt: skip
 # The short names that these had before there were collections mean them still.
@@ -45,7 +45,7 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "dnf", "dnf5", "expect", "mount_facts", "reboot", "subversion",
+        "dnf", "dnf5", "expect", "mount_facts", "subversion",
     }
 )  # fmt: skip
 

@@ -16,6 +16,10 @@ _DEFAULT = "default"
 _PROMPTS = frozenset({"prompt", "prompt_ask_vault_pass"})
 
 
+class _ScriptFailed(PybibleError):
+    """A script that should print a password ended with another status than 0."""
+
+
 def vault_secrets(
     ids: Sequence[str] = (),
     files: Sequence[str] = (),
@@ -44,7 +48,8 @@ def vault_secrets(
             if warn is None:
                 raise
             missed = error
-            warn(f"Error getting vault password file ({label}): {error.message}")
+            what = "in vault password file loading" if isinstance(error, _ScriptFailed) else "getting vault password file"
+            warn(f"Error {what} ({label}): {error.message}")
     if missed is not None and not secrets:
         raise missed
     return VaultSecrets(secrets)
@@ -134,5 +139,6 @@ def _from_script(path: Path, label: str) -> bytes:
             hint="If this is not a script, remove the executable bit from the file.",
         ) from error
     if done.returncode:
-        raise PybibleError(f"Vault password script {path} returned non-zero ({done.returncode})")
+        # As ansible-core, which has nothing to say of what the script printed: it was on the screen.
+        raise _ScriptFailed(f"Vault password script {path} returned non-zero ({done.returncode}): None")
     return done.stdout.strip(b"\r\n")

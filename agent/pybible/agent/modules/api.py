@@ -172,9 +172,11 @@ class FileAttributes:
     mode: str | int | None = arg(default=None, raw=True, doc="permissions: octal or symbolic")
     owner: str | None = arg(default=None, doc="name or number of the owner")
     group: str | None = arg(default=None, doc="name or number of the group")
-    seuser: str | None = arg(default=None, doc="user of the SELinux context; not set yet")
-    serole: str | None = arg(default=None, doc="role of it; not set yet")
-    setype: str | None = arg(default=None, doc="type of it; not set yet")
-    selevel: str | None = arg(default=None, doc="level of it; not set yet")
+    seuser: str | None = arg(
+        default=None, doc="user of the SELinux context, where the host has SELinux; `_default`: as in its policy"
+    )
+    serole: str | None = arg(default=None, doc="role of it, likewise")
+    setype: str | None = arg(default=None, doc="type of it, likewise")
+    selevel: str | None = arg(default=None, doc="level of it, likewise")
     unsafe_writes: bool = arg(default=False, doc="allow a write that is not atomic where an atomic one is impossible")
     attributes: str | None = arg(default=None, aliases=("attr",), doc="flags as of chattr, with + - or =")

@@ -16,6 +16,7 @@ from pathlib import Path
 from pybible.agent.modules.api import FileAttributes, ModuleError
 from pybible.agent.modules.flags import read_flags
 from pybible.agent.modules.modes import ModeError, read_umask, resolve
+from pybible.agent.modules.selinux_context import plan_context
 from pybible.wire.values import JsonObject, JsonValue
 
 
@@ -36,15 +37,19 @@ class AttributeChange:
             step()
 
 
-def plan_attributes(path: str, wanted: FileAttributes, *, flags: bool = True) -> AttributeChange:
+def plan_attributes(path: str, wanted: FileAttributes, *, flags: bool = True, at: str = "") -> AttributeChange:
     """Compare `path` itself (no link is followed) with what is wanted. ModuleError when a name or a mode is none.
 
-    flags: with those of chattr.
+    flags: with those of chattr. at: where the file will be, if elsewhere.
     """
     change = AttributeChange()
-    if wanted.owner is None and wanted.group is None and wanted.mode in (None, "") and not wanted.attributes:
+    context = (wanted.seuser, wanted.serole, wanted.setype, wanted.selevel)
+    unasked = wanted.owner is None and wanted.group is None and wanted.mode in (None, "") and not wanted.attributes
+    if unasked and not any(context):
         return change
     current = os.lstat(path)
+    if any(context) and (labelled := plan_context(path, wanted, at=at)) is not None:
+        _add(change, "secontext", list(labelled.before), list(labelled.after), labelled.step)
     # Owner before mode: a change of owner takes setuid away.
     if wanted.owner is not None:
         uid = user_id(wanted.owner, path)

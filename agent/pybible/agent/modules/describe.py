@@ -7,6 +7,7 @@ import os
 import pwd
 import stat
 
+from pybible.agent.modules.selinux_context import add_context
 from pybible.wire.values import JsonObject
 
 
@@ -24,6 +25,7 @@ def add_path_facts(result: JsonObject) -> None:
     result["mode"] = f"0{stat.S_IMODE(found.st_mode):03o}"
     result["state"] = kind_of(found)
     result["size"] = found.st_size
+    add_context(result, path)
 
 
 def kind_of(found: os.stat_result) -> str:

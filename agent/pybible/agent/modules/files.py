@@ -68,7 +68,7 @@ def replace(temporary: str, path: str, wanted: FileAttributes, *, mode: int | No
         mode = stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~read_umask()
     Path(temporary).chmod(mode)
     try:
-        change = plan_attributes(temporary, wanted, flags=False)
+        change = plan_attributes(temporary, wanted, flags=False, at=path)
         change.apply()
     except ModuleError as error:
         error.values["path"] = path

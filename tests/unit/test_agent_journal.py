@@ -212,3 +212,31 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
+
+
+def test_a_secret_result_is_kept_in_memory_only(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.accept("a1")
+    stored = journal.finish("a1", b'{"x":"planted"}', reason="", elapsed=1, secret=True)
+    assert stored.content == b'{"x":"planted"}'
+    assert b"planted" not in (tmp_path / "journal").read_bytes()
+    journal.close()
+
+    again = Journal(tmp_path)
+    entry = again.find("a1")
+    assert entry is not None
+    assert entry.result is not None
+    assert (entry.state, entry.result.reason) == (EntryState.FINISHED, "interrupted")
+    assert b"no_log keeps off its disk" in entry.result.content
+    again.close()
+
+
+def test_a_secret_result_is_forgotten_once_it_is_heard(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.accept("a1")
+    journal.finish("a1", b"{}", reason="", elapsed=1, secret=True)
+    journal.acknowledge(["a1"])
+    entry = journal.find("a1")
+    assert entry is not None
+    assert entry.result is None
+    journal.close()

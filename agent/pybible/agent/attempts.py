@@ -100,6 +100,7 @@ class Attempts:
         self._all_heard = asyncio.Event()
         self._offsets: dict[str, int] = {}
         self._ends_with_lease: set[str] = set()
+        self._secret: set[str] = set()
         self._limits: dict[str, asyncio.TimerHandle] = {}
 
     def connect(self, outlet: Outlet) -> None:
@@ -135,6 +136,8 @@ class Attempts:
         self._offsets[attempt_id] = 0
         if spec.terminate:
             self._ends_with_lease.add(attempt_id)
+        if spec.no_log:
+            self._secret.add(attempt_id)
         if self._outlet is not None:
             self._outlet.accepted(attempt_id)
         self.pool.submit(attempt_id, spec)
@@ -218,10 +221,14 @@ class Attempts:
         """Keep a result until it is acknowledged (Sink)."""
         self._offsets.pop(attempt_id, None)
         self._ends_with_lease.discard(attempt_id)
+        secret = attempt_id in self._secret
+        self._secret.discard(attempt_id)
         if timer := self._limits.pop(attempt_id, None):
             timer.cancel()
         try:
-            stored = self.journal.finish(attempt_id, result.content, reason=result.reason, elapsed=result.elapsed)
+            stored = self.journal.finish(
+                attempt_id, result.content, reason=result.reason, elapsed=result.elapsed, secret=secret
+            )
         except OSError as error:
             _log.error("can't write the journal", extra=fields(error=error.strerror))
             stored = StoredResult(content=result.content, reason=result.reason, elapsed=result.elapsed)

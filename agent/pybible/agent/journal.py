@@ -49,12 +49,21 @@ class EntryState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResult:
-    """A result as it is kept: the JSON itself, or the file that holds it."""
+    """A result as it is kept: the JSON itself, or the file that holds it. `secret`: it is kept in memory only."""
 
     content: bytes = b""
     file: Path | None = None
     reason: str = ""
     elapsed: float = 0.0
+    secret: bool = False
+
+    def written(self) -> StoredResult:
+        """Return what the disk may have of it."""
+        if not self.secret:
+            return self
+        msg = "the agent ended before the result, which no_log keeps off its disk, was handed over"
+        reason = Reason.INTERRUPTED
+        return StoredResult(content=failure(reason, msg), reason=reason.value, elapsed=self.elapsed)
 
 
 @dataclass(slots=True)
@@ -105,12 +114,21 @@ class Journal:
         self._append({"accepted": attempt_id, "at": now})
         self._entries[attempt_id] = Entry(EntryState.RUNNING, now)
 
-    def finish(self, attempt_id: str, content: bytes, *, reason: str, elapsed: float) -> StoredResult:
-        """Write a result and return it as it is kept. OSError when it can't be written; it is kept in memory then."""
+    def finish(
+        self, attempt_id: str, content: bytes, *, reason: str, elapsed: float, secret: bool = False
+    ) -> StoredResult:
+        """Write a result and return it as it is kept. OSError when it can't be written; it is kept in memory then.
+
+        Of a secret one only that there was one is written.
+        """
         now = self._clock()
-        result = StoredResult(content=content, reason=reason, elapsed=elapsed)
+        result = StoredResult(content=content, reason=reason, elapsed=elapsed, secret=secret)
         self._entries[attempt_id] = Entry(EntryState.FINISHED, now, result)
-        head: JsonObject = {"finished": attempt_id, "at": now, "reason": reason, "elapsed": elapsed}
+        written = result.written()
+        head: JsonObject = {"finished": attempt_id, "at": now, "reason": written.reason, "elapsed": elapsed}
+        if secret:
+            self._append(head, written.content)
+            return result
         if len(content) <= INLINE_RESULT_BYTES:
             self._append(head, content)
             return result
@@ -135,7 +153,8 @@ class Journal:
             if entry.result is not None:
                 if entry.result.file is not None:
                     entry.result.file.unlink(missing_ok=True)
-                if entry.result.file is not None or len(entry.result.content) > _SMALL_BYTES:
+                kept = entry.result
+                if kept.file is not None or kept.secret or len(kept.content) > _SMALL_BYTES:
                     entry.result = None
         if known:
             self._append({"acknowledged": known})
@@ -204,7 +223,7 @@ class Journal:
         self._written = 0
         kept = set()
         for attempt_id, entry in self._entries.items():
-            result = entry.result
+            result = entry.result.written() if entry.result is not None else None
             records = []
             if entry.state in (EntryState.RUNNING, EntryState.INTERRUPTED) or result is None:
                 records.append(_record({"accepted": attempt_id, "at": entry.at}))

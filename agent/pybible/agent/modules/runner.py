@@ -30,7 +30,7 @@ def run(module: Module[Any], args: JsonObject, context: Context) -> JsonObject:
             result = _carry_out(plan, context)
         described = not isinstance(plan, Unchanged) or plan.described
     except ArgumentError as error:
-        shown = error.shown
+        shown, secrets = error.shown, error.secrets
         result = {"failed": True, "changed": False, "msg": error.msg}
     except ModuleError as error:
         result = {"changed": False, **error.values, "failed": True, "msg": error.msg}

@@ -58,11 +58,12 @@ class Checked:
 
 
 class ArgumentError(ModuleError):
-    """The arguments are wrong; `shown` is what there is for `invocation`."""
+    """The arguments are wrong; `shown` is what there is for `invocation`, `secrets` what must not be seen."""
 
     def __init__(self, msg: str, shown: JsonObject) -> None:
         super().__init__(msg)
         self.shown = shown
+        self.secrets: tuple[str, ...] = ()
 
 
 def compile_spec(args: type[Any]) -> Spec:
@@ -144,18 +145,24 @@ def check_arguments(module: Module[Any], given: JsonObject) -> Checked:
         _check(module, values, shown)
     except ArgumentError as error:
         error.shown = _shown(module, shown)
+        error.secrets = tuple(str(value) for value in _secret_values(module, shown))
         raise
     merged = spec.defaults | {name: value for name, value in shown.items() if name in spec.arguments}
-    secrets: list[str] = []
+    secrets = tuple(str(value) for value in _secret_values(module, merged))
     for name, argument in spec.arguments.items():
-        if (argument.no_log or name in _hidden(module, merged)) and merged.get(name) not in (None, ""):
-            secrets.append(str(merged[name]))
         if argument.path_object and merged[name] is not None:
             merged[name] = Path(merged[name])
         if argument.kind == "list" and merged[name] is not None:
             merged[name] = list(merged[name])
     fields = {f"{name}_" if iskeyword(name) else name: value for name, value in merged.items()}
-    return Checked(values=fields, shown=_shown(module, shown), warnings=warnings, secrets=tuple(secrets))
+    return Checked(values=fields, shown=_shown(module, shown), warnings=warnings, secrets=secrets)
+
+
+def _secret_values(module: Module[Any], values: JsonObject) -> list[JsonValue]:
+    """Return what must not be seen of the arguments."""
+    hidden = _hidden(module, values)
+    secret = [name for name, argument in module.spec.arguments.items() if argument.no_log or name in hidden]
+    return [values[name] for name in secret if values.get(name) not in (None, "")]
 
 
 def _resolve_aliases(spec: Spec, values: JsonObject, warnings: list[str]) -> None:

@@ -12,8 +12,8 @@ from typing import Literal
 from pybible.agent.modules.api import Change, Context, Module, ModuleError, PathText, Plan, Unchanged, arg
 from pybible.agent.modules.programs import call, need
 from pybible.agent.modules.user_accounts import Account, account_of, group_id, memberships, shadow_of
-from pybible.agent.modules.user_commands import ageing, creation, modification
-from pybible.agent.modules.user_home import SshKey, make_home, plan_key
+from pybible.agent.modules.user_commands import ageing, creation, modification, password_line
+from pybible.agent.modules.user_home import make_home, plan_key
 from pybible.wire.values import JsonObject
 
 _NOT_HASHED = (
@@ -132,14 +132,15 @@ def _check_groups(args: Args) -> None:
 def _plan_existing(args: Args, context: Context, account: Account, warnings: JsonObject) -> Plan:
     home = args.home or account.home
     commands = modification(args, account, shadow_of(args.name), memberships(account), context)
+    password = password_line(args, shadow_of(args.name))
     later = ageing(args, shadow_of(args.name), context)
     missing = args.create_home and not home_exists(home)
     key = plan_key(args, account, home) if args.generate_ssh_key else None
     values: JsonObject = {**_existing(args, account), "append": args.append, "move_home": args.move_home, **warnings}
     if key is not None:
         values |= key.values
-    work = partial(_modify, args, context, commands, later, missing, key)
-    if commands or later or missing or (key is not None and key.missing):
+    work = partial(_modify, args, context, commands, password, later)
+    if commands or password or later or missing or (key is not None and key.missing):
         return Change(values=values, apply=work)
     if key is not None:
         values |= key.describe(context)
@@ -181,8 +182,17 @@ def _run(args: Args, context: Context, commands: list[list[str]]) -> JsonObject:
     return outputs
 
 
+def _set_password(args: Args, context: Context, line: str | None) -> None:
+    if line is None:
+        return
+    done = call([need("chpasswd", context), "-e"], context, stdin=line)
+    if done.rc:
+        raise ModuleError(done.stderr, name=args.name, rc=done.rc)
+
+
 def _create(args: Args, context: Context) -> JsonObject:
     result = _run(args, context, creation(args, context))
+    _set_password(args, context, password_line(args, None, created=True))
     account = _account(args)
     result |= {**_existing(args, account), "system": args.system, "create_home": args.create_home}
     return result | _finish(args, context, ageing(args, shadow_of(args.name), context))
@@ -199,11 +209,11 @@ def _modify(
     args: Args,
     context: Context,
     commands: list[list[str]],
+    password: str | None,
     later: list[list[str]],
-    missing: bool,
-    key: SshKey | None,
 ) -> JsonObject:
     result = _run(args, context, commands)
+    _set_password(args, context, password)
     result |= _existing(args, _account(args))
     return result | _finish(args, context, later)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pybible.agent.modules.api import Context
+from pybible.agent.modules.api import Context, ModuleError
 from pybible.agent.modules.programs import need
 from pybible.agent.modules.user_accounts import Account, Shadow, group_id, group_name
 
@@ -34,7 +34,7 @@ def creation(args: Args, context: Context) -> list[list[str]]:
             words += [option, value]
     if args.expires is not None:
         words += ["-e", "" if args.expires < 0 else _date(args.expires)]
-    if args.password is not None:
+    if args.password is not None and args.local:
         words += ["-p", _locked(args)]
     if args.password_expire_account_disable is not None:
         words += ["-f", str(args.password_expire_account_disable)]
@@ -115,21 +115,38 @@ def _expiry_words(args: Args, shadow: Shadow | None) -> list[str]:
     return ["-e", _date(args.expires)]
 
 
-def _password_words(args: Args, shadow: Shadow | None) -> list[str]:
-    words = []
+def _is_new(args: Args, shadow: Shadow | None) -> bool:
     current = "" if shadow is None else shadow.password
-    if args.password_lock and not current.startswith("!"):
-        words.append("-L")
-    elif args.password_lock is False and current.startswith("!"):
-        words.append("-U")
-    if (
+    return (
         args.update_password == "always"  # noqa: S105
         and args.password is not None
         and current.lstrip("!") != args.password.lstrip("!")
-    ):
+    )
+
+
+def password_line(args: Args, shadow: Shadow | None, *, created: bool = False) -> str | None:
+    """Return the line for `chpasswd -e`, None when the password is as asked.
+
+    On a command line it could be read by everybody on the host. libuser's tools, for `local`, have no other way.
+    """
+    if args.password is None or args.local or not (created or _is_new(args, shadow)):
+        return None
+    if "\n" in args.password or ":" in args.name:
+        raise ModuleError("neither a user's name nor the password's hash may have such characters", name=args.name)
+    return f"{args.name}:{_locked(args)}\n"
+
+
+def _password_words(args: Args, shadow: Shadow | None) -> list[str]:
+    words = []
+    current = "" if shadow is None else shadow.password
+    if _is_new(args, shadow):
         # Lock and password are one field: -p sets both.
-        words = [word for word in words if word not in ("-L", "-U")]
-        words += ["-p", _locked(args)]
+        if args.local:
+            words += ["-p", _locked(args)]
+    elif args.password_lock and not current.startswith("!"):
+        words.append("-L")
+    elif args.password_lock is False and current.startswith("!"):
+        words.append("-U")
     inactive = args.password_expire_account_disable
     if inactive is not None and (shadow is None or shadow.inactive != (None if inactive < 0 else inactive)):
         words += ["-f", str(inactive)]

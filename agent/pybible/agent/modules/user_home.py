@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pybible.agent.modules.api import Context, ModuleError
 from pybible.agent.modules.modes import read_umask
-from pybible.agent.modules.programs import call, need
+from pybible.agent.modules.programs import Answer, call, need
 from pybible.agent.modules.user_accounts import Account
 from pybible.wire.values import JsonObject
 
@@ -63,7 +63,7 @@ class SshKey:
         words = [need("ssh-keygen", context), "-t", args.ssh_key_type]
         if args.ssh_key_bits > 0:
             words += ["-b", str(args.ssh_key_bits)]
-        done = call([*words, "-C", args.ssh_key_comment, "-f", self.file, "-N", args.ssh_key_passphrase or ""], context)
+        done = _with_passphrase([*words, "-C", args.ssh_key_comment, "-f", self.file], args.ssh_key_passphrase, context)
         if done.rc:
             raise ModuleError(done.stderr, name=args.name, rc=done.rc)
         for file in (self.file, f"{self.file}.pub"):
@@ -78,6 +78,21 @@ class SshKey:
         except OSError:
             public = None
         return {"ssh_fingerprint": fingerprint.strip(), "ssh_public_key": public}
+
+
+def _with_passphrase(words: list[str], passphrase: str | None, context: Context) -> Answer:
+    """Make a key. A passphrase is given by a program that is asked for it: others can read a command line."""
+    if not passphrase:
+        return call([*words, "-N", ""], context)
+    import tempfile  # brings OpenSSL with it
+
+    with tempfile.TemporaryDirectory(prefix="pybible-") as folder:
+        asked = Path(folder) / "askpass"
+        asked.write_text("#!/bin/sh\nprintf '%s\\n' \"$PYBIBLE_PASSPHRASE\"\n", encoding="utf-8")
+        asked.chmod(0o700)
+        # DISPLAY is what programs before OpenSSH 8.4 want to see for it.
+        also = {"SSH_ASKPASS": str(asked), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0"}
+        return call(words, context, also={**also, "PYBIBLE_PASSPHRASE": passphrase})
 
 
 def plan_key(args: Args, account: Account, home: str) -> SshKey:

@@ -364,12 +364,12 @@ class ItemRun:
     def _outcome(self, answer: ActionResult) -> ItemOutcome:
         result = answer.result
         error = ""
-        if answer.reported:
-            error = answer.error
-        elif self._no_log and (result.get("failed") or result.get("unreachable")):
+        if self._no_log and (result.get("failed") or result.get("unreachable")):
             # Stock Ansible shows the message; here nothing that no_log hides leaves the engine.
             error = hygiene.failure(self._compiled.task, f"{hygiene.kind(answer)}.")
         elif result.get("failed") or result.get("unreachable"):
+        elif answer.reported:
+            error = answer.error
             error = hygiene.failure(self._compiled.task, answer.error or hygiene.reason(answer))
         return ItemOutcome(
             result=result,

@@ -1,0 +1,181 @@
+"""test_secrets: what no_log hides and what a vault holds is only where the task puts it, for every native module.
+
+A run with every module, each with planted secrets among its arguments, then a search through all that the parts keep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pybible.agent.modules import registry
+from tests.support.lab import Lab, lab
+
+pytestmark = pytest.mark.e2e
+
+# Known to the vault, and used in tasks with no_log.
+TASK = "planted-in-a-task-6b1f"
+# Arguments that the module itself hides; not even the list of processes may show them.
+HIDDEN = "planted-as-an-argument-93ce"
+HASH = f"$6$salt${'x' * 57}{HIDDEN}"
+
+# What runs for real, with arguments that mean something; every other module runs in check mode, with the secret
+# wherever it takes a text.
+REAL: dict[str, list[dict[str, object]]] = {
+    "command": [{"cmd": "echo {{ secret }}"}, {"cmd": "ls /nonexistent/{{ secret }}"}, {"cmd": "/no/{{ secret }}"}],
+    "shell": [{"cmd": "for i in 1 2 3; do echo {{ secret }}; sleep 0.2; done; exit 3"}],
+    "raw": [{"_raw_params": "echo {{ secret }}; exit 1"}],
+    "script": [{"cmd": "say.sh {{ secret }}"}],
+    "copy": [{"content": "{{ secret }}", "dest": "OUT/copied"}, {"src": "{{ secret }}", "dest": "OUT/copied"}],
+    "template": [{"src": "secret.j2", "dest": "OUT/rendered"}, {"src": "broken.j2", "dest": "OUT/rendered"}],
+    "lineinfile": [{"path": "OUT/lines", "create": True, "line": "{{ secret }}", "backup": True}],
+    "blockinfile": [{"path": "OUT/lines", "block": "{{ secret }}"}],
+    "replace": [{"path": "OUT/lines", "regexp": "{{ secret }}", "replace": "{{ secret }}{{ secret }}"}],
+    "slurp": [{"src": "OUT/copied"}, {"src": "/nonexistent/{{ secret }}"}],
+    "fetch": [{"src": "OUT/copied", "dest": "OUT/fetched/"}],
+    "stat": [{"path": "OUT/{{ secret }}"}, {"path": "OUT", "nosuch": "{{ secret }}"}],
+    "file": [{"path": "OUT/made", "state": "{{ secret }}"}],
+    "find": [{"paths": "OUT", "patterns": "{{ secret }}*"}],
+    "uri": [{"url": "http://127.0.0.1:9/{{ secret }}", "body": "{{ secret }}", "timeout": 1}],
+    "get_url": [{"url": "http://127.0.0.1:9/{{ secret }}", "dest": "OUT/got", "timeout": 1}],
+    "wait_for": [{"path": "OUT/{{ secret }}", "timeout": 1}],
+}
+# Without no_log: these arguments are secret by themselves.
+BY_THEMSELVES: list[dict[str, dict[str, object]]] = [
+    {"copy": {"content": "{{ hidden }}", "dest": "OUT/content"}},
+    {"copy": {"content": "{{ hidden }}", "dest": "/nonexistent/folder/content"}},
+    {"uri": {"url": "http://127.0.0.1:9/", "url_username": "me", "url_password": "{{ hidden }}", "timeout": 1}},
+    {"get_url": {"url": "http://127.0.0.1:9/", "dest": "OUT/x", "url_password": "{{ hidden }}", "timeout": 1}},
+    {"uri": {"url": "http://127.0.0.1:9/", "url_password": "{{ hidden }}", "status_code": "{{ hidden }}"}},
+    {"user": {"name": "pybible-planted", "password": "{{ hash }}", "system": "{{ hash }}"}},
+    {"user": {
+        "name": "root", "ssh_key_file": "OUT/key", "generate_ssh_key": True, "ssh_key_passphrase": "{{ hidden }}",
+    }},
+    {"community.general.htpasswd": {"path": "OUT/htpasswd", "name": "me", "password": "{{ hidden }}"}},
+    {"yum_repository": {
+        "name": "x", "description": "x", "baseurl": "http://x", "password": "{{ hidden }}", "reposdir": "OUT",
+    }},
+]  # fmt: skip
+
+
+def generated(name: str) -> dict[str, object]:
+    """Return arguments with the secret wherever the module takes a text."""
+    module = registry.find(name)
+    assert module is not None
+    return {
+        argument.name: "{{ secret }}"
+        for argument in module.spec.arguments.values()
+        if argument.kind in ("str", "path", "raw") and not argument.choices and not argument.internal
+    }
+
+
+def tasks(out: Path) -> list[dict[str, object]]:
+    """Return the whole list."""
+    listed: list[dict[str, object]] = []
+    for name in registry.NAMES:
+        listed += [{"name": name, name: args, "no_log": True} for args in REAL.get(name, [])]
+        if name not in ("command", "shell", "raw", "script"):
+            listed.append({"name": f"{name} (check)", name: generated(name), "no_log": True, "check_mode": True})
+    listed += [{"name": f"{next(iter(each))} (argument)", **each} for each in BY_THEMSELVES]
+    for task in listed:
+        task["ignore_errors"] = True
+    filled: list[dict[str, object]] = yaml.safe_load(yaml.safe_dump(listed, sort_keys=False).replace("OUT", str(out)))
+    return filled
+
+
+class ProcessList(threading.Thread):
+    """Looks at every command line and environment of the machine, again and again."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(daemon=True)
+        self.seen: set[bytes] = set()
+        self._wanted = wanted.encode()
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Look until told to stop."""
+        while not self._over.is_set():
+            for entry in os.scandir("/proc"):
+                if entry.name.isdigit():
+                    with contextlib.suppress(OSError):
+                        line = Path(entry.path, "cmdline").read_bytes()
+                        if self._wanted in line:
+                            self.seen.add(line)
+
+    def stop(self) -> set[bytes]:
+        """Return what was seen."""
+        self._over.set()
+        self.join()
+        return self.seen
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Lab]:
+    with lab(agents=1) as started:
+        yield started
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "files").mkdir(parents=True)
+    (folder / "templates").mkdir()
+    (folder / "files" / "say.sh").write_text("#!/bin/sh\necho $1; echo $1 >&2; exit 4\n")
+    (folder / "templates" / "secret.j2").write_text("{{ secret }}\n")
+    (folder / "templates" / "broken.j2").write_text("{{ secret | no_such_filter }}\n")
+    (folder / "password").write_text("vault password\n")
+    (folder / "secrets.yml").write_text(f"secret: {TASK}\nhidden: {HIDDEN}\nhash: {HASH!r}\n")
+    words = ["pybible-ctl", "vault", "encrypt", "--vault-password-file", "password", "secrets.yml"]
+    subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=60)
+    assert TASK not in (folder / "secrets.yml").read_text()
+    return folder
+
+
+def holders(folder: Path, *secrets: str) -> list[str]:
+    """Return the files below `folder` that hold one of these."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            content = path.read_bytes()
+            found += [f"{path}: {secret}" for secret in secrets if secret.encode() in content]
+    return found
+
+
+@pytest.mark.parametrize("words", [("-vvv",), ("--json",), ("-v", "-c", "local")], ids=["screen", "json", "here"])
+def test_secrets_are_nowhere_but_where_tasks_put_them(
+    running: Lab, project: Path, tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, state = tmp_path / "out", tmp_path / "state"
+    out.mkdir()
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(state))
+    monkeypatch.setenv("ANSIBLE_LOG_PATH", str(state / "ansible.log"))
+    state.mkdir()
+    play = {"hosts": "lab01", "gather_facts": False, "vars_files": ["secrets.yml"], "tasks": tasks(out)}
+    (project / "site.yml").write_text(yaml.safe_dump([play], sort_keys=False))
+    looking = ProcessList(HIDDEN)
+    looking.start()
+    result = running.ctl("run", str(project / "site.yml"), "--vault-password-file", str(project / "password"), *words)
+    in_processes = looking.stop()
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    shown = result.stdout + result.stderr
+    for name in registry.NAMES:
+        assert f"{name}" in shown
+    replayed = running.ctl("runs", "watch", "latest", "-vvv", check=True)
+    told = running.ctl("runs", "show", "latest", "--json", check=True)
+
+    for text in (shown, replayed.stdout, replayed.stderr, told.stdout):
+        assert [line for line in text.splitlines() if TASK in line or HIDDEN in line] == []
+    assert in_processes == set()
+    assert holders(running.folder, TASK, HIDDEN) == []
+    assert holders(state, TASK, HIDDEN) == []
+    # The search finds what is there.
+    assert any(TASK in line for line in holders(out, TASK, HIDDEN))
+    assert "copied" in {path.name for path in out.iterdir()}

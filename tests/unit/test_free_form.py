@@ -160,7 +160,6 @@ def test_a_command_that_is_a_template_stays_a_command() -> None:
         ("action: ping\nlocal_action: ping", "action and local_action are mutually exclusive", ""),
         ("subversion: repo=x", "module 'subversion' is not supported yet", HINT),
         ("ansible.builtin.subversion: {}", "module 'subversion' is not supported yet", HINT),
-        ('action: "{{ x }} a=b"', "a module name that is a template is not supported yet", ""),
         ("command: ls\nargs: foo", "The value of the task `args` keyword is invalid.",
          "A mapping or template which resolves to a mapping is required."),
         ("debug: 5", "unexpected parameter type in action: <class 'int'>", ""),
@@ -179,3 +178,18 @@ def test_what_is_no_task_is_told(text: str, message: str, hint: str) -> None:
 def test_arguments_of_the_engine_itself_are_refused() -> None:
     with pytest.raises(SourceError, match="_ansible_check_mode"):
         statement("ping: {_ansible_check_mode: true}")
+
+
+@pytest.mark.parametrize(
+    ("text", "lacking"),
+    [
+        ("action: nothing a=b", "Cannot resolve 'nothing' to an action or module."),
+        ("local_action: {module: acme.no.such, a: b}", "Cannot resolve 'acme.no.such' to an action or module."),
+        ('action: "{{ x }} a=b"', "a module name that is a template is not supported yet"),
+    ],
+)  # fmt: skip
+def test_a_module_that_is_named_by_action_is_missed_when_it_runs(text: str, lacking: str) -> None:
+    found = statement(text)
+    assert found.bridged is not None
+    assert found.bridged.lacking == lacking
+    assert found.args == {"a": "b"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, from_outcome
+from pybible.server.engine.actions.call import ActionCall, ActionResult, from_outcome
 from pybible.server.engine.templating.errors import report_of
 from pybible.wire.errors import TemplateError
 from pybible.wire.values import JsonObject
@@ -30,8 +30,6 @@ async def run(call: ActionCall) -> ActionResult:
     module = call.task.bridged
     if module is None:
         raise RuntimeError(f"{call.name} is not a module for the bridge")
-    if module.lacking:
-        raise ActionFailed(module.lacking)
     packed = await call.services.package(module)
     arguments = {
         **{name: value for name, value in call.args.items() if not name.startswith("_ansible_")},

@@ -114,6 +114,12 @@ class CompiledTask:
             raise TemplateError(failed, origin=origin_of(self.task.action_written)) from error
         return {str(name): value for name, value in found.items()}
 
+    def check_module(self) -> None:
+        """Fail for a module that is not there, or not all of it. Raises TemplateError."""
+        bridged = self.task.bridged
+        if bridged is not None and bridged.lacking:
+            raise TemplateError(bridged.lacking, origin=origin_of(self.task.action_written))
+
     def check_text(self) -> None:
         """Fail for free text that the action can't take. Raises TemplateError."""
         if self.action in TAKES_NO_TEXT and "_raw_params" in self.task.args:

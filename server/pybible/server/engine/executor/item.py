@@ -185,6 +185,7 @@ class ItemRun:
 
     def _arguments(self) -> dict[str, object]:
         compiled, templar = self._compiled, self._templar
+        compiled.check_module()
         if compiled.static_args is not None:
             compiled.check_text()
             return dict(compiled.static_args)
@@ -367,9 +368,9 @@ class ItemRun:
         if self._no_log and (result.get("failed") or result.get("unreachable")):
             # Stock Ansible shows the message; here nothing that no_log hides leaves the engine.
             error = hygiene.failure(self._compiled.task, f"{hygiene.kind(answer)}.")
-        elif result.get("failed") or result.get("unreachable"):
         elif answer.reported:
             error = answer.error
+        elif result.get("failed") or result.get("unreachable"):
             error = hygiene.failure(self._compiled.task, answer.error or hygiene.reason(answer))
         return ItemOutcome(
             result=result,

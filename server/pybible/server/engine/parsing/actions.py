@@ -93,7 +93,7 @@ def _statement(
     *,
     local: bool = False,
 ) -> Statement:
-    action, bridged = _resolve(task, written, finder)
+    action, bridged = _resolve(task, written, finder, named="action" in task or "local_action" in task)
     under, template = _additional(task)
     for name in inline if action not in known.COMMANDS else ():
         if str(name).startswith("_ansible_"):
@@ -111,26 +111,38 @@ def _statement(
     return Statement(action=action, written=written, args=args, template=template, local=local, bridged=bridged)
 
 
-def _resolve(task: Mapping[str, object], written: str, finder: ModuleFinder) -> tuple[str, BridgedModule | None]:
-    """Return the canonical name of a module, and where it lies when it is not native. Raises ParseError."""
+def _resolve(
+    task: Mapping[str, object], written: str, finder: ModuleFinder, *, named: bool
+) -> tuple[str, BridgedModule | None]:
+    """Return the canonical name of a module, and where it lies when it is not native. Raises ParseError.
+
+    What `action` or `local_action` names (`named`) need not be there before the task runs.
+    """
     action = known.canonical(written)
-    native = action in known.SUPPORTED
-    if not native and is_template(written):
-        raise ParseError("a module name that is a template is not supported yet", origin=origin_of(written))
+    if action not in known.SUPPORTED and is_template(written):
+        return action, BridgedModule(name=action, lacking="a module name that is a template is not supported yet")
     try:
-        bridged = _before(written, action, finder) if native else finder.find(written)
+        if action in known.SUPPORTED:
+            return action, _before(written, action, finder)
+        bridged = finder.find(written)
     except BridgeError as error:
         raise ParseError(error.message, origin=origin_of(written) or origin_of(task)) from error
-    if native or bridged is not None:
+    if bridged is not None:
         return action, bridged
     if action in known.NOT_YET:
         raise ParseError(
             f"module '{action}' is not supported yet", origin=origin_of(written) or origin_of(task), hint=_CORE_HINT
         )
+    if named:
+        return action, BridgedModule(name=action, lacking=f"Cannot resolve '{written}' to an action or module.")
+    raise _unknown(task, written, action)
+
+
+def _unknown(task: Mapping[str, object], written: str, action: str) -> ParseError:
     hint = keywords.nearest(action, known.SUPPORTED | known.NOT_YET) or keywords.nearest(action, keywords.TASK)
     if action.count(".") >= 2 and not hint:
         hint = "Its collection, or the module in it, was not found on this machine."
-    raise ParseError(
+    return ParseError(
         f"couldn't resolve module/action '{written}'. This often indicates a misspelling,"
         " missing collection, or incorrect module path.",
         origin=origin_of(task),

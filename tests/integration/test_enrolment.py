@@ -105,13 +105,6 @@ async def test_a_token_that_was_revoked_is_refused(tmp_path: Path) -> None:
         assert (response.state, response.message) == (DENIED, "the join token was revoked")
 
 
-async def test_a_request_without_a_token_is_told_to_get_one(tmp_path: Path) -> None:
-    async with controller(tmp_path) as running:
-        response = await running.ask_to_enrol("", csr=key_and_request()[1])
-        assert response.state == DENIED
-        assert "a join token is needed" in response.message
-
-
 async def test_a_name_that_is_taken_is_refused_and_the_token_keeps_its_use(tmp_path: Path) -> None:
     async with controller(tmp_path) as running:
         await running.enrol("web01")

@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 from pybible.agent.config import default_state, load_config
+from pybible.agent.state import AgentIdentity
 from pybible.wire.errors import ExitStatus, PybibleError, UsageError
 from pybible.wire.protocol import package_version
 
@@ -19,9 +20,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pybible-agent {package_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    join = commands.add_parser("join", help="enrol this host with a join token")
+    join = commands.add_parser("join", help="enrol this host, with a join token or an operator's approval")
     join.add_argument("--controller", default="", metavar="HOST:PORT", help="enrolment port, if not the token's")
-    join.add_argument("--token", required=True, help="what `pybible-ctl token create` printed; - reads standard input")
+    way = join.add_mutually_exclusive_group(required=True)
+    way.add_argument("--token", help="what `pybible-ctl token create` printed; - reads standard input")
+    way.add_argument("--pin", metavar="HEX", help="without a token: the controller's, as `pybible-ctl pki status` says")
     join.add_argument("--proxy", default="", metavar="URL", help="HTTP proxy on the way, now and in `run`")
     join.add_argument("--name", default="", help="inventory name to ask for (default: the host's name)")
     run = commands.add_parser("run", help="serve the controller")
@@ -34,11 +37,33 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _join(options: argparse.Namespace) -> None:
-    from pybible.agent.enroll import join
+    from pybible.agent.enroll import join, join_by_request
 
+    if options.pin:
+        if not options.controller:
+            raise UsageError("--pin needs --controller HOST:PORT, the enrolment port")
+        identity = join_by_request(
+            options.state,
+            controller=options.controller,
+            pin=options.pin,
+            name=options.name,
+            proxy=options.proxy,
+            waits=_tell_waiting,
+        )
+        _tell_enrolled(identity)
+        return
     token = sys.stdin.readline() if options.token == "-" else options.token  # noqa: S105
     identity = join(options.state, token=token, controller=options.controller, name=options.name, proxy=options.proxy)
+    _tell_enrolled(identity)
+
+
+def _tell_enrolled(identity: AgentIdentity) -> None:
     sys.stdout.write(f"enrolled as {identity.name} ({identity.id}) with {identity.controller}\n")
+
+
+def _tell_waiting(fingerprint: str) -> None:
+    sys.stdout.write(f"waiting for an operator: pybible-ctl enrollments approve {fingerprint}\n")
+    sys.stdout.flush()
 
 
 def _run(options: argparse.Namespace) -> None:

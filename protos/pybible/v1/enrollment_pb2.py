@@ -25,25 +25,29 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpybible/v1/enrollment.proto\x12\npybible.v1\x1a\x1egoogle/protobuf/duration.proto\"\x15\n\x13GetAuthorityRequest\")\n\x14GetAuthorityResponse\x12\x11\n\tauthority\x18\x01 \x01(\x0c\"\\\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\"\xbc\x02\n\x0e\x45nrollResponse\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pybible.v1.EnrollResponse.State\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x11\n\tauthority\x18\x03 \x01(\x0c\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x15\n\ragent_address\x18\x05 \x01(\t\x12\x15\n\renrollment_id\x18\x06 \x01(\t\x12-\n\npoll_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x08 \x01(\t\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ISSUED\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x10\n\x0cSTATE_DENIED\x10\x03\";\n\x15PollEnrollmentRequest\x12\x15\n\renrollment_id\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x32\xf8\x01\n\x11\x45nrollmentService\x12Q\n\x0cGetAuthority\x12\x1f.pybible.v1.GetAuthorityRequest\x1a .pybible.v1.GetAuthorityResponse\x12?\n\x06\x45nroll\x12\x19.pybible.v1.EnrollRequest\x1a\x1a.pybible.v1.EnrollResponse\x12O\n\x0ePollEnrollment\x12!.pybible.v1.PollEnrollmentRequest\x1a\x1a.pybible.v1.EnrollResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpybible/v1/enrollment.proto\x12\npybible.v1\x1a\x1egoogle/protobuf/duration.proto\"\x15\n\x13GetAuthorityRequest\")\n\x14GetAuthorityResponse\x12\x11\n\tauthority\x18\x01 \x01(\x0c\"\xbf\x01\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x33\n\x05\x66\x61\x63ts\x18\x06 \x03(\x0b\x32$.pybible.v1.EnrollRequest.FactsEntry\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x02\n\x0e\x45nrollResponse\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pybible.v1.EnrollResponse.State\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x11\n\tauthority\x18\x03 \x01(\x0c\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x15\n\ragent_address\x18\x05 \x01(\t\x12\x15\n\renrollment_id\x18\x06 \x01(\t\x12-\n\npoll_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x08 \x01(\t\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ISSUED\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x10\n\x0cSTATE_DENIED\x10\x03\";\n\x15PollEnrollmentRequest\x12\x15\n\renrollment_id\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x32\xf8\x01\n\x11\x45nrollmentService\x12Q\n\x0cGetAuthority\x12\x1f.pybible.v1.GetAuthorityRequest\x1a .pybible.v1.GetAuthorityResponse\x12?\n\x06\x45nroll\x12\x19.pybible.v1.EnrollRequest\x1a\x1a.pybible.v1.EnrollResponse\x12O\n\x0ePollEnrollment\x12!.pybible.v1.PollEnrollmentRequest\x1a\x1a.pybible.v1.EnrollResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pybible.v1.enrollment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ENROLLREQUEST_FACTSENTRY']._loaded_options = None
+  _globals['_ENROLLREQUEST_FACTSENTRY']._serialized_options = b'8\001'
   _globals['_GETAUTHORITYREQUEST']._serialized_start=75
   _globals['_GETAUTHORITYREQUEST']._serialized_end=96
   _globals['_GETAUTHORITYRESPONSE']._serialized_start=98
   _globals['_GETAUTHORITYRESPONSE']._serialized_end=139
-  _globals['_ENROLLREQUEST']._serialized_start=141
-  _globals['_ENROLLREQUEST']._serialized_end=233
-  _globals['_ENROLLRESPONSE']._serialized_start=236
-  _globals['_ENROLLRESPONSE']._serialized_end=552
-  _globals['_ENROLLRESPONSE_STATE']._serialized_start=467
-  _globals['_ENROLLRESPONSE_STATE']._serialized_end=552
-  _globals['_POLLENROLLMENTREQUEST']._serialized_start=554
-  _globals['_POLLENROLLMENTREQUEST']._serialized_end=613
-  _globals['_ENROLLMENTSERVICE']._serialized_start=616
-  _globals['_ENROLLMENTSERVICE']._serialized_end=864
+  _globals['_ENROLLREQUEST']._serialized_start=142
+  _globals['_ENROLLREQUEST']._serialized_end=333
+  _globals['_ENROLLREQUEST_FACTSENTRY']._serialized_start=289
+  _globals['_ENROLLREQUEST_FACTSENTRY']._serialized_end=333
+  _globals['_ENROLLRESPONSE']._serialized_start=336
+  _globals['_ENROLLRESPONSE']._serialized_end=652
+  _globals['_ENROLLRESPONSE_STATE']._serialized_start=567
+  _globals['_ENROLLRESPONSE_STATE']._serialized_end=652
+  _globals['_POLLENROLLMENTREQUEST']._serialized_start=654
+  _globals['_POLLENROLLMENTREQUEST']._serialized_end=713
+  _globals['_ENROLLMENTSERVICE']._serialized_start=716
+  _globals['_ENROLLMENTSERVICE']._serialized_end=964
 # @@protoc_insertion_point(module_scope)

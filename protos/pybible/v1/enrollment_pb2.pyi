@@ -4,8 +4,10 @@ isort:skip_file
 How a host, or an operator, gets its first certificate. Alone on its own port, server-authenticated TLS only."""
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
+import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import sys
@@ -54,11 +56,28 @@ class EnrollRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class FactsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TOKEN_FIELD_NUMBER: builtins.int
     CSR_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     HOSTNAME_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
+    FACTS_FIELD_NUMBER: builtins.int
     token: builtins.str
     """The secret part of the join token. Empty: the request waits for an operator."""
     csr: builtins.bytes
@@ -68,6 +87,10 @@ class EnrollRequest(google.protobuf.message.Message):
     hostname: builtins.str
     """What the host says of itself, for an operator to see."""
     version: builtins.str
+    @property
+    def facts(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """What an operator may want to know before he decides, e.g. "os": "Debian GNU/Linux 12"."""
+
     def __init__(
         self,
         *,
@@ -76,8 +99,9 @@ class EnrollRequest(google.protobuf.message.Message):
         name: builtins.str = ...,
         hostname: builtins.str = ...,
         version: builtins.str = ...,
+        facts: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["csr", b"csr", "hostname", b"hostname", "name", b"name", "token", b"token", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["csr", b"csr", "facts", b"facts", "hostname", b"hostname", "name", b"name", "token", b"token", "version", b"version"]) -> None: ...
 
 Global___EnrollRequest: typing_extensions.TypeAlias = EnrollRequest
 

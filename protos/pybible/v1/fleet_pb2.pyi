@@ -50,6 +50,169 @@ SESSION_STATE_QUARANTINED: SessionState.ValueType  # 7
 Global___SessionState: typing_extensions.TypeAlias = SessionState
 
 @typing.final
+class Enrollment(google.protobuf.message.Message):
+    """Enrollment is a host that waits to be enrolled."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class FactsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    FINGERPRINT_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    HOSTNAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    FACTS_FIELD_NUMBER: builtins.int
+    ADDRESS_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    fingerprint: builtins.str
+    """SHA-256 of its public key, hex: what tells it from another that uses its name."""
+    name: builtins.str
+    """The inventory name that it asks for."""
+    hostname: builtins.str
+    """What the host says of itself."""
+    version: builtins.str
+    address: builtins.str
+    """Where the request came from."""
+    state: builtins.str
+    """"waiting", "approved" or "denied"."""
+    @property
+    def facts(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def since(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        fingerprint: builtins.str = ...,
+        name: builtins.str = ...,
+        hostname: builtins.str = ...,
+        version: builtins.str = ...,
+        facts: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        address: builtins.str = ...,
+        since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        state: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["since", b"since"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "facts", b"facts", "fingerprint", b"fingerprint", "hostname", b"hostname", "name", b"name", "since", b"since", "state", b"state", "version", b"version"]) -> None: ...
+
+Global___Enrollment: typing_extensions.TypeAlias = Enrollment
+
+@typing.final
+class ListEnrollmentsRequest(google.protobuf.message.Message):
+    """ListEnrollmentsRequest asks for all."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ListEnrollmentsRequest: typing_extensions.TypeAlias = ListEnrollmentsRequest
+
+@typing.final
+class ListEnrollmentsResponse(google.protobuf.message.Message):
+    """ListEnrollmentsResponse holds those that were not collected yet, the oldest first."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENROLLMENTS_FIELD_NUMBER: builtins.int
+    @property
+    def enrollments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Enrollment]: ...
+    def __init__(
+        self,
+        *,
+        enrollments: collections.abc.Iterable[Global___Enrollment] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["enrollments", b"enrollments"]) -> None: ...
+
+Global___ListEnrollmentsResponse: typing_extensions.TypeAlias = ListEnrollmentsResponse
+
+@typing.final
+class DecideEnrollmentsRequest(google.protobuf.message.Message):
+    """DecideEnrollmentsRequest names hosts and says what is to become of them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    HOSTS_FIELD_NUMBER: builtins.int
+    ALL_MATCHING_FIELD_NUMBER: builtins.int
+    APPROVE_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    all_matching: builtins.str
+    """All that wait with a name that matches. Empty: none."""
+    approve: builtins.bool
+    reason: builtins.str
+    """Told to those that are turned away."""
+    @property
+    def hosts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names, or beginnings of fingerprints (8 digits or more)."""
+
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Put on each agent that is let in."""
+
+    def __init__(
+        self,
+        *,
+        hosts: collections.abc.Iterable[builtins.str] | None = ...,
+        all_matching: builtins.str = ...,
+        approve: builtins.bool = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["all_matching", b"all_matching", "approve", b"approve", "hosts", b"hosts", "labels", b"labels", "reason", b"reason"]) -> None: ...
+
+Global___DecideEnrollmentsRequest: typing_extensions.TypeAlias = DecideEnrollmentsRequest
+
+@typing.final
+class DecideEnrollmentsResponse(google.protobuf.message.Message):
+    """DecideEnrollmentsResponse holds the hosts that were decided on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENROLLMENTS_FIELD_NUMBER: builtins.int
+    @property
+    def enrollments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Enrollment]: ...
+    def __init__(
+        self,
+        *,
+        enrollments: collections.abc.Iterable[Global___Enrollment] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["enrollments", b"enrollments"]) -> None: ...
+
+Global___DecideEnrollmentsResponse: typing_extensions.TypeAlias = DecideEnrollmentsResponse
+
+@typing.final
 class WhoAmIRequest(google.protobuf.message.Message):
     """WhoAmIRequest asks for the caller himself."""
 

@@ -70,6 +70,16 @@ class FleetServiceStub(object):
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.GetControllerRequest.SerializeToString,
                 response_deserializer=pybible_dot_v1_dot_fleet__pb2.GetControllerResponse.FromString,
                 _registered_method=True)
+        self.ListEnrollments = channel.unary_unary(
+                '/pybible.v1.FleetService/ListEnrollments',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.ListEnrollmentsRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.ListEnrollmentsResponse.FromString,
+                _registered_method=True)
+        self.DecideEnrollments = channel.unary_unary(
+                '/pybible.v1.FleetService/DecideEnrollments',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsResponse.FromString,
+                _registered_method=True)
         self.WhoAmI = channel.unary_unary(
                 '/pybible.v1.FleetService/WhoAmI',
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.WhoAmIRequest.SerializeToString,
@@ -135,6 +145,20 @@ class FleetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEnrollments(self, request, context):
+        """ListEnrollments lists the hosts that wait to be enrolled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideEnrollments(self, request, context):
+        """DecideEnrollments lets hosts that wait in, or turns them away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WhoAmI(self, request, context):
         """WhoAmI says who the caller is here, and what he may do.
         """
@@ -186,6 +210,16 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetController,
                     request_deserializer=pybible_dot_v1_dot_fleet__pb2.GetControllerRequest.FromString,
                     response_serializer=pybible_dot_v1_dot_fleet__pb2.GetControllerResponse.SerializeToString,
+            ),
+            'ListEnrollments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEnrollments,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.ListEnrollmentsRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.ListEnrollmentsResponse.SerializeToString,
+            ),
+            'DecideEnrollments': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideEnrollments,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsResponse.SerializeToString,
             ),
             'WhoAmI': grpc.unary_unary_rpc_method_handler(
                     servicer.WhoAmI,
@@ -388,6 +422,60 @@ class FleetService(object):
             '/pybible.v1.FleetService/GetController',
             pybible_dot_v1_dot_fleet__pb2.GetControllerRequest.SerializeToString,
             pybible_dot_v1_dot_fleet__pb2.GetControllerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEnrollments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/ListEnrollments',
+            pybible_dot_v1_dot_fleet__pb2.ListEnrollmentsRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.ListEnrollmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideEnrollments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/DecideEnrollments',
+            pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -137,6 +137,38 @@ _FleetServiceGetControllerType = typing_extensions.TypeVar(
     ],
 )
 
+_FleetServiceListEnrollmentsType = typing_extensions.TypeVar(
+    '_FleetServiceListEnrollmentsType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListEnrollmentsRequest,
+        pybible.v1.fleet_pb2.ListEnrollmentsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListEnrollmentsRequest,
+        pybible.v1.fleet_pb2.ListEnrollmentsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListEnrollmentsRequest,
+        pybible.v1.fleet_pb2.ListEnrollmentsResponse,
+    ],
+)
+
+_FleetServiceDecideEnrollmentsType = typing_extensions.TypeVar(
+    '_FleetServiceDecideEnrollmentsType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.DecideEnrollmentsRequest,
+        pybible.v1.fleet_pb2.DecideEnrollmentsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.DecideEnrollmentsRequest,
+        pybible.v1.fleet_pb2.DecideEnrollmentsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.DecideEnrollmentsRequest,
+        pybible.v1.fleet_pb2.DecideEnrollmentsResponse,
+    ],
+)
+
 _FleetServiceWhoAmIType = typing_extensions.TypeVar(
     '_FleetServiceWhoAmIType',
     grpc.UnaryUnaryMultiCallable[
@@ -169,7 +201,7 @@ _FleetServiceCanIType = typing_extensions.TypeVar(
     ],
 )
 
-class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceRemoveAgentType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
+class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceRemoveAgentType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceListEnrollmentsType, _FleetServiceDecideEnrollmentsType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
     """FleetService is for operators."""
 
     @typing.overload
@@ -201,6 +233,14 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.GetControllerRequest,
             pybible.v1.fleet_pb2.GetControllerResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.ListEnrollmentsRequest,
+            pybible.v1.fleet_pb2.ListEnrollmentsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.DecideEnrollmentsRequest,
+            pybible.v1.fleet_pb2.DecideEnrollmentsResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.WhoAmIRequest,
@@ -243,6 +283,14 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
             pybible.v1.fleet_pb2.GetControllerResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.ListEnrollmentsRequest,
+            pybible.v1.fleet_pb2.ListEnrollmentsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.DecideEnrollmentsRequest,
+            pybible.v1.fleet_pb2.DecideEnrollmentsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.WhoAmIRequest,
             pybible.v1.fleet_pb2.WhoAmIResponse,
         ],
@@ -272,6 +320,12 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
 
     GetController: _FleetServiceGetControllerType
     """GetController says which version runs, for how long, and where it listens."""
+
+    ListEnrollments: _FleetServiceListEnrollmentsType
+    """ListEnrollments lists the hosts that wait to be enrolled."""
+
+    DecideEnrollments: _FleetServiceDecideEnrollmentsType
+    """DecideEnrollments lets hosts that wait in, or turns them away."""
 
     WhoAmI: _FleetServiceWhoAmIType
     """WhoAmI says who the caller is here, and what he may do."""
@@ -307,6 +361,14 @@ FleetServiceAsyncStub: typing_extensions.TypeAlias = FleetServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.GetControllerRequest,
         pybible.v1.fleet_pb2.GetControllerResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListEnrollmentsRequest,
+        pybible.v1.fleet_pb2.ListEnrollmentsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.DecideEnrollmentsRequest,
+        pybible.v1.fleet_pb2.DecideEnrollmentsResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.WhoAmIRequest,
@@ -376,6 +438,22 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[pybible.v1.fleet_pb2.GetControllerResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.GetControllerResponse]]:
         """GetController says which version runs, for how long, and where it listens."""
+
+    @abc.abstractmethod
+    def ListEnrollments(
+        self,
+        request: pybible.v1.fleet_pb2.ListEnrollmentsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.ListEnrollmentsResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.ListEnrollmentsResponse]]:
+        """ListEnrollments lists the hosts that wait to be enrolled."""
+
+    @abc.abstractmethod
+    def DecideEnrollments(
+        self,
+        request: pybible.v1.fleet_pb2.DecideEnrollmentsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.DecideEnrollmentsResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.DecideEnrollmentsResponse]]:
+        """DecideEnrollments lets hosts that wait in, or turns them away."""
 
     @abc.abstractmethod
     def WhoAmI(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -22,6 +24,8 @@ from pybible.wire.protocol import package_version
 from pybible.wire.proxy import check_proxy, connect_through
 
 _SECONDS = 20.0
+_LONGEST_PAUSE = 60.0
+_AWAY_SECONDS = 5.0
 _ANY = ("", "0.0.0.0", "[::]", "*")  # noqa: S104  recognised, not bound
 
 
@@ -79,7 +83,63 @@ def enrol(token: str, *, role: Role, controller: str = "", name: str = "", proxy
     door = _Door(Address.parse(controller or join_token.address), check_proxy(proxy))
     authority = _pinned_authority(door, join_token.pin)
     key = NewKey()
-    response = _enrol(door, authority, join_token.secret, key.request(), name)
+    with door.channel(authority) as channel:
+        stub = enrollment_pb2_grpc.EnrollmentServiceStub(channel)
+        response = _asked(door, stub.Enroll, _request(key, name, token=join_token.secret))
+    if response.state != enrollment_pb2.EnrollResponse.STATE_ISSUED:
+        raise ProtocolError("the controller has not decided, although there was a token")
+    return _enrolled(door, key, authority, response, role=role)
+
+
+def wait_to_be_enrolled(
+    controller: str,
+    *,
+    pin: str,
+    key: NewKey,
+    name: str = "",
+    proxy: str = "",
+    facts: Mapping[str, str] | None = None,
+    waits: Callable[[], None] = lambda: None,
+) -> Enrolled:
+    """Ask the controller at HOST:PORT without a token, and wait until an operator lets this host in.
+
+    `pin`: the SHA-256 of its authority's public key, hex. `waits` is called once when it has to be waited for.
+    Raises UsageError, AccessDenied, ProtocolError; ConnectionFailed only when it could not be reached at first.
+    """
+    door = _Door(Address.parse(controller), check_proxy(proxy))
+    authority = _pinned_authority(door, pin.replace(":", "").lower())
+    request = _request(key, name, facts=facts)
+    response = _once(door, authority, request)
+    if response.state == enrollment_pb2.EnrollResponse.STATE_PENDING:
+        waits()
+    while response.state != enrollment_pb2.EnrollResponse.STATE_ISSUED:
+        time.sleep(max(0.1, min(response.poll_after.ToTimedelta().total_seconds(), _LONGEST_PAUSE)))
+        try:
+            response = _once(door, authority, request, enrollment_id=response.enrollment_id)
+        except ConnectionFailed:
+            # It may be away for a while, and then it does not know this host any more.
+            time.sleep(_AWAY_SECONDS)
+    return _enrolled(door, key, authority, response, role=Role.AGENT)
+
+
+def _once(
+    door: _Door, authority: bytes, request: enrollment_pb2.EnrollRequest, *, enrollment_id: str = ""
+) -> enrollment_pb2.EnrollResponse:
+    """Ask once; anew when the controller knows of no such request any more."""
+    with door.channel(authority) as channel:
+        stub = enrollment_pb2_grpc.EnrollmentServiceStub(channel)
+        if enrollment_id:
+            poll = enrollment_pb2.PollEnrollmentRequest(enrollment_id=enrollment_id, csr=request.csr)
+            try:
+                return _asked(door, stub.PollEnrollment, poll)
+            except _Unknown:
+                pass
+        return _asked(door, stub.Enroll, request)
+
+
+def _enrolled(
+    door: _Door, key: NewKey, authority: bytes, response: enrollment_pb2.EnrollResponse, *, role: Role
+) -> Enrolled:
     certified = key.check(response.certificate, x509.load_pem_x509_certificate(authority), role=role)
     return Enrolled(
         id=certified.id,
@@ -144,23 +204,37 @@ def _presented(door: _Door) -> bytes:
     return ssl.DER_cert_to_PEM_cert(certificate).encode()
 
 
-def _enrol(door: _Door, authority: bytes, secret: str, request: bytes, name: str) -> enrollment_pb2.EnrollResponse:
+def _request(
+    key: NewKey, name: str, *, token: str = "", facts: Mapping[str, str] | None = None
+) -> enrollment_pb2.EnrollRequest:
     hostname = socket.gethostname()
-    with door.channel(authority) as channel:
-        stub = enrollment_pb2_grpc.EnrollmentServiceStub(channel)
-        try:
-            response = stub.Enroll(
-                enrollment_pb2.EnrollRequest(
-                    token=secret, csr=request, name=name or hostname, hostname=hostname, version=package_version()
-                ),
-                timeout=_SECONDS,
-            )
-        except grpc.RpcError as error:
-            raise _unreachable(door.address, error) from error
+    return enrollment_pb2.EnrollRequest(
+        token=token,
+        csr=key.request(),
+        name=name or hostname,
+        hostname=hostname,
+        version=package_version(),
+        facts=facts or {},
+    )
+
+
+class _Unknown(Exception):
+    """The controller knows of no such request."""
+
+
+def _asked(
+    door: _Door,
+    call: Callable[..., enrollment_pb2.EnrollResponse],
+    request: enrollment_pb2.EnrollRequest | enrollment_pb2.PollEnrollmentRequest,
+) -> enrollment_pb2.EnrollResponse:
+    try:
+        response = call(request, timeout=_SECONDS)
+    except grpc.RpcError as error:
+        if getattr(error, "code", lambda: None)() is grpc.StatusCode.NOT_FOUND:
+            raise _Unknown from error
+        raise _unreachable(door.address, error) from error
     if response.state == enrollment_pb2.EnrollResponse.STATE_DENIED:
         raise AccessDenied(f"the controller does not enrol this host: {response.message}")
-    if response.state != enrollment_pb2.EnrollResponse.STATE_ISSUED:
-        raise ProtocolError("the controller has not decided yet, and that can't be waited for")
     return response
 
 

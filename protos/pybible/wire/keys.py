@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,10 +14,14 @@ from pybible.wire.identity import Identity, Role, certificate_identity
 
 
 class NewKey:
-    """A fresh P-256 key. It never leaves this machine."""
+    """A P-256 key that has no certificate yet. It never leaves this machine. `pem`: one that was made before."""
 
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, pem: bytes = b"") -> None:
+        """Make one, or read it: ValueError when it is none."""
+        key = serialization.load_pem_private_key(pem, None) if pem else ec.generate_private_key(ec.SECP256R1())
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("not an EC key")
+        self._key = key
 
     @property
     def pem(self) -> bytes:
@@ -23,6 +29,14 @@ class NewKey:
         return self._key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the public key (SubjectPublicKeyInfo, DER), hex, as operators see it."""
+        encoded = self._key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return hashlib.sha256(encoded).hexdigest()
 
     def request(self) -> bytes:
         """Return a certificate request over it, PEM. It names nobody: the controller says who this is."""

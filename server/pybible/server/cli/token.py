@@ -46,7 +46,7 @@ def create(
     as_json: bool,
 ) -> None:
     """Make a join token and print it. It can't be shown again."""
-    request = fleet_pb2.CreateTokenRequest(uses=uses, name_pattern=name_pattern, labels=_labels(labels), role=role)
+    request = fleet_pb2.CreateTokenRequest(uses=uses, name_pattern=name_pattern, labels=read_labels(labels), role=role)
     if ttl:
         request.ttl.FromTimedelta(timedelta(seconds=_seconds(ttl)))
     with connected(ctx, controller) as channel:
@@ -104,7 +104,8 @@ def _seconds(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _labels(texts: tuple[str, ...]) -> dict[str, str]:
+def read_labels(texts: tuple[str, ...]) -> dict[str, str]:
+    """Take labels apart. UsageError for what is no NAME=VALUE."""
     labels = {}
     for text in texts:
         name, equals, value = text.partition("=")

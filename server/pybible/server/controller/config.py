@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from pybible.server.controller.pki.waiting import Admission, read_admissions
 from pybible.server.controller.rights import Rule, read_rules
 from pybible.wire.errors import ConfigError
 from pybible.wire.values import JsonObject
@@ -75,8 +76,13 @@ class ControllerConfig:
     drain_timeout: float = 10.0
     log_level: str = "info"
     log_format: str = "line"
+    # How many hosts without a token may wait for an operator, in all and from one address.
+    waiting_limit: int = 1000
+    waiting_per_address: int = 100
     # What runners may do: [rules.NAME] in the file.
     rules: tuple[Rule, ...] = ()
+    # Which hosts need no operator's decision: [admit.NAME] in the file.
+    admit: tuple[Admission, ...] = ()
 
     @property
     def socket_path(self) -> Path:
@@ -93,6 +99,7 @@ _choices: Mapping[str, tuple[str, ...]] = {
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("line", "json"),
 }
+_tables: Mapping[str, Callable[..., object]] = {"rules": read_rules, "admit": read_admissions}
 _may_be_zero = frozenset({"disconnect_grace", "blob_unused_for", "drain_timeout"})
 
 
@@ -135,8 +142,8 @@ def _checked(values: Mapping[str, object], *, where: str) -> JsonObject:
             near = difflib.get_close_matches(key, defaults, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(sorted(defaults))}."
             raise ConfigError(f"{where}: unknown setting {key!r}", hint=hint)
-        if key == "rules":
-            checked[key] = read_rules(value, where=where)
+        if key in _tables:
+            checked[key] = _tables[key](value, where=where)
             continue
         checked[key] = _value(key, value, default=defaults[key], where=where)
     return checked

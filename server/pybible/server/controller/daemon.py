@@ -26,6 +26,7 @@ from pybible.server.controller.dispatch.router import Router
 from pybible.server.controller.pki.allowed import AllowedSerials
 from pybible.server.controller.pki.authority import Authority, open_authority, write_private
 from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes, TokenRequest
+from pybible.server.controller.pki.waiting import WaitingRoom
 from pybible.server.controller.runs.history import History
 from pybible.server.controller.runs.registry import RunRegistry
 from pybible.server.controller.runs.run import RunSettings
@@ -67,6 +68,7 @@ class Parts:
     authority: Authority
     allowed: AllowedSerials
     enrolment: Enrolment
+    waiting: WaitingRoom
     access: Access
     blobs: BlobStore
     traffic: Traffic
@@ -182,6 +184,7 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         authority=authority,
         allowed=allowed,
         enrolment=enrolment,
+        waiting=WaitingRoom(limit=config.waiting_limit, per_address=config.waiting_per_address),
         access=access,
         blobs=blobs,
         traffic=Traffic(),
@@ -240,6 +243,8 @@ async def _serve(parts: Parts, stack: AsyncExitStack) -> ControllerFacts:
     enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(
         EnrollmentServicer(
             enrolment=parts.enrolment,
+            waiting=parts.waiting,
+            admissions=config.admit,
             authority=authority,
             agent_address=facts.agent_address,
             limit=RateLimit(rate=config.enroll_rate, burst=10 * config.enroll_rate),
@@ -264,6 +269,7 @@ def _add_operators_services(server: grpc.aio.Server, parts: Parts, facts: Contro
             access=parts.access,
             database=parts.database,
             enrolment=parts.enrolment,
+            waiting=parts.waiting,
             allowed=parts.allowed,
             presence=parts.sessions,
             traffic=parts.traffic,

@@ -140,12 +140,26 @@ class Enrolment:
 
     async def enrol(self, request: EnrolmentRequest) -> Enrolled:
         """Exchange a token for a certificate. EnrolmentRefused when it can't be, and then the token keeps its use."""
-        if not request.secret:
-            raise EnrolmentRefused(
-                "a join token is needed", hint="An operator makes one with `pybible-ctl token create`."
-            )
-        key = _requested_key(request.csr)
-        enrolled, record = await self._database.write(lambda connection: self._enrol(connection, request, key))
+        key = requested_key(request.csr)
+        return await self._certify(request, lambda connection: self._enrol(connection, request, key))
+
+    async def admit(self, request: EnrolmentRequest, *, labels: Mapping[str, str]) -> Enrolled:
+        """Give a host that was let in its certificate. EnrolmentRefused when it can't be."""
+        key = requested_key(request.csr)
+        name = bound_name(asked=request.name, hostname=request.hostname, pattern="")
+        return await self._certify(
+            request, lambda connection: self._enrol_agent(connection, request, key, name=name, labels=labels)
+        )
+
+    async def check_free(self, name: str) -> None:
+        """Raise EnrolmentRefused unless a new agent may be called so."""
+        check_name(name)
+        await self._database.read(lambda connection: _check_free(connection, name))
+
+    async def _certify(
+        self, request: EnrolmentRequest, work: Callable[[Connection], tuple[Enrolled, CertificateRecord]]
+    ) -> Enrolled:
+        enrolled, record = await self._database.write(work)
         self._allowed.allow(record)
         log.info(
             "certificate issued",
@@ -158,7 +172,7 @@ class Enrolment:
 
         The old certificate stays valid until its end: the stream that uses it is handed over first.
         """
-        key = _requested_key(csr)
+        key = requested_key(csr)
         issued, record = self._issue(identity, key)
 
         def work(connection: Connection) -> None:
@@ -193,17 +207,43 @@ class Enrolment:
         """Do it all in one transaction: an exception gives the token its use back."""
         token = self._take_token(connection, request.secret)
         name = bound_name(asked=request.name, hostname=request.hostname, pattern=token.name_pattern)
-        identity = Identity(token.role, name)
-        if token.role is Role.OPERATOR and token.name_pattern != name and self._allowed.expiry(identity) is not None:
+        if token.role is Role.AGENT:
+            return self._enrol_agent(connection, request, key, name=name, labels=token.labels)
+        identity = Identity(Role.OPERATOR, name)
+        if token.name_pattern != name and self._allowed.expiry(identity) is not None:
             # Rules are about names: nobody gets another's by asking for it.
             raise EnrolmentRefused(
                 f"the operator {name} has a certificate already",
                 hint=f"Log in with another --name, or with a token for that name: token create --name {name}.",
             )
-        if token.role is Role.AGENT:
-            identity = Identity(Role.AGENT, str(uuid.uuid4()))
-            self._add_agent(connection, identity.id, name=name, request=request, token=token)
         issued, record = self._issue(identity, key, operator_role=token.operator_role)
+        certificates.add(connection, record)
+        return Enrolled(identity=identity, name=name, certificate=issued.pem), record
+
+    def _enrol_agent(
+        self,
+        connection: Connection,
+        request: EnrolmentRequest,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        name: str,
+        labels: Mapping[str, str],
+    ) -> tuple[Enrolled, CertificateRecord]:
+        """Make an agent of a host."""
+        _check_free(connection, name)
+        identity = Identity(Role.AGENT, str(uuid.uuid4()))
+        agents.add(
+            connection,
+            AgentRecord(
+                agent_id=identity.id,
+                name=name,
+                hostname=request.hostname[:253],
+                version=request.version[:64],
+                labels=labels,
+                enrolled=self._now(),
+            ),
+        )
+        issued, record = self._issue(identity, key)
         certificates.add(connection, record)
         return Enrolled(identity=identity, name=name, certificate=issued.pem), record
 
@@ -219,27 +259,6 @@ class Enrolment:
             raise EnrolmentRefused("the join token has been used up")
         return token
 
-    def _add_agent(
-        self, connection: Connection, agent_id: str, *, name: str, request: EnrolmentRequest, token: TokenRecord
-    ) -> None:
-        taken = agents.find(connection, name)
-        if taken is not None:
-            raise EnrolmentRefused(
-                f"the name {name} belongs to another agent",
-                hint=f"Join with another --name, or give it up first: pybible-ctl agents remove {name}",
-            )
-        agents.add(
-            connection,
-            AgentRecord(
-                agent_id=agent_id,
-                name=name,
-                hostname=request.hostname[:253],
-                version=request.version[:64],
-                labels=token.labels,
-                enrolled=self._now(),
-            ),
-        )
-
     def _issue(
         self, identity: Identity, key: ec.EllipticCurvePublicKey, *, operator_role: OperatorRole | None = None
     ) -> tuple[Issued, CertificateRecord]:
@@ -253,6 +272,14 @@ class Enrolment:
             operator_role=operator_role,
         )
         return issued, record
+
+
+def _check_free(connection: Connection, name: str) -> None:
+    if agents.find(connection, name) is not None:
+        raise EnrolmentRefused(
+            f"the name {name} belongs to another agent",
+            hint=f"Join with another --name, or give it up first: pybible-ctl agents remove {name}",
+        )
 
 
 def check_name(name: str) -> str:
@@ -286,7 +313,8 @@ def _is_pattern(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
-def _requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:
+def requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:
+    """Return the public key of a certificate request. EnrolmentRefused when it is none."""
     try:
         return load_request(csr)
     except CertificateRequestRefused as error:

@@ -40,6 +40,8 @@ ACCESS: Mapping[str, frozenset[Role | OperatorRole | None]] = MappingProxyType(
         "pybible.v1.FleetService/ListTokens": _VIEW,
         "pybible.v1.FleetService/RevokeToken": _APPROVE,
         "pybible.v1.FleetService/GetController": _VIEW,
+        "pybible.v1.FleetService/ListEnrollments": _VIEW,
+        "pybible.v1.FleetService/DecideEnrollments": _APPROVE,
         "pybible.v1.FleetService/WhoAmI": _VIEW,
         "pybible.v1.FleetService/CanI": _VIEW,
         "pybible.v1.RunService/Execute": _RUN,

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Never
 
 import grpc
 import grpc.aio
 
 from pybible.server.controller.pki.authority import Authority
-from pybible.server.controller.pki.enrolment import Enrolment, EnrolmentRefused, EnrolmentRequest
+from pybible.server.controller.pki.enrolment import (
+    Enrolled,
+    Enrolment,
+    EnrolmentRefused,
+    EnrolmentRequest,
+    check_name,
+    requested_key,
+)
+from pybible.server.controller.pki.waiting import Admission, Decision, Waiting, WaitingRoom
 from pybible.server.controller.services.access import Context
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
 from pybible.wire.logs import fields
@@ -20,6 +30,9 @@ from pybible.wire.logs import fields
 log = logging.getLogger(__name__)
 
 _SECRET_CHARACTERS = 512
+_NAME_CHARACTERS = 253
+_VERSION_CHARACTERS = 64
+_POLL_AFTER = timedelta(seconds=5)
 _ADDRESSES = 4096
 
 
@@ -54,9 +67,19 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
     REFUSED_COST = 19.0
 
     def __init__(
-        self, *, enrolment: Enrolment, authority: Authority, agent_address: str, limit: RateLimit | None = None
+        self,
+        *,
+        enrolment: Enrolment,
+        waiting: WaitingRoom,
+        admissions: tuple[Admission, ...],
+        authority: Authority,
+        agent_address: str,
+        limit: RateLimit | None = None,
     ) -> None:
         self._enrolment = enrolment
+        self._waiting = waiting
+        self._admissions = admissions
+        self._admitting = asyncio.Lock()
         self._authority = authority
         self._agent_address = agent_address
         self._limit = limit or RateLimit()
@@ -76,24 +99,72 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         request: enrollment_pb2.EnrollRequest,
         context: grpc.aio.ServicerContext[enrollment_pb2.EnrollRequest, enrollment_pb2.EnrollResponse],
     ) -> enrollment_pb2.EnrollResponse:
-        """Exchange a join token for a certificate."""
+        """Exchange a join token for a certificate, or let a host without one wait for an operator."""
         address = _address(context.peer())
         if not self._limit.take(address):
             await _abort_limited(context)
+        asked = EnrolmentRequest(
+            secret=request.token[:_SECRET_CHARACTERS],
+            csr=request.csr,
+            name=request.name[:_NAME_CHARACTERS],
+            hostname=request.hostname[:_NAME_CHARACTERS],
+            version=request.version[:_VERSION_CHARACTERS],
+        )
         try:
-            enrolled = await self._enrolment.enrol(
-                EnrolmentRequest(
-                    secret=request.token[:_SECRET_CHARACTERS],
-                    csr=request.csr,
-                    name=request.name,
-                    hostname=request.hostname,
-                    version=request.version,
-                )
-            )
+            if asked.secret:
+                return self._issued(await self._enrolment.enrol(asked))
+            return await self._wait(asked, dict(request.facts), address)
         except EnrolmentRefused as error:
             self._limit.take(address, self.REFUSED_COST)
             log.warning("enrolment refused", extra=fields(address=address, reason=error.message))
-            return enrollment_pb2.EnrollResponse(state=enrollment_pb2.EnrollResponse.STATE_DENIED, message=str(error))
+            return _denied(str(error))
+
+    async def PollEnrollment(
+        self,
+        request: enrollment_pb2.PollEnrollmentRequest,
+        context: grpc.aio.ServicerContext[enrollment_pb2.PollEnrollmentRequest, enrollment_pb2.EnrollResponse],
+    ) -> enrollment_pb2.EnrollResponse:
+        """Say what became of a host that waits."""
+        if not self._limit.take(_address(context.peer())):
+            await _abort_limited(context)
+        try:
+            waiting = self._waiting.find(request.enrollment_id, requested_key(request.csr))
+            if waiting is not None:
+                return await self._decided(waiting)
+        except EnrolmentRefused as error:
+            return _denied(str(error))
+        return await context.abort(grpc.StatusCode.NOT_FOUND, "no host waits under that number with that key")
+
+    async def _wait(
+        self, asked: EnrolmentRequest, facts: dict[str, str], address: str
+    ) -> enrollment_pb2.EnrollResponse:
+        check_name(asked.name or asked.hostname)
+        plain = address.partition(":")[2].strip("[]").replace("%5B", "").replace("%5D", "")
+        waiting = self._waiting.ask(asked, key=requested_key(asked.csr), address=plain, facts=facts)
+        if waiting.decision is Decision.OPEN:
+            rule = next((each for each in self._admissions if each.admits(waiting)), None)
+            if rule is not None:
+                waiting.decision, waiting.labels = Decision.APPROVED, rule.labels
+            extra = fields(name=waiting.name, address=plain, fingerprint=waiting.fingerprint)
+            log.info("a host is let in by a rule" if rule else "a host waits to be enrolled", extra=extra)
+        return await self._decided(waiting)
+
+    async def _decided(self, waiting: Waiting) -> enrollment_pb2.EnrollResponse:
+        match waiting.decision:
+            case Decision.APPROVED:
+                async with self._admitting:
+                    if waiting.enrolled is None:
+                        waiting.enrolled = await self._enrolment.admit(waiting.request, labels=waiting.labels)
+                return self._issued(waiting.enrolled)
+            case Decision.DENIED:
+                return _denied(waiting.reason or "an operator turned it away")
+        answer = enrollment_pb2.EnrollResponse(
+            state=enrollment_pb2.EnrollResponse.STATE_PENDING, enrollment_id=waiting.enrollment_id
+        )
+        answer.poll_after.FromTimedelta(_POLL_AFTER)
+        return answer
+
+    def _issued(self, enrolled: Enrolled) -> enrollment_pb2.EnrollResponse:
         return enrollment_pb2.EnrollResponse(
             state=enrollment_pb2.EnrollResponse.STATE_ISSUED,
             certificate=enrolled.certificate,
@@ -102,17 +173,9 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
             agent_address=self._agent_address,
         )
 
-    async def PollEnrollment(
-        self,
-        request: enrollment_pb2.PollEnrollmentRequest,
-        context: grpc.aio.ServicerContext[enrollment_pb2.PollEnrollmentRequest, enrollment_pb2.EnrollResponse],
-    ) -> enrollment_pb2.EnrollResponse:
-        """Say that nothing waits: every enrolment is decided at once, by its token."""
-        if not self._limit.take(_address(context.peer())):
-            await _abort_limited(context)
-        return await context.abort(
-            grpc.StatusCode.NOT_FOUND, "no enrolment waits under that id: this controller enrols by join token only"
-        )
+
+def _denied(message: str) -> enrollment_pb2.EnrollResponse:
+    return enrollment_pb2.EnrollResponse(state=enrollment_pb2.EnrollResponse.STATE_DENIED, message=message)
 
 
 async def _abort_limited(context: Context) -> Never:

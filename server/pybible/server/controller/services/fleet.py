@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -12,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.pki.allowed import AllowedSerials
 from pybible.server.controller.pki.enrolment import Enrolment, TokenRequest
+from pybible.server.controller.pki.waiting import Decision, Waiting, WaitingRoom
 from pybible.server.controller.rights import Work
 from pybible.server.controller.services.access import Access
 from pybible.server.controller.sessions.presence import AgentStatus
@@ -22,7 +24,11 @@ from pybible.server.controller.store.tokens import TokenRecord
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 from pybible.wire.errors import PybibleError
 from pybible.wire.identity import Identity, JoinToken, OperatorRole, Role
+from pybible.wire.logs import fields
 from pybible.wire.tasks import short_name
+
+log = logging.getLogger(__name__)
+_REASON_LENGTH = 1000
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -59,6 +65,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         access: Access,
         database: Database,
         enrolment: Enrolment,
+        waiting: WaitingRoom,
         allowed: AllowedSerials,
         presence: Presence,
         traffic: Traffic,
@@ -67,6 +74,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         self._access = access
         self._database = database
         self._enrolment = enrolment
+        self._waiting = waiting
         self._allowed = allowed
         self._presence = presence
         self._traffic = traffic
@@ -172,6 +180,39 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
             authority_pin=self._facts.authority_pin,
         )
 
+    async def ListEnrollments(
+        self,
+        request: fleet_pb2.ListEnrollmentsRequest,
+        context: _Context[fleet_pb2.ListEnrollmentsRequest, fleet_pb2.ListEnrollmentsResponse],
+    ) -> fleet_pb2.ListEnrollmentsResponse:
+        """Return the hosts that wait, the oldest first."""
+        await self._access.require(context, "pybible.v1.FleetService/ListEnrollments")
+        found = [_enrollment(each) for each in self._waiting if each.enrolled is None]
+        return fleet_pb2.ListEnrollmentsResponse(enrollments=found)
+
+    async def DecideEnrollments(
+        self,
+        request: fleet_pb2.DecideEnrollmentsRequest,
+        context: _Context[fleet_pb2.DecideEnrollmentsRequest, fleet_pb2.DecideEnrollmentsResponse],
+    ) -> fleet_pb2.DecideEnrollmentsResponse:
+        """Let hosts in, or turn them away: all that are named, or none."""
+        caller = await self._access.require(context, "pybible.v1.FleetService/DecideEnrollments")
+        try:
+            found = {each.fingerprint: each for each in map(self._waiting.named, request.hosts)}
+            if request.all_matching:
+                found |= {each.fingerprint: each for each in self._waiting.matching(request.all_matching)}
+            if request.approve:
+                for each in found.values():
+                    await self._enrolment.check_free(each.name)
+        except PybibleError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        for each in found.values():
+            each.decision = Decision.APPROVED if request.approve else Decision.DENIED
+            each.labels, each.reason = dict(request.labels), request.reason[:_REASON_LENGTH]
+            extra = fields(name=each.name, fingerprint=each.fingerprint, operator=caller.identity.id)
+            log.info("host %s", each.decision.value, extra=extra)
+        return fleet_pb2.DecideEnrollmentsResponse(enrollments=map(_enrollment, found.values()))
+
     async def WhoAmI(
         self,
         request: fleet_pb2.WhoAmIRequest,
@@ -243,6 +284,20 @@ def _add_status(message: fleet_pb2.Agent, status: AgentStatus) -> None:
     message.load = status.load
     message.modules.extend(status.details.modules)
     message.policy.extend(status.details.policy)
+
+
+def _enrollment(waiting: Waiting) -> fleet_pb2.Enrollment:
+    request = waiting.request
+    return fleet_pb2.Enrollment(
+        fingerprint=waiting.fingerprint,
+        name=waiting.name,
+        hostname=request.hostname,
+        version=request.version,
+        facts=waiting.facts,
+        address=waiting.address,
+        since=_moment(waiting.since),
+        state=waiting.decision.value,
+    )
 
 
 def _token(record: TokenRecord) -> fleet_pb2.Token:

@@ -12,7 +12,10 @@ FILES = {
         plugin_routing:
           modules:
             hello: {redirect: acme.tools.hello}
-            gone: {tombstone: {warning_text: use something else}}
+            gone: {tombstone: {warning_text: Use something else., removal_version: "9"}}
+          action:
+            moved: {redirect: ansible.builtin.two_parts}
+            gone_action: {tombstone: {warning_text: Use another., removal_date: "2026-01-01"}}
           module_utils:
             old_greet: {redirect: acme.tools.greet}
     """,
@@ -72,6 +75,7 @@ FILES = {
             hi: {redirect: acme.tools.hello}
             around: {redirect: acme.tools.about}
             about: {redirect: acme.tools.around}
+            gone: {tombstone: {warning_text: Use nothing., removal_version: 2.0.0}}
           action:
             led_elsewhere: {redirect: acme.tools.two_parts}
     """,

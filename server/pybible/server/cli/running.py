@@ -36,6 +36,7 @@ from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.parsing.loader import Loader
 from pybible.server.engine.templating.engine import TemplateEngine
 from pybible.server.engine.templating.templar import Templar
+from pybible.server.engine.templating.undefined import OMIT
 from pybible.server.engine.variables.magic import RunMagic
 from pybible.server.engine.variables.scope import VariableManager
 from pybible.server.engine.vault import VaultSecrets
@@ -254,7 +255,8 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
     )
 
     def static_render(value: object, variables: Mapping[str, object]) -> object:
-        return Templar(templates, variables).render(value)
+        rendered = Templar(templates, variables).render(value)
+        return None if rendered is OMIT else rendered
 
     places = places_of(session)
     finder = Finder(places)
@@ -292,6 +294,7 @@ def places_for(settings: Settings, module_path: Sequence[str]) -> Places:
     return Places(
         library=(*(folder.absolute() for folder in given), *config.paths("DEFAULT_MODULE_PATH")),
         module_utils=config.paths("DEFAULT_MODULE_UTILS_PATH"),
+        actions=config.paths("DEFAULT_ACTION_PLUGIN_PATH"),
         collections=config.paths("COLLECTIONS_PATHS"),
         ansible=settings.ansible_core,
         beside_core=config.flag("COLLECTIONS_SCAN_SYS_PATH"),
@@ -303,7 +306,6 @@ def run_options(session: Session, **more: object) -> RunOptions:
     asked, config = session.asked, session.settings.ansible
     options = RunOptions(
         forks=session.forks,
-        actions=config.paths("DEFAULT_ACTION_PLUGIN_PATH"),
         check=asked.check,
         diff=asked.diff,
         verbosity=asked.verbose,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pybible.server.engine.bridge.places import Places
-from pybible.server.engine.bridge.routing import Routing
+from pybible.server.engine.bridge.routing import Route, Routing
 from pybible.server.engine.model.bridged import BridgedModule
 from pybible.wire.errors import PybibleError
 
@@ -143,9 +143,12 @@ class Finder:
             return None
         path = self._listing(core / "modules").get(name)
         if path is None:
-            route = self._routing(core / "config" / "ansible_builtin_runtime.yml").find("modules", name)
+            routing = self._routing(core / "config" / "ansible_builtin_runtime.yml")
+            route = routing.find("modules", name)
+            kind = "module" if route else "action plugin"
+            route = route or routing.find("action", name)
             if route.tombstone:
-                raise BridgeError(f"module '{name}' is gone from ansible-core: {route.tombstone}")
+                raise _gone(kind, f"{_BUILTIN}{name}", route, "ansible-core")
             return self._of_collection(route.redirect, directory, role) if route.redirect.count(".") >= 2 else None
         action = _action(core / "plugins" / "action", name)
         return self._module(f"{_BUILTIN}{name}", path, directory, role, action=action)
@@ -164,7 +167,7 @@ class Finder:
             routing = self._routing(folder / "meta" / "runtime.yml")
             route = routing.find("modules", short)
             if route.tombstone:
-                raise BridgeError(f"module '{name}' is gone from its collection: {route.tombstone}")
+                raise _gone("module", name, route, f"collection '{parts[0]}.{parts[1]}'")
             if route.redirect:
                 name = route.redirect
                 continue
@@ -232,3 +235,8 @@ class Finder:
 def _action(folder: Path, name: str) -> Path | None:
     path = folder / f"{name}.py"
     return path if path.is_file() else None
+
+
+def _gone(kind: str, name: str, route: Route, owner: str) -> BridgeError:
+    text = f"The '{name}' {kind} has been removed. {route.tombstone}"
+    return BridgeError(f"{text} This feature was removed from {owner}{route.removed}.")

@@ -13,10 +13,14 @@ import yaml
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What is said of one plugin. Empty: nothing."""
+    """What is said of one plugin. Empty: nothing. `removed` is since when one with a `tombstone` is no more."""
 
     redirect: str = ""
     tombstone: str = ""
+    removed: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.redirect or self.tombstone)
 
 
 NOWHERE = Route()
@@ -67,8 +71,15 @@ class Routing:
         tombstone = _mapping(entry.get("tombstone"))
         return Route(
             redirect=str(entry.get("redirect") or ""),
-            tombstone=str(tombstone.get("warning_text") or "it has been removed") if tombstone else "",
+            tombstone=str(tombstone.get("warning_text") or "It has been removed.") if tombstone else "",
+            removed=_moment(tombstone),
         )
+
+
+def _moment(tombstone: Mapping[str, object]) -> str:
+    if "removal_version" in tombstone:
+        return f" version {tombstone['removal_version']}"
+    return f" in a release after {tombstone['removal_date']}" if "removal_date" in tombstone else ""
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -126,7 +126,7 @@ def _resolve(
             return action, _before(written, action, finder)
         bridged = finder.find(written)
     except BridgeError as error:
-        raise ParseError(error.message, origin=origin_of(written) or origin_of(task)) from error
+        raise SourceError(error.message, origin=origin_of(written) or origin_of(task)) from error
     if bridged is not None:
         return action, bridged
     if action in known.NOT_YET:

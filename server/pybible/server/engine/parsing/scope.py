@@ -31,7 +31,7 @@ class StaticRender(Protocol):
     """Renders a name that must be known before the run: with play variables and extra variables, no host's."""
 
     def __call__(self, value: object, variables: Mapping[str, object]) -> object:
-        """Return `value` rendered with `variables`. Raises TemplateError."""
+        """Return `value` rendered with `variables`, None for one that is to be left out. Raises TemplateError."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -217,7 +217,7 @@ def read_tags(value: object, origin: Origin | None, sources: Sources, scope: Sco
     found: list[str] = []
     for item in [value] if isinstance(value, str) else value:
         rendered = sources.render(item, scope)
-        for tag in rendered if isinstance(rendered, list) else [rendered]:
+        for tag in rendered if isinstance(rendered, list) else [] if rendered is None else [rendered]:
             if not isinstance(tag, str | int):
                 raise SourceError("tags must be specified as a list", origin=origin_of(item) or origin)
             found += [piece.strip() for piece in str(tag).split(",")]

@@ -42,7 +42,7 @@ conformance: $(SETUP) .venv-ansible/bin/ansible-playbook ## run every conformanc
 
 .venv-ansible/bin/ansible-playbook:
 	$(PYTHON) -m venv .venv-ansible
-	.venv-ansible/bin/pip install --quiet --disable-pip-version-check 'ansible-core==2.19.14'
+	.venv-ansible/bin/pip install --quiet --disable-pip-version-check 'ansible-core==2.19.14' passlib
 
 demo: $(SETUP) ## a controller, three agents, a playbook run twice, and their recaps
 	PATH=$(abspath $(BIN)):$$PATH deploy/demo.sh

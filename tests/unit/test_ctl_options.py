@@ -74,6 +74,33 @@ def test_what_is_only_for_ssh_is_taken_and_named(runs: list[PlaybookRun]) -> Non
     assert runs[0].asked.connection == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-K"], ["--ask-become-pass"], ["--become-password-file", "f"], ["--become-pass-file", "f"],
+        ["-k"], ["--ask-pass"], ["--connection-password-file", "f"], ["--conn-pass-file", "f"],
+        ["-u", "ada"], ["--user", "ada"], ["-T", "5"], ["--timeout", "5"], ["--private-key", "f"], ["--key-file", "f"],
+        ["--ssh-common-args", "x"], ["--ssh-extra-args", "x"], ["--scp-extra-args", "x"], ["--sftp-extra-args", "x"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_every_spelling_of_what_is_only_for_ssh_is_taken(runs: list[PlaybookRun], words: list[str]) -> None:
+    assert ask("x.yml", *words).exception is None
+    assert len(runs[0].asked.ignored) == 1
+
+
+@pytest.mark.parametrize("word", ["-J", "--ask-vault-password", "--ask-vault-pass"])
+def test_a_vault_password_may_be_asked_for(runs: list[PlaybookRun], word: str) -> None:
+    assert ask("x.yml", word).exception is None
+    assert runs[0].asked.ask_vault
+
+
+@pytest.mark.parametrize("word", ["-v", "-vv", "-vvv", "-vvvv", "-vvvvv", "-vvvvvv"])
+def test_more_is_shown_with_every_v(runs: list[PlaybookRun], word: str) -> None:
+    assert ask("x.yml", word).exception is None
+    assert runs[0].asked.verbose == len(word) - 1
+
+
 def test_the_local_connection(runs: list[PlaybookRun]) -> None:
     ask("x.yml", "-c", "local")
     assert (runs[0].asked.connection, runs[0].asked.ignored) == ("local", ())

@@ -58,3 +58,16 @@ def _answer(templar: Templar, template: str) -> tuple[str, object]:
 def _iso(value: object) -> str:
     assert isinstance(value, date)
     return value.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("{{ [['a', 1], ['b', 2]] | community.general.dict }}", {"a": 1, "b": 2}),
+        ("{{ 'v' | community.general.dict_kv('k') }}", {"k": "v"}),
+        ("{{ '52:54:00' | community.general.random_mac(seed='x') }}", "52:54:00:60:a1:7b"),
+        ("{{ '52:54' | community.general.random_mac(seed='host') }}", "52:54:62:17:96:2f"),
+    ],
+)
+def test_filters_of_a_collection_that_are_built_in(engine: TemplateEngine, template: str, value: object) -> None:
+    assert Templar(engine, {}).render(Trusted(template)) == value

@@ -104,7 +104,9 @@ def _quote(value: object) -> str:
 def _random_mac(prefix: object, seed: str | None = None) -> str:
     given = [part for part in str(prefix).lower().strip(":").split(":") if part]
     source = random.Random(seed) if seed is not None else random.SystemRandom()  # noqa: S311 - no secret
-    return ":".join((given + [f"{source.randrange(256):02x}" for _ in range(6)])[:6])
+    # Ten digits, the first not 0: the same seed gives the same address as with the collection.
+    digits = f"{source.randint(1 << 36, (1 << 40) - 1):x}"
+    return ":".join((given + [digits[at : at + 2] for at in range(0, 10, 2)])[:6])
 
 
 FILTERS: Mapping[str, Plugin] = {

@@ -1,0 +1,3 @@
+#!/bin/sh
+echo trouble >&2
+exit 3

@@ -23,6 +23,7 @@ from pybible.server.engine.actions import (
     script,
     set_fact,
     set_stats,
+    synchronize,
     template,
     unarchive,
     validate_argument_spec,
@@ -34,6 +35,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
     {
         "add_host": add_host.run,
         "ansible.posix.patch": patch.run,
+        "ansible.posix.synchronize": synchronize.run,
         "assert": assertion.run,
         "async_status": async_status.run,
         "copy": copy.run,

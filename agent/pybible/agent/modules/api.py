@@ -150,8 +150,8 @@ def arg(
     suboptions: Module[Any] | None = None,
     doc: str = "",
 ) -> Any:
-    """Describe one argument of a module. Without a default it is required. One that Python keeps for itself, as
-    `global`, has a field with an underscore at its end.
+    """Describe one argument of a module. Without a default it is required. One whose name Python has a use for,
+    as `global` and `list`, has a field with an underscore at its end.
 
     raw: take any type as it comes. internal: not part of the stock module; kept out of messages and `invocation`.
     suboptions: what the items of a list of dictionaries may have.

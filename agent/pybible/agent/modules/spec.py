@@ -6,7 +6,6 @@ import dataclasses
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
-from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -154,7 +153,7 @@ def check_arguments(module: Module[Any], given: JsonObject) -> Checked:
             merged[name] = Path(merged[name])
         if argument.kind == "list" and merged[name] is not None:
             merged[name] = list(merged[name])
-    fields = {f"{name}_" if iskeyword(name) else name: value for name, value in merged.items()}
+    fields = {item.name: merged[item.name.removesuffix("_")] for item in dataclasses.fields(module.args)}
     return Checked(values=fields, shown=_shown(module, shown), warnings=warnings, secrets=secrets)
 
 

@@ -21,8 +21,8 @@ COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
     "ansible.posix": frozenset({"acl", "at", "authorized_key", "mount", "patch", "synchronize", "sysctl"}),
     "community.general": frozenset(
         {
-            "alternatives", "archive", "git_config", "htpasswd", "ini_file", "locale_gen", "make", "modprobe",
-            "pacman", "pam_limits", "timezone",
+            "alternatives", "archive", "filesystem", "git_config", "htpasswd", "ini_file", "locale_gen", "make",
+            "modprobe", "pacman", "pam_limits", "timezone",
         }
     ),
 }  # fmt: skip

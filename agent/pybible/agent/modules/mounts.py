@@ -1,0 +1,43 @@
+"""mounts: tables of mounts, as the kernel and fstab write them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of a table; `line` as it was written. The names are fstab(5)'s."""
+
+    device: str
+    mount: str
+    fstype: str
+    options: str
+    dump: int
+    passno: int
+    line: str
+
+
+def parse(text: str) -> list[Mount]:
+    """Return the mounts of /proc/mounts, mtab or fstab; comments and lines of fewer than three fields are left out."""
+    found = []
+    for line in text.split("\n"):
+        fields = [unescape(field) for field in line.split()]
+        if len(fields) < 3 or fields[0].startswith("#"):
+            continue
+        options, dump, passno = [*fields[3:6], *("", "0", "0")[len(fields[3:6]) :]]
+        device, mount, fstype = fields[:3]
+        found.append(Mount(device, mount, fstype, options, _number(dump), _number(passno), line))
+    return found
+
+
+def unescape(field: str) -> str:
+    r"""Return a field with what stands for blanks in it (\040 and the like) replaced."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), field) if "\\" in field else field
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0

@@ -32,6 +32,7 @@ from pybible.server.engine.inventory.groups import LOCALHOST
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.inventory.sources import ONLY_LOCALHOST
 from pybible.server.engine.model.connections import Place, place_of
+from pybible.server.engine.model.notices import Deprecation
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.parsing.loader import Loader
 from pybible.server.engine.templating.engine import TemplateEngine
@@ -67,7 +68,8 @@ class Reports:
 
     def warn(self, text: str) -> None:
         """Show a warning."""
-        self.event(Message(level=MessageLevel.WARNING, text=text))
+        level = MessageLevel.DEPRECATION if isinstance(text, Deprecation) else MessageLevel.WARNING
+        self.event(Message(level=level, text=text))
 
 
 def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_line: bool = False) -> Reports:

@@ -42,10 +42,15 @@ def as_int(value: object, *, name: str) -> int:
     """Return an integer. ActionFailed when the value is none."""
     try:
         return int(str(value))
-    except ValueError as error:
-        raise ActionFailed(
-            f"argument '{name}' is of type {type(value).__name__} and we were unable to convert to int: {error}"
-        ) from None
+    except ValueError:
+        raise no_int(value, name, f'"{value!r}" cannot be converted to an int') from None
+
+
+def no_int(value: object, name: str, told: object) -> ActionFailed:
+    """Return the failure of an argument that is no integer."""
+    return ActionFailed(
+        f"argument '{name}' is of type {type(value).__name__} and we were unable to convert to int: {told}"
+    )
 
 
 def as_list(value: object) -> list[object]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pybible.server.engine.actions.arguments import as_int
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult
+from pybible.server.engine.model.notices import located
 from pybible.server.engine.model.text import origin_of
-from pybible.server.engine.parsing.yaml_source import located
 from pybible.wire.errors import TemplateError
 from pybible.wire.values import JsonObject
 

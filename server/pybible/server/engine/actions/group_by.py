@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pybible.server.engine.actions.arguments import as_list
-from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult
+from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, unsupported
 
 
 async def run(call: ActionCall) -> ActionResult:
     """Add the host to the group."""
+    unsupported(call, ("key", "parents"))
     if "key" not in call.args:
         raise ActionFailed("the 'key' param is required when using group_by", returned=True)
     group = str(call.args["key"]).replace(" ", "-")

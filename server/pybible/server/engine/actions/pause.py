@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pybible.server.engine.actions.arguments import as_bool, as_int
+from pybible.server.engine.actions.arguments import as_bool, no_int
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult
 from pybible.wire.values import JsonObject
 
@@ -60,7 +60,14 @@ def _question(call: ActionCall, prompt: str, *, echo: bool) -> str:
 def _seconds(call: ActionCall) -> int | None:
     """Return how long to wait, at least a second; None when nothing says how long."""
     if call.args.get("seconds") is not None:
-        return max(1, as_int(call.args["seconds"], name="seconds"))
+        return max(1, _whole(call.args["seconds"], "seconds"))
     if call.args.get("minutes") is not None:
-        return max(1, as_int(call.args["minutes"], name="minutes") * 60)
+        return max(1, _whole(call.args["minutes"], "minutes") * 60)
     return None
+
+
+def _whole(value: object, name: str) -> int:
+    try:
+        return int(str(value))
+    except ValueError as error:
+        raise no_int(value, name, error) from None

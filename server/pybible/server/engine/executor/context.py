@@ -18,9 +18,10 @@ from pybible.server.engine.executor.outcome import ItemOutcome
 from pybible.server.engine.executor.packages import Packages
 from pybible.server.engine.executor.stepping import AskLine, Stepping
 from pybible.server.engine.inventory.inventory import Inventory
+from pybible.server.engine.model.notices import Deprecation, located
 from pybible.server.engine.model.play import Block, Play, Role, Task, VarsPrompt
 from pybible.server.engine.parsing.loader import Loader
-from pybible.server.engine.parsing.yaml_source import load_file, located
+from pybible.server.engine.parsing.yaml_source import load_file
 from pybible.server.engine.plan.tags import select
 from pybible.server.engine.strategy.batch import Batch
 from pybible.server.engine.strategy.handlers import Handlers
@@ -81,7 +82,8 @@ class Run:
 
     def warn(self, text: str) -> None:
         """Show a warning."""
-        self.emit(Message(level=MessageLevel.WARNING, text=text))
+        level = MessageLevel.DEPRECATION if isinstance(text, Deprecation) else MessageLevel.WARNING
+        self.emit(Message(level=level, text=text))
 
     def notice(self, text: str) -> None:
         """Show a line."""

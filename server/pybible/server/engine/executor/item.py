@@ -27,8 +27,8 @@ from pybible.server.engine.executor.targets import (
     target_for,
 )
 from pybible.server.engine.model.bridged import BridgedModule
+from pybible.server.engine.model.notices import located
 from pybible.server.engine.model.text import origin_of
-from pybible.server.engine.parsing.yaml_source import located
 from pybible.server.engine.templating.errors import BadKeyword, UndefinedVariable, levels
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.variables.hostvars import HostVarsVars

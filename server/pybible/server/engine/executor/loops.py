@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pybible.server.engine.executor.targets import flag, rendered
+from pybible.server.engine.model.notices import located
 from pybible.server.engine.model.play import LoopControl, Task
 from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.parsing.keywords import check_variable_name
-from pybible.server.engine.parsing.yaml_source import located
 from pybible.server.engine.templating.errors import UndefinedVariable, levels
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.templating.undefined import OMIT

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from pybible.server.engine.bridge.finder import BridgeError
 from pybible.server.engine.model.bridged import BridgedModule
+from pybible.server.engine.model.notices import Deprecation, deprecated
 from pybible.server.engine.model.text import SourceDict, Trusted, Vaulted, is_template, origin_of
 from pybible.server.engine.parsing import keywords, known
 from pybible.server.engine.parsing.free_form import parse_args, split_args
@@ -38,6 +39,8 @@ class Statement:
     local: bool = False
     # Where the module lies when it is not native.
     bridged: BridgedModule | None = None
+    # What the operator is to hear of how it is written.
+    notices: tuple[Deprecation, ...] = ()
 
 
 class ModuleFinder(Protocol):
@@ -73,7 +76,9 @@ def read_statement(task: Mapping[str, object], finder: ModuleFinder = NO_MODULES
             written, args = _old_style(task, task[key])
             if statements:
                 raise _conflict(task, written, statements[0])
-            return _statement(task, written, args, finder, local=key == "local_action")
+            statement = _statement(task, written, args, finder, local=key == "local_action")
+            notices = [_mapping(task[key])] if isinstance(task[key], dict) else []
+            return replace(statement, notices=(*_of_args(task), *notices))
     if not statements:
         raise ParseError("no module/action detected in task.", origin=origin_of(task), hint=_action_hint(task))
     if len(statements) > 1:
@@ -81,8 +86,31 @@ def read_statement(task: Mapping[str, object], finder: ModuleFinder = NO_MODULES
     written = statements[0]
     if not isinstance(written, str):
         raise keywords.unknown_keyword(task, written, keywords.TASK, "Task")
-    args = _new_style(task, task[written], known.canonical(written))
-    return _statement(task, written, args, finder)
+    value = task[written]
+    args = _new_style(task, value, known.canonical(written))
+    notices = _of_args(task)
+    if "args" in task and isinstance(value, str) and any(name != "_raw_params" for name in args):
+        notices.append(_merged(value, args))
+    return replace(_statement(task, written, args, finder), notices=tuple(notices))
+
+
+def _of_args(task: Mapping[str, object]) -> list[Deprecation]:
+    if "args" not in task or task["args"] is not None:
+        return []
+    hint = "A mapping or template which resolves to a mapping is required."
+    return [deprecated("Ignoring empty task `args` keyword.", origin_of(task), hint=hint)]
+
+
+def _mapping(value: object) -> Deprecation:
+    return deprecated(
+        "Using a mapping for `action` is deprecated.", origin_of(value), hint="Use a string value for `action`."
+    )
+
+
+def _merged(value: str, args: Mapping[str, object]) -> Deprecation:
+    names = ", ".join(repr(str(name)) for name in sorted(args) if name != "_raw_params")
+    told = f"Merging legacy k=v args ({names}) into task args."
+    return deprecated(told, origin_of(value), hint="Include all task args in the task `args` mapping.")
 
 
 def _statement(

@@ -190,6 +190,8 @@ class TaskReader:
 
     def _build(self, item: Mapping[str, object], statement: Statement, scope: Scope) -> Task:
         action = statement.action
+        for notice in statement.notices:
+            self._sources.warn(notice)
         what = self._check(item, statement, scope)
         origin = origin_of(item) or Origin("")
         loop, loop_with = _read_loop(item, origin)

@@ -15,10 +15,11 @@ from yaml import events
 from yaml.cyaml import CSafeLoader
 from yaml.error import YAMLError
 
+from pybible.server.engine.model.notices import located
 from pybible.server.engine.model.text import SourceDict, SourceList, Trusted, Vaulted
 from pybible.server.engine.parsing import yaml_errors, yaml_scalars
 from pybible.server.engine.parsing.yaml_scalars import MERGE, STR, TAG
-from pybible.wire.errors import Origin, ParseError, source_excerpt
+from pybible.wire.errors import Origin, ParseError
 
 MAX_BYTES: Final = 10 * 1024 * 1024
 MAX_DEPTH: Final = 100
@@ -37,15 +38,6 @@ class Decrypter(Protocol):
 
     def decrypt(self, text: str, *, origin: Origin | None = None) -> bytes:
         """Return the plain content. Raises VaultError."""
-
-
-def located(message: str, origin: Origin | None, *, hint: str = "") -> str:
-    """Return a warning's text with its place and the lines there, as Ansible shows them."""
-    if origin is None:
-        return f"{message} {hint}".rstrip()
-    excerpt = source_excerpt(origin)
-    place = f"{message}\nOrigin: {origin}\n" + (f"\n{excerpt}\n" if excerpt else "")
-    return f"{place}\n{hint}\n" if hint else place
 
 
 class DuplicateKey(str):

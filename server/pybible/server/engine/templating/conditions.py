@@ -31,11 +31,12 @@ def untrusted(origin: Origin | None) -> TemplateError:
     )
 
 
-def check_result(value: object, expression: Trusted) -> bool:
+def check_result(value: object, expression: Trusted, *, template: bool = False) -> bool:
     """Return the value of a conditional. Raises TemplateError when it is neither true nor false."""
     if value is True or value is False:
         return value
-    place = origin_of(value) or (expression.origin if _is_constant(value, expression) else None) or "<unknown>"
+    made_here = template or _is_constant(value, expression)
+    place = origin_of(value) or (expression.origin if made_here else None) or "<unknown>"
     raise TemplateError(
         f"Conditional result ({bool(value)}) was derived from value of type {type_name(value)!r} at {str(place)!r}. "
         "Conditionals must have a boolean result.",

@@ -16,6 +16,7 @@ from jinja2.visitor import NodeTransformer
 
 from pybible.server.engine.bridge.places import Places
 from pybible.server.engine.commands import LOOKUP_SECONDS
+from pybible.server.engine.model.notices import located
 from pybible.server.engine.templating.custom import load_custom, load_jinja, load_lookups
 from pybible.server.engine.templating.environment import OWNER, Owner, TemplateEnvironment, concat, embed
 from pybible.server.engine.templating.external import ExternalPlugins, PluginTable
@@ -28,7 +29,7 @@ from pybible.server.engine.templating.tests.registry import TESTS
 from pybible.server.engine.templating.undefined import UndefinedValue
 from pybible.server.engine.vault import VaultSecrets
 from pybible.server.engine.watch import Watch
-from pybible.wire.errors import TemplateError
+from pybible.wire.errors import Origin, TemplateError
 
 # A compiled template or expression: called with the Templar that it is rendered for.
 Program: TypeAlias = Callable[[Owner], object]
@@ -89,6 +90,8 @@ class TemplateEngine:
         # How long a command of a lookup may take; 0: as long as it likes.
         self.lookup_seconds = lookup_seconds
         self.warn: Callable[[str], None] = warn or _ignore
+        # Where the template that is being rendered stands.
+        self.place: Origin | None = None
         self.playbook_directory = playbook_directory or Path.cwd()
         self.allow_broken_conditionals = allow_broken_conditionals
         # What `ansible_managed` is in template files; it may hold {file}, {host}, {uid} and a date's %-letters.
@@ -112,6 +115,10 @@ class TemplateEngine:
         self._expressions_environment = self._environment_for(PLAIN_OPTIONS, ())
         for name, value in self._environment.globals.items():
             self.globals.setdefault(name, value)
+
+    def warn_here(self, text: str, *, hint: str = "") -> None:
+        """Warn of something in the template that is being rendered."""
+        self.warn(located(text, self.place, hint=hint))
 
     def add_plugins(self, folder: Path) -> None:
         """Take a playbook's or a role's own filters, tests and lookups. Raises TemplateError."""
@@ -176,7 +183,7 @@ class TemplateEngine:
             tree = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
             tree.set_environment(self._expressions_environment)
             if embedded:
-                tree = cast("nodes.Template", _Embedder(self).visit(tree))
+                tree = cast("nodes.Template", _Embedder().visit(tree))
             program = _program(self._expressions_environment.from_string(tree))
         except jinja2.TemplateSyntaxError as error:
             delimited = ". Template delimiters are not supported in expressions" if "{{" in text or "{%" in text else ""
@@ -280,18 +287,9 @@ class TemplateEngine:
 class _Embedder(NodeTransformer):
     """Makes constants that hold templates render them."""
 
-    def __init__(self, engine: TemplateEngine) -> None:
-        self._engine = engine
-
     def visit_Const(self, node: nodes.Const) -> nodes.Expr:
         """Replace the constant."""
-        replaced = embed(node)
-        if replaced is not node:
-            self._engine.warn(
-                "Jinja constant strings should not contain embedded templates. "
-                "This feature will be disabled by default in ansible-core 2.23."
-            )
-        return replaced
+        return embed(node)
 
 
 def check_size(text: str) -> None:

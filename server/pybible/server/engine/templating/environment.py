@@ -31,6 +31,7 @@ from pybible.wire.errors import TemplateError
 OWNER = " owner"
 # So many pieces are looked at before they are put together: a template may yield them without end.
 _PIECES = 10_000
+_VIEWS = (KeysView, ValuesView, ItemsView)
 LOOKUP_NAMES = frozenset({"lookup", "query", "q"})
 _DICT_ATTRIBUTES = frozenset(dir(dict))
 _LIST_ATTRIBUTES = frozenset(dir(list))
@@ -54,6 +55,9 @@ class Owner(Protocol):
 
     def note_impure(self) -> None:
         """Record that a value depends on more than variables, so that it is not kept."""
+
+    def warn(self, text: str) -> None:
+        """Show a warning."""
 
 
 class TemplateContext(Context):
@@ -171,7 +175,7 @@ class TemplateEnvironment(SandboxedEnvironment):
     @staticmethod
     def join(parts: Iterable[object]) -> str:
         """Join what stands between `~`."""
-        text = str_join(parts)
+        text = str_join(list(part) if isinstance(part, _VIEWS) else part for part in parts)
         if len(text) > OUTPUT_LIMIT:
             raise too_much_text()
         return text
@@ -260,7 +264,7 @@ def text_of(value: object) -> str:
         return ""
     if isinstance(value, Trusted):
         return str(value)
-    if isinstance(value, GeneratorType | KeysView | ValuesView | ItemsView):
+    if isinstance(value, (GeneratorType, *_VIEWS)):
         value = list(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
@@ -282,5 +286,7 @@ def _bare(value: object, depth: int) -> object:
     if isinstance(value, list):
         return [_bare(item, depth + 1) for item in value if item is not OMIT]
     if isinstance(value, tuple):
-        return tuple(_bare(item, depth + 1) for item in value)
+        # As ansible-core: plain tuples are lists wherever values are put together.
+        bare = [_bare(item, depth + 1) for item in value]
+        return bare if type(value) is tuple else tuple(bare)
     return value

@@ -6,9 +6,14 @@ it; its cause is the next level in. `message_of` is the one line of a task's res
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError, source_excerpt
+
+_PYTHONS: Final = {"Trusted": "str", "Vaulted": "str", "Decrypted": "str", "LazyDict": "dict", "LazyList": "list"}
+_OURS: Final = re.compile(rf"\b(?:pybible\.[\w.]+\.)?({'|'.join(_PYTHONS)})\b")
 
 
 class UndefinedVariable(TemplateError):
@@ -29,6 +34,11 @@ class Refused(Exception):
 
 class LookupFailed(Exception):
     """Raised by a lookup: what the operator asked for can't be had."""
+
+
+def told(error: Exception) -> str:
+    """Return what an exception says, with Python's own types in place of those that stand for them here."""
+    return _OURS.sub(lambda match: _PYTHONS[match[1]], str(error))
 
 
 def levels(error: BaseException) -> Iterator[SourceError]:

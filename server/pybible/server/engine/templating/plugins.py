@@ -10,7 +10,7 @@ from typing import TypeAlias
 import jinja2
 from jinja2.exceptions import SecurityError
 
-from pybible.server.engine.templating.errors import PluginError, Refused
+from pybible.server.engine.templating.errors import PluginError, Refused, told
 from pybible.server.engine.templating.limits import OUTPUT_LIMIT, check_range, limited, too_much_text
 from pybible.wire.errors import PybibleError, TemplateError
 
@@ -80,9 +80,9 @@ def _guard(name: str, plugin: Plugin, kind: str, own: bool) -> Plugin:
         except RecursionError:
             raise
         except Refused as error:
-            raise PluginError(f"The {kind} plugin {full!r} failed") from TemplateError(str(error))
+            raise PluginError(f"The {kind} plugin {full!r} failed") from TemplateError(told(error))
         except Exception as error:
-            raise PluginError(f"The {kind} plugin {full!r} failed: {error}") from error
+            raise PluginError(f"The {kind} plugin {full!r} failed: {told(error)}") from error
 
     return run
 

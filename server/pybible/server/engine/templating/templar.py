@@ -13,11 +13,14 @@ from types import MappingProxyType
 import jinja2
 from jinja2.exceptions import SecurityError
 from jinja2.utils import missing
+from markupsafe import Markup
 
+from pybible.server.engine.model.notices import deprecated
 from pybible.server.engine.model.text import Trusted, Vaulted, origin_of
 from pybible.server.engine.templating.conditions import check_expression, check_result, is_delimited, untrusted
 from pybible.server.engine.templating.engine import PLAIN_OPTIONS, Program, TemplateEngine, TemplateOptions
-from pybible.server.engine.templating.errors import UndefinedVariable, message_of
+from pybible.server.engine.templating.errors import UndefinedVariable, message_of, told
+from pybible.server.engine.templating.filters.collections import GroupTuple
 from pybible.server.engine.templating.lazy import SCALARS, LazyDict, LazyList
 from pybible.server.engine.templating.lookups.call import run_lookup
 from pybible.server.engine.templating.undefined import OMIT, UndefinedValue
@@ -25,10 +28,17 @@ from pybible.server.engine.vault import Decrypted, VaultSecrets
 from pybible.wire.errors import Origin, PybibleError, SourceError, TemplateError, VaultError
 
 # What becomes a list. Ranges and text do not.
-_ITERATED = (list, tuple, set, frozenset, Iterator, KeysView, ValuesView, ItemsView)
+_ITERATED = (list, set, frozenset, Iterator, KeysView, ValuesView, ItemsView)
 # How deeply templates may lead to templates, and data may be nested.
 TEMPLATE_DEPTH = 60
 DATA_DEPTH = 300
+_DELIMITED = "Conditionals should not be surrounded by templating delimiters such as {{ }} or {% %}."
+_EMBEDDED = (
+    "Jinja constant strings should not contain embedded templates. "
+    "This feature will be disabled by default in ansible-core 2.23."
+)
+_NOT_EMBEDDED = 'Use inline expressions, for example: `when: "{{ a_var }}" == 42` becomes `when: a_var == 42`'
+_PLAY_HOSTS = "The `play_hosts` magic variable is deprecated."
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -158,7 +168,11 @@ class Templar:
         undefined_ok = name.rpartition(".")[2] == "first_found"
         rendered = self.render_noting(terms)[0] if undefined_ok else self.render(terms)
         items = rendered if isinstance(rendered, list) else [rendered]
-        return run_lookup(name, items, options, self, loop=True)
+        self.engine.place = origin_of(terms)
+        try:
+            return run_lookup(name, items, options, self, loop=True)
+        finally:
+            self.engine.place = None
 
     def render_template(
         self,
@@ -190,6 +204,8 @@ class Templar:
             raw = self.variables[key]
         except KeyError:
             return LazyDict(dict(self.variables), self) if key == "vars" else self.engine.globals.get(key, missing)
+        if key == "play_hosts":
+            self.engine.warn(deprecated(_PLAY_HOSTS, self.engine.place, hint="Use `ansible_play_batch` instead."))
         if type(raw) in SCALARS:
             return raw
         if key in self._active:
@@ -230,12 +246,17 @@ class Templar:
 
     def embedded(self, text: str) -> object:
         """Render a template that stands in a constant of an expression."""
+        self.engine.warn_here(_EMBEDDED, hint=_NOT_EMBEDDED)
         return self._text(Trusted(text))
 
     def template_directories(self) -> tuple[Path, ...]:
         """Return the folders in which included templates are looked up."""
         folders = (*self.search_path, self.engine.playbook_directory)
         return tuple(dict.fromkeys(path for folder in folders for path in (folder / "templates", folder)))
+
+    def warn(self, text: str) -> None:
+        """Show a warning."""
+        self.engine.warn(text)
 
     def note_impure(self) -> None:
         """Record that a value depends on more than variables, so that it is not kept."""
@@ -261,6 +282,7 @@ class Templar:
         outermost = watch.doing is None
         if outermost:
             watch.doing = object()
+        place, self.engine.place = self.engine.place, origin or self.engine.place
         try:
             if self._depth > TEMPLATE_DEPTH:
                 raise _loop(origin)
@@ -279,9 +301,10 @@ class Templar:
         except PybibleError:
             raise
         except Exception as error:
-            raise TemplateError(f"Error rendering {kind}: {error}", origin=origin) from error
+            raise TemplateError(f"Error rendering {kind}: {told(error)}", origin=origin) from error
         finally:
             self._depth -= 1
+            self.engine.place = place
             if outermost:
                 watch.doing = None
 
@@ -292,18 +315,18 @@ class Templar:
     def _holds(self, expression: object) -> bool:
         text = check_expression(expression)
         if is_delimited(text):
-            self.engine.warn("Conditionals should not be surrounded by templating delimiters such as {{ }} or {% %}.")
             template = Trusted(text.strip(), text.origin)
             value = self._guarded(lambda: self._text(template), text.origin)
             if isinstance(value, str):
                 if not isinstance(value, Trusted):
                     raise untrusted(text.origin)
                 return self._holds(value)
+            self.engine.warn(deprecated(_DELIMITED, text.origin))
         else:
             value = self._guarded(lambda: self._evaluate(text, embedded=True), text.origin)
         if self.engine.allow_broken_conditionals:
             return bool(value)
-        return check_result(value, text)
+        return check_result(value, text, template=is_delimited(text))
 
     def _guarded(self, evaluate: object, origin: Origin | None) -> object:
         try:
@@ -330,6 +353,7 @@ class Templar:
         outermost = watch.doing is None
         if outermost:
             watch.doing = object()
+        place, self.engine.place = self.engine.place, origin or self.engine.place
         try:
             return self._finalize(value, 0)
         except SourceError as error:
@@ -337,6 +361,7 @@ class Templar:
                 error.origin = origin
             raise
         finally:
+            self.engine.place = place
             if outermost:
                 watch.doing = None
 
@@ -349,6 +374,8 @@ class Templar:
         if kind is LazyList or kind is list:
             return self._finalize_list(value, depth)  # type: ignore[arg-type]
         if isinstance(value, str):
+            if isinstance(value, Markup):
+                self.engine.warn_here("Type 'Markup' is unsupported in variable storage, converting to 'str'.")
             return str.__str__(value)
         if depth > DATA_DEPTH:
             raise _loop(None)
@@ -357,6 +384,10 @@ class Templar:
         if isinstance(value, Mapping):
             return self._finalize_dict(value, depth)
         if isinstance(value, _ITERATED):
+            return self._finalize_list(value, depth)
+        if isinstance(value, tuple):
+            if isinstance(value, GroupTuple):
+                self.engine.warn_here("Type 'GroupTuple' is unsupported in variable storage, converting to 'list'.")
             return self._finalize_list(value, depth)
         if value is OMIT or isinstance(value, date | time):
             return value

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from pybible.server.engine.model.notices import located
 from pybible.server.engine.model.text import origin_of
-from pybible.server.engine.parsing.yaml_source import located
 
 # Words of the language: keywords of plays, blocks and tasks, and names that templates know. A variable of such a name
 # works, but is seldom what was meant.

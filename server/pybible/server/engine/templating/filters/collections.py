@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import jinja2
 import jinja2.filters
@@ -119,16 +120,21 @@ def _combine(*terms: object, **options: object) -> object:
             "merge_hash: 'list_merge' argument can only be equal to 'replace', 'keep', 'append', 'prepend', "
             "'append_rp' or 'prepend_rp'"
         )
-    merged: dict[object, object] = {}
-    for term in _flatten(list(terms), 1):
+    given = _flatten(list(terms), 1)
+    for term in given:
         if isinstance(term, UndefinedValue):
             raise term.failure()
-        if not isinstance(term, Mapping):
+    if len(given) < 2:
+        return given[0] if given else {}
+    # From the last, whose values win: an error names the two that were to go together.
+    merged = given[-1]
+    for term in reversed(given[:-1]):
+        if not isinstance(term, Mapping) or not isinstance(merged, Mapping):
             raise TypeError(
                 "failed to combine variables, expected dicts but got "
-                f"a '{type_name(merged)}' and a '{type_name(term)}'."
+                f"a '{type_name(term)}' and a '{type_name(merged)}'."
             )
-        merged = merge(merged, term, recursive, lists)
+        merged = merge(term, merged, recursive, lists)
     return merged
 
 
@@ -228,7 +234,17 @@ def _lists(values: Iterable[Iterable[object]]) -> list[object]:
 @jinja2.pass_environment
 def _groupby(environment: jinja2.Environment, values: object, attribute: str | int, **options: object) -> list[object]:
     groups = jinja2.filters.sync_do_groupby(environment, values, attribute, **options)  # type: ignore[arg-type]
-    return [(key, list(group)) for key, group in groups]
+    return [GroupTuple(key, list(group)) for key, group in groups]
+
+
+class GroupTuple(NamedTuple):
+    """What groupby yields."""
+
+    grouper: object
+    list: Sequence[object]
+
+    def __repr__(self) -> str:
+        return tuple.__repr__(self)
 
 
 def _counted(pick: Callable[..., Iterable[Iterable[object]]]) -> Plugin:

@@ -40,7 +40,7 @@ def _hash(value: object, hashtype: str = "sha1") -> str:
     try:
         made = hashlib.new(hashtype, usedforsecurity=False)
     except ValueError as error:
-        raise ValueError(f"unsupported hash type {hashtype}") from error
+        raise Refused(f"unsupported hash type {hashtype}") from error
     made.update(_bytes(value))
     return made.hexdigest()
 

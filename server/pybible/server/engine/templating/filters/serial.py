@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
+import jinja2
 import yaml
 
-from pybible.server.engine.model.text import Vaulted
+from pybible.server.engine.model.notices import deprecated
+from pybible.server.engine.model.text import Vaulted, origin_of
 from pybible.server.engine.templating.lazy import LazyList, type_name
 from pybible.server.engine.templating.plugins import Plugin
 from pybible.server.engine.templating.undefined import UndefinedValue
@@ -93,20 +95,29 @@ def _yaml_text(value: object) -> str:
     return text
 
 
-def _from_yaml(value: object) -> object:
+@jinja2.pass_context
+def _from_yaml(context: jinja2.runtime.Context, value: object) -> object:
     if value is None:
         return None
     if not isinstance(value, str):
+        _warn_of_no_text(context, "from_yaml", value)
         return value
     return yaml.load(_yaml_text(value), Loader=_LOADER)  # noqa: S506 - it is a safe one
 
 
-def _from_yaml_all(value: object) -> object:
+@jinja2.pass_context
+def _from_yaml_all(context: jinja2.runtime.Context, value: object) -> object:
     if value is None:
         return []
     if not isinstance(value, str):
+        _warn_of_no_text(context, "from_yaml_all", value)
         return value
     return list(yaml.load_all(_yaml_text(value), Loader=_LOADER))
+
+
+def _warn_of_no_text(context: jinja2.runtime.Context, name: str, value: object) -> None:
+    told = f"The {name} filter ignored non-string input of type {type_name(value)!r}."
+    context.owner.warn(deprecated(told, origin_of(value)))  # type: ignore[attr-defined]
 
 
 FILTERS: Mapping[str, Plugin] = {

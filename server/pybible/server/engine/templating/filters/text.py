@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from pybible.server.engine.templating.errors import Refused
 from pybible.server.engine.templating.plugins import Plugin
 
 # Style -> what comment() puts where.
@@ -78,7 +79,7 @@ def _split(value: object, delimiter: str | None = None, maxsplit: int = -1) -> l
 def _comment(value: object, style: str = "plain", **options: object) -> str:
     known = _STYLES.get(style)
     if known is None:
-        raise ValueError(f"Invalid style '{style}'.")
+        raise Refused(f"Invalid style '{style}'.")
     given = {"prefix": "", "prefix_count": 1, "postfix": "", "postfix_count": 1, "newline": "\n"}
     given |= {"beginning": "", "end": "", "decoration": "", **known, **options}
     decoration, newline = str(given["decoration"]), str(given["newline"])

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+import jinja2
+
+from pybible.server.engine.model.notices import deprecated
 from pybible.server.engine.templating.errors import Refused
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.plugins import Plugin, impure
@@ -30,13 +33,18 @@ def as_bool(text: str) -> bool | None:
     return True if lowered in _TRUE else False if lowered in _FALSE else None
 
 
-def _bool(value: object) -> object:
-    if isinstance(value, bool):
-        return value
-    text = value.lower() if isinstance(value, str) else value
-    if isinstance(text, str):
-        return text in _TRUE
-    return text == 1
+@jinja2.pass_context
+def _bool(context: jinja2.runtime.Context, value: object) -> bool:
+    word = str(value).lower() if isinstance(value, str | int) else value
+    if word in ("yes", "on", "true", "1"):
+        return True
+    if word in ("no", "off", "false", "0"):
+        return False
+    result = word == 1
+    shown = repr(str.__str__(value)) if isinstance(value, str) else repr(value)
+    told = f"The `bool` filter coerced invalid value {shown} ({type_name(value)}) to {result}."
+    context.owner.warn(deprecated(told))  # type: ignore[attr-defined]
+    return result
 
 
 def _mandatory(value: object, msg: str | None = None) -> object:

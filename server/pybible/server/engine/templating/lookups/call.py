@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import jinja2
 
-from pybible.server.engine.templating.errors import LookupFailed, PluginError
+from pybible.server.engine.templating.errors import LookupFailed, PluginError, told
 from pybible.wire.errors import PybibleError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run_lookup(
     except PybibleError:
         raise
     except Exception as error:
-        message = f"The lookup plugin {name!r} failed: {error}"
+        message = f"The lookup plugin {name!r} failed: {told(error)}"
     if errors == "warn":
         detail = message.removeprefix(f"The lookup plugin {name!r} failed: ")
         templar.engine.warn(f"An error occurred while running the lookup plugin {name!r}: {detail}")

@@ -12,6 +12,7 @@ import string
 from collections.abc import Mapping
 from pathlib import Path
 
+from pybible.server.engine.model.notices import deprecated
 from pybible.server.engine.templating.errors import LookupFailed
 from pybible.server.engine.templating.filters.passwords import password_hash
 from pybible.server.engine.templating.filters.values import as_bool
@@ -29,6 +30,10 @@ def flag(call: LookupCall, name: str, default: bool) -> bool:
     value = call.options.get(name, default)
     known = as_bool(value) if isinstance(value, str) else bool(value)
     return default if known is None else known
+
+
+def _warn_of_missing(call: LookupCall, name: object) -> None:
+    call.templar.warn(f"Unable to find '{name}' in expected paths (use -vvvvv to see paths)")
 
 
 def _read(call: LookupCall, kind: str, name: object) -> bytes:
@@ -70,6 +75,7 @@ def _unvault(call: LookupCall) -> list[object]:
     for term in call.terms:
         path = find_file(call.templar, "files", str(term))
         if path is None:
+            _warn_of_missing(call, term)
             raise LookupFailed(f'Unable to find file matching "{term}"')
         found.append(_content(call, path).decode("utf-8", "surrogateescape"))
     return found
@@ -87,10 +93,17 @@ def _fileglob(call: LookupCall) -> list[object]:
     return found
 
 
-def _names(value: object) -> list[str]:
+def _names(call: LookupCall, what: str, value: object) -> list[str]:
+    splitters = ",;" if what == "files" else ",:;"
     if isinstance(value, list):
-        return [name for each in value for name in _names(each)]
-    return [name for name in re.split(r"[,;]", str(value)) if name]
+        return [name for each in value for name in _names(call, what, each)]
+    names = re.split(f"[{splitters}]", str(value))
+    if len(names) > 1 and call.loop:
+        told = f"Automatic splitting of {what} on {splitters!r} is deprecated."
+        hint = f"Provide a list of paths for {what} instead."
+        engine = call.templar.engine
+        engine.warn(deprecated(told, engine.place, hint=hint, plugin="lookup plugin 'first_found'"))
+    return [name for name in names if name]
 
 
 def _first_found(call: LookupCall) -> list[object]:
@@ -98,7 +111,7 @@ def _first_found(call: LookupCall) -> list[object]:
     wanted: list[str] = []
 
     def add(files: object, paths: object) -> None:
-        names, folders = _names(files), _names(paths)
+        names, folders = _names(call, "files", files), _names(call, "paths", paths)
         wanted.extend(str(Path(folder) / name) for folder in folders for name in names)
         if not folders:
             wanted.extend(names)
@@ -150,6 +163,7 @@ def _template(call: LookupCall) -> list[object]:
     for term in call.terms:
         path = find_file(templar, "templates", str(term))
         if path is None:
+            _warn_of_missing(call, term)
             raise LookupFailed(f"the template file {term} could not be found for the lookup")
         options = files.with_options(PLAIN_OPTIONS, given)
         found.append(files.render_source(templar, files.read_template(path, options)))

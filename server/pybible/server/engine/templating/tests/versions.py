@@ -120,6 +120,10 @@ def version(
         raise ValueError(f"Invalid operator type ({operator}). Must be one of {operators}")
     parse = _TYPES[kind]
     try:
-        return _OPERATORS[operator](parse(str(value)), parse(str(wanted)))
+        left, right = parse(str(value)), parse(str(wanted))
+        if left != right:
+            # Whatever the operator: versions that have no order can't be compared at all.
+            _OPERATORS["lt"](left, right)
+        return _OPERATORS[operator](left, right)
     except (TypeError, ValueError) as error:
         raise Refused(f"Version comparison failed: {error}") from error

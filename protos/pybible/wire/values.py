@@ -50,9 +50,28 @@ def loads(data: bytes | str) -> JsonValue:
         raise ValueError("JSON nested too deeply") from error
 
 
-def loads_object(data: bytes | str) -> JsonObject:
-    """Decode a JSON object. ValueError when it is anything else."""
+def loads_object(data: bytes | str, *, depth: int = 0) -> JsonObject:
+    """Decode a JSON object. ValueError when it is anything else, or nested more than `depth` levels deep (0: any)."""
     value = loads(data)
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    if depth:
+        _check_depth(value, data, depth)
     return value
+
+
+def _check_depth(value: JsonObject, data: bytes | str, depth: int) -> None:
+    # To count brackets costs next to nothing, and settles it for nearly everything.
+    if isinstance(data, bytes):
+        count = data.count(b"{") + data.count(b"[")
+    else:
+        count = data.count("{") + data.count("[")
+    if count <= depth:
+        return
+    level: list[JsonValue] = [value]
+    for _ in range(depth):
+        items = (item for each in level for item in (each.values() if type(each) is dict else each))
+        level = [item for item in items if type(item) is dict or type(item) is list]
+        if not level:
+            return
+    raise ValueError(f"JSON nested more than {depth} levels deep")

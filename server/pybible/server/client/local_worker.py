@@ -20,6 +20,8 @@ from pybible.wire.values import loads_object
 # Called with (stream name, data, bytes dropped before it).
 RawOutput = Callable[[str, bytes, int], None]
 
+# What is nested deeper could not be shown, stored or worked with everywhere.
+RESULT_DEPTH = 200
 _CANCEL_GRACE = 5.0
 _QUIT_SECONDS = 10.0
 _COMMAND = (sys.executable, "-m", "pybible.agent.local")
@@ -144,7 +146,7 @@ class LocalWorker:
 def decode_outcome(content: bytes, *, reason: str = "", unreachable: bool = False) -> Outcome:
     """Return the outcome for a result as it travels, JSON in bytes."""
     try:
-        return Outcome(result=loads_object(content), reason=reason, unreachable=unreachable)
+        return Outcome(result=loads_object(content, depth=RESULT_DEPTH), reason=reason, unreachable=unreachable)
     except ValueError as error:
         return local_failure(f"the host's result is not one: {error}", Reason.BAD_RESULT)
 

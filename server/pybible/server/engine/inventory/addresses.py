@@ -87,9 +87,9 @@ def expand_ranges(text: str) -> list[str]:
             sequence = _sequence(bounds)
         except ValueError as error:
             raise error if isinstance(error, BadAddress) else BadAddress(str(error)) from error
-        names = [name + head + item for name in names for item in sequence]
-        if len(names) > MAX_NAMES:
+        if len(names) * len(sequence) > MAX_NAMES:
             raise BadAddress(f"a host range may hold at most {MAX_NAMES} names")
+        names = [name + head + item for name in names for item in sequence]
     return [name + rest for name in names]
 
 

@@ -63,12 +63,14 @@ class Group:
                 found.setdefault(name, host)
         return list(found.values())
 
-    def deepen(self) -> None:
-        """Carry this group's depth on to the groups below it."""
+    def deepen(self) -> int:
+        """Carry this group's depth on to the groups below it; return that of the deepest that has a new one."""
+        deepest = self.depth
         for child in self.children:
             if child.depth <= self.depth:
                 child.depth = self.depth + 1
-                child.deepen()
+                deepest = max(deepest, child.deepen())
+        return deepest
 
     @property
     def merge_key(self) -> tuple[int, int, str]:

@@ -33,6 +33,10 @@ LEVELS: Final = (
     "playbook_host_vars",  # host_vars/* beside the playbook
 )
 
+# Far more than a controller can reach, and than anybody nests.
+MAX_HOSTS: Final = 1_000_000
+MAX_DEPTH: Final = 100
+
 ORDERS: Final = ("inventory", "reverse_inventory", "sorted", "reverse_sorted", "shuffle")
 
 
@@ -150,6 +154,8 @@ class Inventory:
         name = str(name)
         host = self.hosts.get(name)
         if host is None:
+            if len(self.hosts) >= MAX_HOSTS:
+                raise InventoryError(f"an inventory may hold at most {MAX_HOSTS} hosts")
             host = self.hosts[name] = Host(name)
             if port is not None:
                 host.vars["ansible_port"] = port
@@ -203,7 +209,8 @@ class Inventory:
         child.parents.append(group)
         if child.depth <= group.depth:
             child.depth = group.depth + 1
-            child.deepen()
+            if child.deepen() > MAX_DEPTH:
+                raise InventoryError(f"groups are nested more than {MAX_DEPTH} levels deep")
         self._changed()
         return True
 
@@ -397,11 +404,11 @@ class Inventory:
         `order` is one of ORDERS. An implicit localhost is among them only when it is named. An empty list means nobody.
         Raises BadPattern.
         """
+        if isinstance(pattern, list | tuple) and not pattern:
+            return []
         names = self._evaluate(patterns.split_patterns(pattern))
         if self._limit is not None and not ignore_limit:
             allowed = set(self._evaluate(self._limit))
-        if isinstance(pattern, list | tuple) and not pattern:
-            return []
             names = [name for name in names if name in allowed]
         return ordered(names, order)
 

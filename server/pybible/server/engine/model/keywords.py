@@ -34,6 +34,8 @@ class Keywords:
     environment: tuple[object, ...] = ()
     module_defaults: tuple[object, ...] = ()
     notify: tuple[object, ...] = ()
+    # How many include_tasks and include_role lead here.
+    includes: int = 0
     # Keywords of INHERITED that are set somewhere.
     values: Mapping[str, object] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class Keywords:
             if module_defaults is None
             else (*self.module_defaults, module_defaults),
             notify=self.notify + notify,
+            includes=self.includes,
             values={**self.values, **values} if values else self.values,
         )
 

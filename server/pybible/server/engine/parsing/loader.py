@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from pybible.server.engine.bridge.finder import Finder
 from pybible.server.engine.model.keywords import Keywords, VarsLayer
@@ -16,6 +17,9 @@ from pybible.server.engine.parsing.tasks import TaskReader
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn
 
 __all__ = ["IncludeError", "Included", "Loader", "StaticRender"]
+
+# ansible-core ends with a RecursionError a little before this.
+MAX_INCLUDES: Final = 250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +122,12 @@ class Loader:
 
 
 def _included_keywords(include: Task) -> Keywords:
-    """Return what applies to what an include brings: what surrounds it, and its variables."""
-    return include.enclosing.child(vars=VarsLayer(level="include", values=own_vars(include)))
+    """Return what applies to what an include brings: what surrounds it, and its variables. Raises IncludeError."""
+    includes = include.enclosing.includes + 1
+    if includes > MAX_INCLUDES:
+        raise IncludeError(f"Includes are nested more than {MAX_INCLUDES} levels deep.", origin=include.origin)
+    inside = include.enclosing.child(vars=VarsLayer(level="include", values=own_vars(include)))
+    return replace(inside, includes=includes)
 
 
 def _dynamic(error: IncludeError) -> IncludeError:

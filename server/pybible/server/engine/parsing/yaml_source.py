@@ -18,13 +18,11 @@ from yaml.error import YAMLError
 from pybible.server.engine.model.notices import located
 from pybible.server.engine.model.text import SourceDict, SourceList, Trusted, Vaulted
 from pybible.server.engine.parsing import yaml_errors, yaml_scalars
+from pybible.server.engine.parsing.yaml_bounds import MAX_DEPTH, MAX_VALUES, TOO_DEEP, TOO_MANY
 from pybible.server.engine.parsing.yaml_scalars import MERGE, STR, TAG
 from pybible.wire.errors import Origin, ParseError
 
 MAX_BYTES: Final = 10 * 1024 * 1024
-MAX_DEPTH: Final = 100
-# Values in a file, each alias counted as all that it stands for.
-MAX_VALUES: Final = 1_000_000
 
 _TEXT_TAGS: Final = frozenset({STR, MERGE, TAG + "value"})
 _VAULT_TAGS: Final = frozenset({"!vault", "!vault-encrypted"})
@@ -167,7 +165,7 @@ class _Builder:
     def _count(self, amount: int, event: events.Event) -> None:
         self._values += amount
         if self._values > MAX_VALUES:
-            raise self._error(f"the file holds more than {MAX_VALUES} values once its aliases are expanded", event)
+            raise self._error(TOO_MANY, event)
 
     def _value(self, event: events.Event) -> object:
         if isinstance(event, events.AliasEvent):
@@ -178,7 +176,7 @@ class _Builder:
             value = self._scalar(event)
         elif isinstance(event, events.CollectionStartEvent):
             if self._depth >= MAX_DEPTH:
-                raise self._error(f"the YAML is nested more than {MAX_DEPTH} levels deep", event)
+                raise self._error(TOO_DEEP, event)
             self._depth += 1
             unsafe = event.tag == "!unsafe"
             self._unsafe += unsafe

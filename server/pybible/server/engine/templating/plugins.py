@@ -77,7 +77,7 @@ def _guard(name: str, plugin: Plugin, kind: str, own: bool) -> Plugin:
             return list(limited(result)) if isinstance(result, GeneratorType) else result
         except (PybibleError, jinja2.UndefinedError, SecurityError):
             raise
-        except RecursionError:
+        except (RecursionError, MemoryError):
             raise
         except Refused as error:
             raise PluginError(f"The {kind} plugin {full!r} failed") from TemplateError(told(error))

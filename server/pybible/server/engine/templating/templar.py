@@ -294,6 +294,8 @@ class Templar:
             raise
         except RecursionError:
             raise _loop(origin) from None
+        except MemoryError:
+            raise TemplateError("this needs more memory than there is", origin=origin) from None
         except (jinja2.UndefinedError, SecurityError) as error:
             raise UndefinedVariable(str(error), origin=origin) from None
         except jinja2.TemplateSyntaxError as error:
@@ -439,13 +441,17 @@ class Templar:
             shown = [self._render_noting(Trusted(piece, text.origin), noted) for piece in pieces]
             return "".join("" if piece is None else str(piece) for piece in shown)
 
-    def _finalize_noting(self, value: object, noted: list[str]) -> object:
+    def _finalize_noting(self, value: object, noted: list[str], depth: int = 0) -> object:
         if isinstance(value, UndefinedValue):
             return _note(value.failure(), noted)
+        if depth > DATA_DEPTH:
+            raise _loop(None)
+        inner = depth + 1
         if isinstance(value, Mapping):
-            return {str(key): self._finalize_noting(item, noted) for key, item in value.items() if item is not OMIT}
+            items = value.items()
+            return {str(key): self._finalize_noting(item, noted, inner) for key, item in items if item is not OMIT}
         if isinstance(value, list):
-            return [self._finalize_noting(item, noted) for item in value if item is not OMIT]
+            return [self._finalize_noting(item, noted, inner) for item in value if item is not OMIT]
         return self._finalize(value, 0)
 
 

@@ -11,11 +11,11 @@ import yaml
 
 from pybible.server.engine.model.notices import deprecated
 from pybible.server.engine.model.text import Vaulted, origin_of
+from pybible.server.engine.parsing.yaml_bounds import check_yaml
 from pybible.server.engine.templating.lazy import LazyList, type_name
 from pybible.server.engine.templating.plugins import Plugin
 from pybible.server.engine.templating.undefined import UndefinedValue
 
-# Collections are parsed in Python by way of recursion: what nests deeper is refused, not crashed on.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML_LIMIT = 16 * 1024 * 1024
 
@@ -91,7 +91,8 @@ def _to_nice_yaml(value: object, indent: int = 4, **options: object) -> str:
 def _yaml_text(value: object) -> str:
     text = str(value)
     if len(text) > _YAML_LIMIT:
-        raise ValueError("the YAML text is too large")
+        raise ValueError(f"the YAML text is larger than {_YAML_LIMIT // 1024 // 1024} MiB")
+    check_yaml(text)
     return text
 
 

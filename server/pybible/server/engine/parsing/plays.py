@@ -14,7 +14,7 @@ from pybible.server.engine.parsing import keywords
 from pybible.server.engine.parsing.roles import RoleReader
 from pybible.server.engine.parsing.scope import MAX_IMPORTS, PlayScope, Scope, Sources, own_keywords
 from pybible.server.engine.parsing.tasks import TaskReader
-from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError, VaultError
+from pybible.wire.errors import ExitStatus, Origin, ParseError, SourceError, TemplateError, VaultError
 
 _IMPORT: Final = ("import_playbook", "ansible.builtin.import_playbook", "ansible.legacy.import_playbook")
 
@@ -47,9 +47,9 @@ class PlayReader:
         return self._read_entries(path, origin, _NOTHING, depth)
 
     def _read_entries(self, path: Path, origin: Origin | None, imported: _Imported, depth: int) -> list[Play]:
+        data = self._sources.load(path, origin)
         if self._sources.finder is not None:
             self._sources.finder.enter_playbook(path.parent)
-        data = self._sources.load(path, origin)
         if data is None:
             raise ParseError(f"Empty playbook, nothing to do: {path}")
         if not isinstance(data, list):
@@ -84,7 +84,7 @@ class PlayReader:
         play = PlayScope(directory=folder, collection=self._sources.collection_of(folder), variables=variables)
         scope = Scope(play=play)
         inside = own_keywords(mapping, scope, self._sources, what="PlaybookInclude", level="")
-        wanted = self._sources.render_text(mapping["import_playbook"], scope)
+        wanted = self._imported_name(mapping["import_playbook"], scope)
         imported = _Imported(
             vars=variables,
             tags=tuple(dict.fromkeys((*outer.tags, *inside.tags))),
@@ -93,6 +93,14 @@ class PlayReader:
         if depth >= MAX_IMPORTS:
             raise ParseError(f"playbooks import each other more than {MAX_IMPORTS} deep", origin=origin)
         return self._read_entries(self._imported_path(wanted, folder), origin, imported, depth + 1)
+
+    def _imported_name(self, written: object, scope: Scope) -> str:
+        try:
+            return self._sources.render_text(written, scope)
+        except TemplateError as error:
+            failed = TemplateError("Error processing keyword 'import_playbook'", origin=origin_of(written))
+            failed.exit_status = ExitStatus.PARSER_ERROR
+            raise failed from error
 
     def _imported_path(self, wanted: str, folder: Path) -> Path:
         path = folder / Path(wanted).expanduser()

@@ -196,6 +196,8 @@ class RoleReader:
             needed.append(compiled.role)
         # A role and its dependencies know each other, so that one of the two has to be completed afterwards.
         object.__setattr__(role, "dependencies", tuple(needed))
+        for part in ("tasks", "handlers"):
+            scope.play.entry_files.update((role.id, str(path)) for path in self._files(request, part))
         blocks += self._task_blocks(request, role, inside)
         blocks.append(_end_of_role(role, inside))
         data = self._read_part(request, "handlers")

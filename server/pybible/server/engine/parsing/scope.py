@@ -47,6 +47,8 @@ class PlayScope:
     variables: Mapping[str, object] = field(default_factory=dict)
     imported_roles: list[Role] = field(default_factory=list)
     imported_handlers: list[Node] = field(default_factory=list)
+    # (role's id, file): what a role begins with, X of its tasks_from and handlers_from.
+    entry_files: set[tuple[str, str]] = field(default_factory=set)
     # (role's id, file) -> search path: the same for all the tasks of a file.
     search_paths: dict[tuple[str, str], tuple[Path, ...]] = field(default_factory=dict)
 

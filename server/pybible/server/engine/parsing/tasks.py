@@ -96,7 +96,8 @@ class TaskReader:
     def find_file(self, name: str, scope: Scope, origin: Origin, *, dynamic: bool = False) -> Path:
         """Return the path of an included or imported file. Raises IncludeError.
 
-        An import looks beside its own file first, an include in the role first: so does ansible-core.
+        An import looks beside its own file first, an include in the role first, and neither of them beside the file
+        that a role begins with: so does ansible-core.
         """
         wanted = Path(name).expanduser()
         if wanted.is_absolute():
@@ -105,13 +106,15 @@ class TaskReader:
         if scope.role is not None:
             kind = "handlers" if scope.handlers else "tasks"
             inside = [scope.role.path / kind, scope.role.path / "tasks", scope.role.path]
+            if (scope.role.id, origin.file) in scope.play.entry_files:
+                folders = []
             folders = [*inside, *folders] if dynamic else [*folders, *inside]
             folders.append(scope.play.directory / kind)
         folders.append(scope.play.directory)
         for folder in folders:
             if (folder / wanted).exists():
                 return Path(os.path.normpath(folder / wanted))
-        raise missing((scope.role.path / kind if scope.role is not None else scope.play.directory) / wanted, origin)
+        raise missing(Path(os.path.normpath(scope.play.directory / wanted)), origin)
 
     # -- blocks ---------------------------------------------------------------------------------------------------
 

@@ -368,6 +368,7 @@ def test_a_task_that_is_wrong_is_told_at_its_place(
         ("- hosts: all\n  roles: x", "A malformed role declaration was encountered", PARSER),
         ("- hosts: all\n  roles: ['a,v1']", "Invalid old style role requirement: a,v1", ERROR),
         ("- import_playbook: nope.yml", "Unable to retrieve file contents.\nCould not find or access", ERROR),
+        ("- import_playbook: '{{ x }}.yml'", "Error processing keyword 'import_playbook'", PARSER),
         ("- import_playbook: site.yml", "playbooks import each other", PARSER),
         ("- import_playbook: x\n  hosts: y", "'hosts' is not a valid attribute for a PlaybookInclude", PARSER),
         ("- hosts: all\n  tasks: [{import_tasks: nope.yml}]", "Unable to retrieve file contents.", ERROR),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from pathlib import Path
 
 from pybible.agent.facts import hardware
 from pybible.agent.facts.source import Collector, Host
+from pybible.agent.modules.mounts import sizes, unescape
 from pybible.wire.values import JsonObject, JsonValue
 
 _BLOCKS = "/sys/block"
@@ -113,7 +113,7 @@ def _mounts(host: Host, links: JsonObject) -> list[JsonValue]:
     found: list[JsonValue] = []
     uuids = {name: names[0] for name, names in links["uuids"].items()}
     for line in host.lines("/etc/mtab") or host.lines("/proc/mounts"):
-        fields = [_unescaped(field) for field in line.split()]
+        fields = [unescape(field) for field in line.split()]
         if len(fields) < 6 or fields[2] == "none":
             continue
         device, place, kind, options = fields[:4]
@@ -121,41 +121,10 @@ def _mounts(host: Host, links: JsonObject) -> list[JsonValue]:
             continue
         mount: JsonObject = {"mount": place, "device": device, "fstype": kind, "options": options}
         mount |= {"dump": int(fields[4]), "passno": int(fields[5])}
-        mount |= _sizes(host, place)
+        mount |= sizes(str(host.path(place)), host.timeout) or {}
         mount["uuid"] = uuids.get(Path(device).resolve().name, "N/A")
         found.append(mount)
     return found
-
-
-def _unescaped(field: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field)
-
-
-def _sizes(host: Host, place: str) -> JsonObject:
-    """Ask a file system for its sizes. One that doesn't answer (a dead server's) costs the timeout, not the worker."""
-    answer: JsonObject = {}
-
-    def ask() -> None:
-        try:
-            found = os.statvfs(host.path(place))
-        except OSError:
-            return
-        answer.update(
-            size_total=found.f_frsize * found.f_blocks,
-            size_available=found.f_frsize * found.f_bavail,
-            block_size=found.f_bsize,
-            block_total=found.f_blocks,
-            block_available=found.f_bavail,
-            block_used=found.f_blocks - found.f_bavail,
-            inode_total=found.f_files,
-            inode_available=found.f_favail,
-            inode_used=found.f_files - found.f_favail,
-        )
-
-    asking = threading.Thread(target=ask, name=f"statvfs {place}", daemon=True)
-    asking.start()
-    asking.join(host.timeout)
-    return dict(answer)
 
 
 COLLECTOR = Collector(

@@ -1,9 +1,13 @@
-"""mounts: tables of mounts, as the kernel and fstab write them."""
+"""mounts: tables of mounts, as the kernel and fstab write them, and the sizes of what is mounted."""
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from dataclasses import dataclass
+
+from pybible.wire.values import JsonObject
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
@@ -41,3 +45,33 @@ def unescape(field: str) -> str:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def sizes(place: str, timeout: float | None) -> JsonObject | None:
+    """Return the sizes of what is mounted, nothing where it has none, None when it does not answer in time.
+
+    A file system that is silent (a dead server's) costs the timeout, in seconds, and not the worker.
+    """
+    answer: JsonObject = {}
+
+    def ask() -> None:
+        try:
+            found = os.statvfs(place)
+        except OSError:
+            return
+        answer.update(
+            size_total=found.f_frsize * found.f_blocks,
+            size_available=found.f_frsize * found.f_bavail,
+            block_size=found.f_bsize,
+            block_total=found.f_blocks,
+            block_available=found.f_bavail,
+            block_used=found.f_blocks - found.f_bavail,
+            inode_total=found.f_files,
+            inode_available=found.f_favail,
+            inode_used=found.f_files - found.f_favail,
+        )
+
+    asking = threading.Thread(target=ask, name=f"statvfs {place}", daemon=True)
+    asking.start()
+    asking.join(timeout)
+    return None if asking.is_alive() else dict(answer)

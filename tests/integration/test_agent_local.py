@@ -151,3 +151,28 @@ async def test_nothing_outlives_it(how: str, tmp_path: Path) -> None:
         await process.wait()
     await until_dead(worker)
     await until_dead(sleeper)
+
+
+@pytest.mark.parametrize(
+    ("module", "args"),
+    [
+        ("lineinfile", {"regexp": "(a+)+b", "line": "x"}),
+        ("lineinfile", {"regexp": "x", "line": "x", "insertafter": "(a|a)*b"}),
+        ("replace", {"regexp": "(a+)+b", "replace": "x"}),
+        ("replace", {"regexp": "x", "replace": "x", "after": "(a+)+b"}),
+        ("find", {"patterns": ["(a+)+b"], "use_regex": True}),
+        ("find", {"contains": ".*(a+)+b"}),
+    ],
+)
+async def test_a_pattern_that_backtracks_for_ever_is_ended_by_the_task_s_timeout(
+    ctl: Ctl, tmp_path: Path, module: str, args: JsonObject
+) -> None:
+    file = tmp_path / ("a" * 40)
+    file.write_text("a" * 40 + "\n")
+    where = {"paths": [str(tmp_path)]} if module == "find" else {"path": str(file)}
+    await ctl.run("slow", module, {**args, **where}, timeout=0.5)
+    result, reason = await ctl.result("slow")
+    assert (reason, result["msg"]) == ("timed_out", "Timed out after 0.5 second(s).")
+    assert file.read_text() == "a" * 40 + "\n"
+    await ctl.run("next", "ping")
+    assert (await ctl.result("next"))[0]["ping"] == "pong"

@@ -31,7 +31,7 @@ BAD = "a" * 40
 @pytest.fixture
 def watch() -> Iterator[Watch]:
     """A watch with little patience."""
-    watch = Watch(0.3)
+    watch = Watch(0.1)
     watch.install()
     yield watch
     watch.remove()
@@ -74,7 +74,7 @@ def failure(templar: Templar, template: str) -> str:
 )
 def test_what_computes_without_end(templar: Templar, template: str) -> None:
     began = time.process_time()
-    assert failure(templar, template) == "this takes more than 0.3 seconds of computing"
+    assert failure(templar, template) == "this takes more than 0.1 seconds of computing"
     assert time.process_time() - began < 3
 
 
@@ -83,13 +83,13 @@ def test_what_a_filter_or_lookup_swallows_it_does_not_swallow_the_end(templar: T
         "{{ (bad | regex_search('(a+)+b')) | default('never') }}",
         "{{ lookup('vars', 'nothing', default=(bad | regex_search('(a+)+b')), errors='ignore') }}",
     ):
-        assert "this takes more than 0.3 seconds of computing" in failure(templar, template)
+        assert "this takes more than 0.1 seconds of computing" in failure(templar, template)
 
 
 def test_the_limit_is_for_each_rendering(templar: Templar) -> None:
     began = time.process_time()
-    while time.process_time() - began < 1.2:
-        assert templar.render(Trusted("{% for i in range(20000) %}{% endfor %}ok")) == "ok"
+    while time.process_time() - began < 0.5:
+        assert templar.render(Trusted("{% for i in range(5000) %}{% endfor %}ok")) == "ok"
 
 
 def test_waiting_is_not_computing(templar: Templar) -> None:
@@ -183,7 +183,7 @@ def test_many_pieces_are_one_text(templar: Templar, count: int) -> None:
 def test_a_pattern_of_hosts_that_backtracks_for_ever(watch: Watch) -> None:
     inventory = load_inventory([f"{BAD},b,"])
     inventory.watch = watch
-    with pytest.raises(OutOfTime, match=r"more than 0\.3 seconds of computing"):
+    with pytest.raises(OutOfTime, match=r"more than 0\.1 seconds of computing"):
         inventory.match("~(a+)+b")
     inventory.set_limit("~(a|a)*b")
     with pytest.raises(OutOfTime):
@@ -222,7 +222,7 @@ async def test_the_hosts_without_it_go_on(tmp_path: Path) -> None:
           vars: {n: "{{ 10 ** 12 if inventory_hostname == 'h2' else 3 }}"}
         - ping:
     """
-    watch = Watch(0.3)
+    watch = Watch(0.1)
     watch.install()
     try:
         played = await play(tmp_path, book, watch=watch)
@@ -230,7 +230,7 @@ async def test_the_hosts_without_it_go_on(tmp_path: Path) -> None:
         watch.remove()
     assert played.counts() == {"h1": "ok=2", "h2": "failed=1", "h3": "ok=2"}
     failed = next(event for event in played.events if isinstance(event, HostResult) and event.host == "h2")
-    assert str(failed.result["msg"]).endswith("this takes more than 0.3 seconds of computing")
+    assert str(failed.result["msg"]).endswith("this takes more than 0.1 seconds of computing")
 
 
 def test_a_process_that_still_computes_at_its_end_is_not_killed() -> None:

@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 PROTOS := agent enrollment run fleet blob
+REAL := .venv-real
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos docs lint test conformance demo bench clean
+.PHONY: help setup protos docs lint test conformance conformance-real demo bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(SETUP) ## make .venv with pybible and its development tools
 
@@ -43,6 +44,20 @@ conformance: $(SETUP) .venv-ansible/bin/ansible-playbook ## run every conformanc
 .venv-ansible/bin/ansible-playbook:
 	$(PYTHON) -m venv .venv-ansible
 	.venv-ansible/bin/pip install --quiet --disable-pip-version-check 'ansible-core==2.19.14' passlib
+
+conformance-real: $(SETUP) $(REAL)/.setup ## check and list thousands of published playbooks in both
+	$(BIN)/python -m tests.conformance.real_material --venv $(REAL) --cache $(REAL)/answers $(REAL)/packages/*
+
+$(REAL)/.setup:
+	$(PYTHON) -m venv $(REAL)
+	$(REAL)/bin/pip install --quiet --disable-pip-version-check 'ansible==12.3.0' 'ansible-core==2.19.14'
+	for package in kolla-ansible==22.2.0 tripleo-ansible==6.0.0 validations-common==1.9.0 \
+		ansible-role-chrony==1.3.0 ansible-role-collect-logs==1.5.0 ansible-role-container-registry==1.4.0 \
+		ansible-role-redhat-subscription==1.3.0 ansible-role-thales-hsm==11.0.0; do \
+		$(REAL)/bin/pip install --quiet --disable-pip-version-check --no-deps \
+			--prefix $(REAL)/packages/$${package%%=*} $$package || exit; \
+	done
+	@touch $@
 
 demo: $(SETUP) ## a controller, three agents, a playbook run twice, and their recaps
 	PATH=$(abspath $(BIN)):$$PATH deploy/demo.sh

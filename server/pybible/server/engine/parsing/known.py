@@ -22,7 +22,7 @@ COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
     "community.general": frozenset(
         {
             "alternatives", "archive", "filesystem", "git_config", "htpasswd", "ini_file", "locale_gen", "make",
-            "modprobe", "pacman", "pam_limits", "timezone",
+            "modprobe", "pacman", "pam_limits", "timezone", "ufw",
         }
     ),
 }  # fmt: skip

@@ -102,3 +102,16 @@ def test_custom_stats_are_shown_when_asked_for(tmp_path: Path) -> None:
     assert settings(tmp_path, ANSIBLE_SHOW_CUSTOM_STATS="true").show_custom_stats
     write(tmp_path / "here/ansible.cfg", "[defaults]\nshow_custom_stats = yes\n")
     assert settings(tmp_path).show_custom_stats
+
+
+def test_limits_are_numbers_of_seconds(tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    assert (found.render_limit, found.lookup_limit) == (10, 600)
+    found = settings(tmp_path, PYBIBLE_RENDER_LIMIT="0.5", PYBIBLE_LOOKUP_LIMIT="0")
+    assert (found.render_limit, found.lookup_limit) == (0.5, 0)
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", "1e12"])
+def test_a_limit_that_is_none(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="PYBIBLE_RENDER_LIMIT must be a number of seconds, 0 for no limit"):
+        settings(tmp_path, PYBIBLE_RENDER_LIMIT=text)

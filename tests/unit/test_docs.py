@@ -15,9 +15,20 @@ import pytest
 from pybible.agent import config as agent_config
 from pybible.agent.cli import _parser as agent_parser
 from pybible.server.cli.main import ctl
+from pybible.server.client.local_worker import RESULT_DEPTH
 from pybible.server.controller import config as controller_config
 from pybible.server.controller.cli import command as controller_command
+from pybible.server.engine import commands, vault
+from pybible.server.engine.commands import LOOKUP_SECONDS
+from pybible.server.engine.inventory import addresses, inventory, script
+from pybible.server.engine.parsing import loader, yaml_bounds, yaml_source
 from pybible.server.engine.parsing.known import ACTIONS
+from pybible.server.engine.parsing.scope import MAX_IMPORTS
+from pybible.server.engine.templating import limits
+from pybible.server.engine.templating.engine import SOURCE_LIMIT
+from pybible.server.engine.templating.templar import DATA_DEPTH, TEMPLATE_DEPTH
+from pybible.server.engine.watch import RENDER_SECONDS
+from pybible.wire.limits import RESULT_BYTES
 from pybible.wire.outcomes import Reason
 from tests.support.reference import pages
 
@@ -159,3 +170,35 @@ def test_every_action_is_described() -> None:
 def test_the_navigation_names_every_page() -> None:
     named = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
     assert named == {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+
+
+@pytest.mark.parametrize(
+    ("what", "figure"),
+    [
+        ("rendering one template", f"{RENDER_SECONDS:g} seconds of computing"),
+        ("a command of the lookups", f"{LOOKUP_SECONDS:g} seconds"),
+        ("an inventory script", f"{script.TIMEOUT:g} seconds"),
+        ("a file of YAML", f"{yaml_source.MAX_BYTES // 1024 // 1024} MiB"),
+        ("values in it", str(yaml_bounds.MAX_VALUES)),
+        ("levels that it is nested", str(yaml_bounds.MAX_DEPTH)),
+        (
+            "a template",
+            f"{SOURCE_LIMIT // 1024 // 1024} MiB of source, {limits.OUTPUT_LIMIT // 1024 // 1024} MiB of text",
+        ),
+        ("a list that", f"{limits.ELEMENTS_LIMIT} elements"),
+        ("a number that", f"{limits.BITS_LIMIT} bits"),
+        ("templates that lead to templates", f"{TEMPLATE_DEPTH} levels"),
+        ("data in variables", f"{DATA_DEPTH} levels"),
+        ("what a command of a lookup", f"{commands.OUTPUT_BYTES // 1024 // 1024} MiB"),
+        ("what is vaulted", f"{vault.TEXT_LIMIT // 1024 // 1024} MiB"),
+        ("names in one host range", str(addresses.MAX_NAMES)),
+        ("hosts of an inventory", str(inventory.MAX_HOSTS)),
+        ("levels that groups are nested", str(inventory.MAX_DEPTH)),
+        ("imports of playbooks", f"{MAX_IMPORTS} levels"),
+        ("`include_tasks` and", f"{loader.MAX_INCLUDES} levels"),
+        ("a module's result", f"{RESULT_BYTES // 1024 // 1024} MiB, {RESULT_DEPTH} levels"),
+    ],
+)
+def test_the_limits_are_those_of_the_code(what: str, figure: str) -> None:
+    lines = (DOCS / "reference" / "limits.md").read_text().splitlines()
+    assert [line for line in lines if line.startswith(f"| {what}") and f"| {figure}" in line]

@@ -17,7 +17,7 @@ from pybible.server.engine.inventory.patterns import BadOrder, BadPattern, Subsc
 from pybible.server.engine.inventory.vars_files import VarsFiles
 from pybible.server.engine.model.keywords import VarsLayer
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn
-from pybible.server.engine.watch import Watch
+from pybible.server.engine.watch import OutOfTime, Watch
 from pybible.wire.errors import PybibleError
 
 # Layers of a host's inventory variables, low to high. One level may come several times (a group, a file each).
@@ -440,8 +440,11 @@ class Inventory:
         return known
 
     def _enumerate(self, pattern: str) -> list[str]:
-        with self.watch.over():
-            return self._found(pattern)
+        try:
+            with self.watch.over():
+                return self._found(pattern)
+        except OutOfTime as error:
+            raise BadPattern(f"The host pattern {pattern!r}: {error.message}. {error.hint}") from error
 
     def _found(self, pattern: str) -> list[str]:
         match = patterns.matcher(pattern).match

@@ -18,7 +18,7 @@ async def run(call: ActionCall) -> ActionResult:
     """Find the script, send it with its arguments."""
     command = as_text(call.args.get("_raw_params") or call.args.get("cmd")).strip()
     if not command:
-        raise ActionFailed("one of the following is required: _raw_params, cmd", returned=True)
+        raise ActionFailed("one of the following is required: _raw_params, cmd")
     name, arguments = split(command)
     try:
         path = files.find(call, name, kind="files")

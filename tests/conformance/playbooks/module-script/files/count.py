@@ -1,0 +1,3 @@
+import sys
+
+print(list(range(int(sys.argv[1]))))

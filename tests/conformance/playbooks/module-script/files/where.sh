@@ -1,0 +1,3 @@
+#!/bin/sh
+pwd
+[ -z "$WORD" ] || echo "$WORD" >&2

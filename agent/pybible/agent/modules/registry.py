@@ -51,6 +51,7 @@ _FILES = {
     "shell": "shell",
     "slurp": "slurp",
     "stat": "stat",
+    "subversion": "subversion",
     "systemd": "systemd",
     "systemd_service": "systemd",
     "sysvinit": "sysvinit",
@@ -81,6 +82,7 @@ _FILES = {
     "community.general.pam_limits": "pam_limits",
     "community.general.timezone": "timezone",
     "community.general.ufw": "ufw",
+    "community.general.zypper": "zypper",
 }
 
 NAMES: tuple[str, ...] = tuple(_FILES)

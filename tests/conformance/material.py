@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -46,11 +47,11 @@ class Item:
     path: Path
     text: str = ""
 
-    def playbook(self, work: Path, number: int) -> Path:
-        """Return the playbook to run, written below `work` when the item is none itself."""
+    def playbook(self, work: Path) -> Path:
+        """Return the playbook to run, written into `work` when the item is none itself."""
         if not self.text:
             return self.path
-        wrapper = work / f"{number}.yml"
+        wrapper = work / f"{hashlib.sha256(self.text.encode()).hexdigest()[:16]}.yml"
         wrapper.write_text(self.text)
         return wrapper
 
@@ -95,10 +96,12 @@ def read_material(root: Path) -> Material:
         elif role is not None and path.is_relative_to(role / "handlers"):
             wanted = f"import_role: {{name: {_name(role, root)}, handlers_from: {path.relative_to(role / 'handlers')}}}"
             material.items.append(Item(TASKS, path, _play(f"tasks: [{{{wanted}}}]")))
+        elif _FIRST.match(text) is None:
+            continue
         elif _IS_PLAYBOOK.search(text):
             material.items.append(Item(PLAYBOOK, path))
             material.groups.update(_groups(text))
-        elif _FIRST.match(text):
+        else:
             material.items.append(Item(TASKS, path, _play(f"tasks: [{{import_tasks: {path}}}]")))
     return material
 
@@ -125,7 +128,7 @@ def _files(root: Path, roles: Iterable[Path]) -> Iterator[Path]:
         inside = path.relative_to(root).parts[:-1]
         role = next((parent for parent in path.parents if parent in known), None)
         below = path.relative_to(role).parts[:-1] if role is not None else inside
-        if below and path.is_file() and path.suffix in (".yml", ".yaml") and _OTHER.isdisjoint(below):
+        if path.is_file() and path.suffix in (".yml", ".yaml") and _OTHER.isdisjoint(below):
             yield path
 
 

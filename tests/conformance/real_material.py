@@ -138,8 +138,8 @@ def compare(material: Material, venv: Path, cache: Cache, work: Path, tally: Tal
         started("ansible-playbook", python, settings, work) as ansible,
         started("pybible-ctl", sys.executable, ours, work) as pybible,
     ):
-        for number, item in enumerate(material.items):
-            playbook = item.playbook(work, number)
+        for item in material.items:
+            playbook = item.playbook(work)
             same, accepted = True, True
             for mode in _MODES if item.kind == PLAYBOOK else ("--list-tasks",):
                 # Not by its path in a folder that is another each time.

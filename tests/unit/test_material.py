@@ -29,6 +29,8 @@ def test_every_file_is_what_its_place_and_text_say(tmp_path: Path) -> None:
             "roles/r/tasks/sub/more.yml": "- debug:\n",
             "roles/r/defaults/main.yml": "hosts: x\n",
             "roles/r/library/m.py": "",
+            "roles/r/molecule.yml": "inventory:\n  hosts:\n    all:\n",
+            "top.yml": "- hosts: all\n",
         },
     )
     material = read_material(tmp_path)
@@ -36,10 +38,11 @@ def test_every_file_is_what_its_place_and_text_say(tmp_path: Path) -> None:
     assert found == [
         (ROLE, "roles/r"), (PLAYBOOK, "playbooks/all.yaml"), (PLAYBOOK, "playbooks/site.yml"),
         (TASKS, "playbooks/steps.yml"), (TASKS, "roles/r/tasks/main.yml"), (TASKS, "roles/r/tasks/sub/more.yml"),
+        (PLAYBOOK, "top.yml"),
     ]  # fmt: skip
-    assert material.groups == {"web", "new"}
+    assert material.groups == {"web", "new", "all"}
     assert material.environment()["ANSIBLE_LIBRARY"] == str(tmp_path / "roles/r/library")
-    assert "tasks_from: sub/more.yml" in material.items[-1].text
+    assert "tasks_from: sub/more.yml" in material.items[-2].text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ from pathlib import Path
 from pybible.agent.facts.source import Collector, Host
 from pybible.wire.values import JsonObject, JsonValue
 
+# What a file that is wrong has in place of its facts begins with this.
+NOT_READABLE = "error loading facts as JSON or ini - please check content"
+
 
 def collect(host: Host) -> JsonObject:
     """Read every *.fact."""
@@ -24,7 +27,7 @@ def _read(host: Host, path: Path) -> JsonValue:
     try:
         text = _output(host, path) if os.access(path, os.X_OK) and path.is_file() else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError, subprocess.SubprocessError) as error:
-        return f"error loading facts as JSON or ini - please check content: {path}: {error}"
+        return f"{NOT_READABLE}: {path}: {error}"
     try:
         return json.loads(text)
     except ValueError:
@@ -34,7 +37,7 @@ def _read(host: Host, path: Path) -> JsonValue:
         parser.read_string(text)
         return {section: dict(parser.items(section)) for section in parser.sections()}
     except configparser.Error:
-        return f"error loading facts as JSON or ini - please check content: {path}"
+        return f"{NOT_READABLE}: {path}"
 
 
 def _output(host: Host, path: Path) -> str:

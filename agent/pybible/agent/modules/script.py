@@ -56,7 +56,7 @@ def plan(args: Args, context: Context) -> Plan:
     if args.chdir is not None and not args.chdir.startswith("/"):
         raise ModuleError(f"chdir {args.chdir} must be an absolute path")
     if context.check and not (args.creates or args.removes):
-        return Unchanged(values={"skipped": True, "msg": "Command would have run if not in check mode"})
+        return Unchanged(values={"skipped": True, "msg": "Check mode is not supported for this task."})
     return Change(apply=partial(_run, args, context))
 
 

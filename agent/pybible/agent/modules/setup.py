@@ -21,6 +21,7 @@ class Args:
 def plan(args: Args, context: Context) -> Unchanged:
     """Gather."""
     from pybible.agent.facts.gather import UnknownSubset, gather
+    from pybible.agent.facts.local import NOT_READABLE
     from pybible.agent.facts.source import Host
 
     environment = {**os.environ, **context.environment}
@@ -31,7 +32,10 @@ def plan(args: Args, context: Context) -> Unchanged:
         known = ", ".join(error.known)
         message = f"Bad subset '{error.name}' given to Ansible. gather_subset options allowed: {known}"
         raise ModuleError(message) from error
-    return Unchanged(values={"ansible_facts": facts})
+    found = facts.get("ansible_local")
+    own = found.values() if isinstance(found, dict) else ()
+    broken = [text for text in own if isinstance(text, str) and text.startswith(NOT_READABLE)]
+    return Unchanged(values={"ansible_facts": facts, **({"warnings": broken} if broken else {})})
 
 
 MODULE = Module(name="setup", args=Args, plan=plan)

@@ -82,7 +82,7 @@ def plan(args: Args, context: Context) -> Plan:
         raise ModuleError("Parameter 'method' needs to be a single word in uppercase, like GET or POST.")
     if context.check:
         return Unchanged(
-            values={"skipped": True, "msg": "remote module (uri) does not support check mode"}, described=False
+            values={"skipped": True, "msg": "This action (uri) does not support check mode."}, described=False
         )
     for pattern, when, text in ((args.creates, True, "exists"), (args.removes, False, "does not exist")):
         if pattern is not None and bool(glob.glob(pattern)) is when:  # noqa: PTH207

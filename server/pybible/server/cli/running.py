@@ -269,6 +269,7 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
         static_render=static_render,
         extra_vars=session.extra_vars,
         finder=finder,
+        private_roles=session.settings.ansible.flag("DEFAULT_PRIVATE_ROLE_VARS"),
     )
     return Engine(
         places=places,
@@ -323,6 +324,7 @@ def run_options(session: Session, **more: object) -> RunOptions:
         gathering=config.text("DEFAULT_GATHERING"),
         strategy=config.text("DEFAULT_STRATEGY"),
         task_timeout=config.number("TASK_TIMEOUT"),
+        poll_interval=config.number("DEFAULT_POLL_INTERVAL"),
         error_on_missing_handler=config.flag("ERROR_ON_MISSING_HANDLER"),
         output_limit=_LIVE_OUTPUT_BYTES,
     )

@@ -31,15 +31,18 @@ class Background:
     directory: str
 
 
-def background_for(compiled: CompiledTask, templar: Templar) -> Background | None:
-    """Return how the task is to be run in the background, None for an ordinary one. Raises TemplateError."""
+def background_for(compiled: CompiledTask, templar: Templar, *, every: int) -> Background | None:
+    """Return how the task is to be run in the background, None for an ordinary one; `every` is poll's default.
+
+    Raises TemplateError.
+    """
     task = compiled.task
     if not task.async_:
         return None
     limit = int(number(task.async_, templar, "async_val"))
     if limit <= 0:
         return None
-    poll = max(0, int(number(task.poll, templar, "poll", default=15)))
+    poll = max(0, int(number(task.poll, templar, "poll", default=every)))
     return Background(limit=limit, poll=poll, directory=async_status.directory_for(templar))
 
 

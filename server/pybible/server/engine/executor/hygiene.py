@@ -31,8 +31,10 @@ def is_failed(result: JsonObject) -> bool:
 
 
 def settle(result: JsonObject) -> None:
-    """Give a result its `failed` and `changed`."""
+    """Give a result its `failed` and `changed`; of a host that was not reached nobody knows whether it failed."""
     result["failed"] = is_failed(result)
+    if result.get("unreachable"):
+        del result["failed"]
     if not isinstance(result.get("changed"), bool):
         result["changed"] = bool(result.get("changed"))
 

@@ -181,7 +181,7 @@ class ItemRun:
             self._environment = environment_for(compiled, templar, self.warn)
         timeout = number(compiled.timeout, templar, "timeout", default=options.task_timeout)
         self._timeout = timeout if timeout > 0 else None
-        self._background = background_for(compiled, templar)
+        self._background = background_for(compiled, templar, every=options.poll_interval)
 
     def _arguments(self) -> dict[str, object]:
         compiled, templar = self._compiled, self._templar
@@ -354,8 +354,6 @@ class ItemRun:
 
     def _finish(self, answer: ActionResult, templar: Templar) -> ItemOutcome:
         hygiene.settle(answer.result)
-        if answer.result.get("skipped") or answer.result.get("unreachable"):
-            answer.result.pop("failed", None)
         outcome = self._outcome(answer)
         notify = self._compiled.notify
         if notify and answer.result["changed"] and not answer.result.get("failed"):

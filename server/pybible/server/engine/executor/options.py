@@ -34,6 +34,7 @@ class RunOptions:
     no_log: bool = False
     # A limit for every task, in seconds; 0 for none.
     task_timeout: int = 0
+    poll_interval: int = 15
     # How much of a running task's output is shown live, in bytes; 0 for nothing.
     output_limit: int = 0
     # What the notification of a handler that does not exist is.

@@ -50,10 +50,11 @@ class Loader:
         static_render: StaticRender,
         extra_vars: Mapping[str, object] | None = None,
         finder: Finder | None = None,
+        private_roles: bool = False,
     ) -> None:
         sources = Sources(vault=vault, warn=warn, render=static_render, extra_vars=extra_vars or {}, finder=finder)
         self._tasks = TaskReader(sources)
-        self._roles = RoleReader(sources, self._tasks, roles_path=roles_path)
+        self._roles = RoleReader(sources, self._tasks, roles_path=roles_path, private=private_roles)
         self._plays = PlayReader(sources, self._tasks, self._roles)
 
     def load_playbook(self, path: Path) -> Playbook:

@@ -71,8 +71,12 @@ class CompiledRole:
 class RoleReader:
     """Finds and reads roles."""
 
-    def __init__(self, sources: Sources, tasks: TaskReader, *, roles_path: Sequence[Path]) -> None:
+    def __init__(
+        self, sources: Sources, tasks: TaskReader, *, roles_path: Sequence[Path], private: bool = False
+    ) -> None:
         self._sources = sources
+        # Whether the rest of a play sees nothing of a role, unless it is imported or included with `public`.
+        self._private = private
         self._tasks = tasks
         self._roles_path = tuple(roles_path)
         tasks.roles = self
@@ -107,13 +111,14 @@ class RoleReader:
             entry_vars=keywords.variables(mapping, "RoleInclude"),
             when=keywords.conditions(mapping.get("when")),
             tags=read_tags(mapping.get("tags"), origin, self._sources, scope),
+            public=not self._private,
         )
         return self._compile(request, scope.within(inside))
 
     def import_role(self, task: Task, scope: Scope) -> tuple[Block, ...]:
         """Expand an import_role task; the play learns of the role and of its handlers."""
         args = {key: self._sources.render(value, scope) for key, value in task.args.items()}
-        compiled = self.read_include(args, task, scope, public=True, entry_vars=own_vars(task))
+        compiled = self.read_include(args, task, scope, public=not self._private, entry_vars=own_vars(task))
         scope.play.imported_roles.append(compiled.role)
         scope.play.imported_handlers += compiled.handlers
         return compiled.blocks

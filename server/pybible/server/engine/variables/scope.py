@@ -296,7 +296,8 @@ class VariableManager:
         return layers
 
     def _make_role_layers(self, play: Play, role: Role | None) -> Layers:
-        seen = list(self._roles_of(play))
+        exposed = self._exposed.get(play.id, ())
+        seen = [each for each in self._roles_of(play) if each.public or each in exposed]
         for each in seen if role is None else (*seen, role):
             self.engine.add_plugins(each.path)
         if role is None:

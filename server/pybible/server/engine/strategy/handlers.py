@@ -61,7 +61,7 @@ def _names(handler: NamedHandler) -> tuple[str, ...]:
         return ()
     if role is None:
         return (handler.name,)
-    qualified = f"{role.name} : {handler.name}"
-    if role.collection and not role.name.startswith(f"{role.collection}."):
-        return (handler.name, qualified, f"{role.collection}.{qualified}")
-    return (handler.name, qualified)
+    if not role.collection:
+        return (handler.name, f"{role.name} : {handler.name}")
+    short = f"{role.name.removeprefix(f'{role.collection}.')} : {handler.name}"
+    return (handler.name, short, f"{role.collection}.{short}")

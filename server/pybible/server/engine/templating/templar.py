@@ -186,7 +186,7 @@ class Templar:
         A file that is one expression alone gives that expression's value, anything else gives text.
         """
         beside = () if origin is None else (Path(origin.file).parent,)
-        directories = tuple(dict.fromkeys((*beside, *self.template_directories())))
+        directories = tuple(dict.fromkeys((*self.template_directories(), *beside)))
 
         def compiled() -> Program:
             return self.engine.file_program(text, options, directories)

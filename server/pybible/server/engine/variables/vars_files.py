@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pybible.server.engine.model.play import Play
 from pybible.server.engine.model.text import is_template, origin_of
-from pybible.server.engine.parsing.yaml_source import load_file
+from pybible.server.engine.parsing.yaml_source import load_file, located
 from pybible.server.engine.templating.errors import UndefinedVariable
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.templar import Templar
@@ -59,7 +59,8 @@ class VarsFiles:
     def _skip(self, entry: object) -> None:
         if id(entry) not in self._skipped:
             self._skipped[id(entry)] = entry
-            self._warn("skipping vars_files item due to an undefined variable")
+            place = origin_of(entry[0]) if isinstance(entry, list) and entry else origin_of(entry)
+            self._warn(located("skipping vars_files item due to an undefined variable", place))
 
     def _first(self, entry: object, play: Play, templar: Templar) -> Sequence[Mapping[str, object]]:
         """Return what the first of the alternatives that is there holds."""

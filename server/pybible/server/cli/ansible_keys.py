@@ -206,12 +206,23 @@ KEYS: Final[tuple[Key, ...]] = (
     _plugins("test", meaning="folders of tests"), _plugins("vars"),
     _key("DEFAULT_NO_LOG", "boolean", False, "no_log", "ANSIBLE_NO_LOG", "no_log of everything that says nothing"),
     _key("DEFAULT_NO_TARGET_SYSLOG", "boolean", False, "no_target_syslog", "ANSIBLE_NO_TARGET_SYSLOG", NOTHING),
+<<<<<<< HEAD
     _key("DEFAULT_POLL_INTERVAL", "integer", 15, "poll_interval", "ANSIBLE_POLL_INTERVAL",
          "seconds between looks at a task with `async`"),
     _key("DEFAULT_INTERNAL_POLL_INTERVAL", "float", 0.001, "internal_poll_interval", "", NOTHING),
     _key("DEFAULT_PRIVATE_KEY_FILE", "path", None, "private_key_file", "ANSIBLE_PRIVATE_KEY_FILE", NOTHING),
     _key("DEFAULT_PRIVATE_ROLE_VARS", "boolean", False, "private_role_vars", "ANSIBLE_PRIVATE_ROLE_VARS",
          "whether variables of roles are hidden from the rest of the play"),
+=======
+    _key("INVALID_TASK_ATTRIBUTE_FAILED", "boolean", True, "invalid_task_attribute_failed",
+         "ANSIBLE_INVALID_TASK_ATTRIBUTE_FAILED", "whether an unknown keyword of a task is an error"),
+    _key("DEFAULT_POLL_INTERVAL", "integer", 15, "poll_interval", "ANSIBLE_POLL_INTERVAL",
+         "seconds between two questions for a task with `async`"),
+    _key("DEFAULT_INTERNAL_POLL_INTERVAL", "float", 0.001, "internal_poll_interval", "", NOTHING),
+    _key("DEFAULT_PRIVATE_KEY_FILE", "path", None, "private_key_file", "ANSIBLE_PRIVATE_KEY_FILE", NOTHING),
+    _key("DEFAULT_PRIVATE_ROLE_VARS", "boolean", False, "private_role_vars", "ANSIBLE_PRIVATE_ROLE_VARS",
+         "whether defaults and vars of roles are theirs alone"),
+>>>>>>> 553fd44 (wip)
     _key("DEFAULT_REMOTE_PORT", "integer", None, "remote_port", "ANSIBLE_REMOTE_PORT", NOTHING),
     _key("DEFAULT_REMOTE_USER", "string", None, "remote_user", "ANSIBLE_REMOTE_USER", NOTHING),
     _key("DEFAULT_SYSLOG_FACILITY", "string", "LOG_USER", "syslog_facility", "ANSIBLE_SYSLOG_FACILITY", NOTHING),

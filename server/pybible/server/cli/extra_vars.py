@@ -9,9 +9,14 @@ from pybible.server.engine.model.text import Trusted
 from pybible.server.engine.parsing.free_form import parse_args
 from pybible.server.engine.parsing.yaml_source import load_file, load_yaml
 from pybible.server.engine.vault import VaultSecrets
-from pybible.wire.errors import Origin, PybibleError
+from pybible.wire.errors import Origin, ParseError, PybibleError, UsageError
 
 _ORIGIN = "<CLI option '-e'>"
+_NOT_THERE = (
+    "Unable to retrieve file contents.\nCould not find or access '{0}' on the Ansible Controller.\n"
+    "If you are using a module and expect the file to exist on the remote, see the remote_src option: "
+    "[Errno 2] No such file or directory: '{0}'"
+)
 
 
 def extra_vars(
@@ -28,10 +33,14 @@ def extra_vars(
 
 def _variables(text: str, vault: VaultSecrets | None, warn: Callable[[str], None]) -> Mapping[str, object]:
     if text.startswith("@"):
-        path = Path(text[1:]).expanduser()
-        if not path.is_file():
-            raise PybibleError(f"Unable to retrieve file contents: {path} could not be found")
-        return _mapping(load_file(path, vault, warn=warn), text)
+        path = Path(text[1:]).expanduser().absolute()
+        if not path.exists():
+            raise PybibleError(_NOT_THERE.format(path))
+        if path.is_dir():
+            raise ParseError(
+                f"An error occurred while trying to read the file '{path}': [Errno 21] Is a directory: '{path}'"
+            )
+        return _mapping(load_file(path, vault, warn=warn), f"@{path}")
     if text[0] in "/.":
         raise PybibleError(
             f"Please prepend extra_vars filename '{text}' with '@'", hint="A path alone is no variable: write -e @FILE."
@@ -42,8 +51,6 @@ def _variables(text: str, vault: VaultSecrets | None, warn: Callable[[str], None
 
 
 def _mapping(value: object, text: str) -> Mapping[str, object]:
-    if value is None:
-        return {}
     if not isinstance(value, Mapping):
-        raise PybibleError(f"Invalid extra vars data supplied. '{text}' could not be made into a dictionary")
+        raise UsageError(f"Invalid extra vars data supplied. '{text}' could not be made into a dictionary")
     return value

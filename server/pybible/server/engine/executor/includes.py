@@ -77,6 +77,9 @@ def _load(context: BatchContext, compiled: CompiledTask, request: IncludeRequest
         file = str(request.args.get("_raw_params", request.args.get("file")) or "")
         loaded = run.loader.include_tasks(file, include=include, play=play)
         name = str(loaded.path)
+    # A role counts among the play's after those that it imports.
+    own = () if loaded.role is None else (loaded.role,)
+    run.variables.note_included(play, [*(role for role in loaded.roles if role not in own), *own])
     for role in loaded.roles:
         if role.public:
             run.variables.expose_role(play, role)

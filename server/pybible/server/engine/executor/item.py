@@ -163,7 +163,9 @@ class ItemRun:
         self._delegate = runs_on
         self._reach = self._context.delegate_templar(runs_on, self._compiled.task)
         self._label = delegated_label(self._host, runs_on, self._reach)
-        seen = {"ansible_delegated_vars": {runs_on: HostVarsVars(self._reach)}}
+        # As in ansible-core: they are the other host's but for the name.
+        own = {name: self._templar.variables.get(name) for name in ("inventory_hostname", "inventory_hostname_short")}
+        seen = {"ansible_delegated_vars": {runs_on: HostVarsVars(self._reach.with_variables(own))}}
         self._templar = self._templar.with_variables(reached(self._templar, self._reach, host=self._host) | seen)
 
     def _render_keywords(self) -> None:

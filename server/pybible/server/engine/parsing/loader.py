@@ -12,7 +12,15 @@ from pybible.server.engine.model.keywords import Keywords, VarsLayer
 from pybible.server.engine.model.play import Block, Node, Play, Playbook, Role, Task
 from pybible.server.engine.parsing.plays import PlayReader
 from pybible.server.engine.parsing.roles import RoleReader, own_vars
-from pybible.server.engine.parsing.scope import IncludeError, PlayScope, Scope, Sources, StaticRender
+from pybible.server.engine.parsing.scope import (
+    PLAIN_PARSING,
+    IncludeError,
+    ParsingOptions,
+    PlayScope,
+    Scope,
+    Sources,
+    StaticRender,
+)
 from pybible.server.engine.parsing.tasks import TaskReader
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn
 
@@ -50,9 +58,20 @@ class Loader:
         static_render: StaticRender,
         extra_vars: Mapping[str, object] | None = None,
         finder: Finder | None = None,
+<<<<<<< HEAD
         private_roles: bool = False,
+=======
+        options: ParsingOptions = PLAIN_PARSING,
+>>>>>>> 553fd44 (wip)
     ) -> None:
-        sources = Sources(vault=vault, warn=warn, render=static_render, extra_vars=extra_vars or {}, finder=finder)
+        sources = Sources(
+            vault=vault,
+            warn=warn,
+            render=static_render,
+            extra_vars=extra_vars or {},
+            finder=finder,
+            options=options,
+        )
         self._tasks = TaskReader(sources)
         self._roles = RoleReader(sources, self._tasks, roles_path=roles_path, private=private_roles)
         self._plays = PlayReader(sources, self._tasks, self._roles)

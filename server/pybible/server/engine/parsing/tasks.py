@@ -232,7 +232,7 @@ class TaskReader:
             retries=item.get("retries"),
             delay=item.get("delay", 5),
             async_=item.get("async") or 0,
-            poll=item.get("poll", 15),
+            poll=item.get("poll", self._sources.options.poll),
             changed_when=keywords.conditions(item.get("changed_when")),
             failed_when=keywords.conditions(item.get("failed_when")),
             search_path=scope.search_path(origin.file),
@@ -248,9 +248,11 @@ class TaskReader:
         own = {
             key: value for key, value in item.items() if key != statement.written and not keywords.is_loop(key, folders)
         }
-        if any(key not in table for key in own):
-            key = next(key for key in own if key not in table)
-            raise keywords.unknown_keyword(item, key, table, what)
+        for key in [key for key in own if key not in table]:
+            if not self._sources.options.ignore_unknown:
+                raise _suppressible(keywords.unknown_keyword(item, key, table, what))
+            del own[key]
+            self._sources.warn(f"Ignoring invalid attribute: {key}")
         keywords.check(own, table, what)
         if statement.action in known.INCLUDES:
             role = statement.action == "include_role"
@@ -298,6 +300,12 @@ class TaskReader:
             return inside
         keywords.check(attributes, keywords.BLOCK, "Block")
         return own_keywords(attributes, scope.within(inside), self._sources, what="Block", level="block")
+
+
+def _suppressible(error: ParseError) -> ParseError:
+    """Say how the error for an unknown keyword becomes a warning."""
+    setting = 'This error can be suppressed as a warning using the "invalid_task_attribute_failed" configuration'
+    return ParseError(f"{error.message}\n{setting}", origin=error.origin, hint=error.hint)
 
 
 def _kind(value: object) -> str:

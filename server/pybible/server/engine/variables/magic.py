@@ -107,9 +107,9 @@ def hosts_variables(hosts: PlayHosts) -> dict[str, object]:
     }
 
 
-def play_variables(play: Play, roles: Sequence[Role]) -> dict[str, object]:
-    """Return what holds for a play with these roles, dependencies included."""
-    own = [role.name for role in play.roles]
+def play_variables(play: Play, roles: Sequence[Role], included: Sequence[Role] = ()) -> dict[str, object]:
+    """Return what holds for a play with these roles, dependencies included, and those that includes brought so far."""
+    own = [role.name for role in (*play.roles, *included)]
     dependent = list(dict.fromkeys(each.name for role in roles for each in role.dependencies))
     return {
         "ansible_play_name": play.name or _pattern_text(play.hosts),
@@ -124,13 +124,12 @@ def _pattern_text(hosts: object) -> str:
     return ",".join(str(part) for part in hosts) if isinstance(hosts, list | tuple) else str(hosts)
 
 
-def role_variables(role: Role, visible: Sequence[Role]) -> dict[str, object]:
-    """Return what holds for the tasks of a role, when the play sees the `visible` ones."""
+def role_variables(role: Role) -> dict[str, object]:
+    """Return what holds for the tasks of a role."""
     variables: dict[str, object] = {
         "role_name": role.name.rpartition(".")[2],
         "role_path": str(role.path),
         "ansible_role_name": role.name,
-        "ansible_role_names": list(dict.fromkeys([*(each.name for each in visible), role.name])),
         "ansible_collection_name": role.collection or None,
     }
     # A dependency has no parents in this sense: only include_role and import_role make some.

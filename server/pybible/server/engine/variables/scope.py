@@ -60,6 +60,7 @@ class VariableManager:
         self._states: dict[str, HostState] = {}
         self._prompted: dict[str, dict[str, object]] = {}
         self._exposed: dict[str, list[Role]] = {}
+        self._included: dict[str, list[Role]] = {}
         self._roles: dict[str, tuple[Role, ...]] = {}
         self._plays: dict[str, Layers] = {}
         self._role_layers: dict[tuple[str, str], Layers] = {}
@@ -202,6 +203,18 @@ class VariableManager:
             exposed.append(role)
             self._forget_roles(play)
 
+    def note_included(self, play: Play, roles: Sequence[Role]) -> None:
+        """Count roles that an include brought among the play's: by name only."""
+        self._included.setdefault(play.id, []).extend(roles)
+        self._plays.pop(play.id, None)
+
+    def _play_magic(self, play: Play) -> Layer:
+        included = self._included.get(play.id, ())
+        found = {id(role): role for role in self._roles_of(play)}
+        for role in included:
+            _collect(role, found)
+        return magic_variables.play_variables(play, tuple(found.values()), included)
+
     def _forget_roles(self, play: Play) -> None:
         self._roles.pop(play.id, None)
         self._plays.pop(play.id, None)
@@ -274,7 +287,7 @@ class VariableManager:
             layers = self._plays[play.id] = {
                 "play": (play.vars,),
                 "vars_prompt": (self._prompted.get(play.id, {}),),
-                "magic": (magic_variables.play_variables(play, self._roles_of(play)),),
+                "magic": (self._play_magic(play),),
             }
         return layers
 
@@ -283,7 +296,8 @@ class VariableManager:
         roles = self._roles.get(play.id)
         if roles is None:
             found: dict[int, Role] = {}
-            for role in (*play.roles, *_static_roles(play.blocks), *self._exposed.get(play.id, ())):
+            own = (role for role in play.roles if role.public)
+            for role in (*own, *_static_roles(play.blocks), *self._exposed.get(play.id, ())):
                 _collect(role, found)
             roles = self._roles[play.id] = tuple(found.values())
         return roles
@@ -314,7 +328,7 @@ class VariableManager:
             "role_defaults": _non_empty(each.defaults for each in chain),
             "role": _non_empty([*(each.vars for each in seen), *_own_role_vars(role, own.values())]),
             "role_params": _non_empty(each.params for each in (*role.parents, role)),
-            "magic": (magic_variables.role_variables(role, seen),),
+            "magic": (magic_variables.role_variables(role),),
         }
 
     def _of_task(self, task: Task) -> Layers:

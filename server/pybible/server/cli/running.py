@@ -35,7 +35,6 @@ from pybible.server.engine.model.connections import Place, place_of
 from pybible.server.engine.model.notices import Deprecation
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.parsing.loader import Loader
-from pybible.server.engine.parsing.scope import ParsingOptions
 from pybible.server.engine.templating.engine import TemplateEngine
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.templating.undefined import OMIT
@@ -270,15 +269,8 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
         static_render=static_render,
         extra_vars=session.extra_vars,
         finder=finder,
-<<<<<<< HEAD
         private_roles=session.settings.ansible.flag("DEFAULT_PRIVATE_ROLE_VARS"),
-=======
-        options=ParsingOptions(
-            private_roles=session.settings.ansible.flag("DEFAULT_PRIVATE_ROLE_VARS"),
-            ignore_unknown=not session.settings.ansible.flag("INVALID_TASK_ATTRIBUTE_FAILED"),
-            poll=session.settings.ansible.number("DEFAULT_POLL_INTERVAL"),
-        ),
->>>>>>> 553fd44 (wip)
+        ignore_unknown=not session.settings.ansible.flag("INVALID_TASK_ATTRIBUTE_FAILED"),
     )
     return Engine(
         places=places,

@@ -13,9 +13,7 @@ from pybible.server.engine.model.play import Block, Node, Play, Playbook, Role, 
 from pybible.server.engine.parsing.plays import PlayReader
 from pybible.server.engine.parsing.roles import RoleReader, own_vars
 from pybible.server.engine.parsing.scope import (
-    PLAIN_PARSING,
     IncludeError,
-    ParsingOptions,
     PlayScope,
     Scope,
     Sources,
@@ -58,11 +56,8 @@ class Loader:
         static_render: StaticRender,
         extra_vars: Mapping[str, object] | None = None,
         finder: Finder | None = None,
-<<<<<<< HEAD
         private_roles: bool = False,
-=======
-        options: ParsingOptions = PLAIN_PARSING,
->>>>>>> 553fd44 (wip)
+        ignore_unknown: bool = False,
     ) -> None:
         sources = Sources(
             vault=vault,
@@ -70,7 +65,7 @@ class Loader:
             render=static_render,
             extra_vars=extra_vars or {},
             finder=finder,
-            options=options,
+            ignore_unknown=ignore_unknown,
         )
         self._tasks = TaskReader(sources)
         self._roles = RoleReader(sources, self._tasks, roles_path=roles_path, private=private_roles)

@@ -109,7 +109,6 @@ class RoleReader:
             files={},
             params={key: value for key, value in mapping.items() if key not in keywords.ROLE},
             entry_vars=keywords.variables(mapping, "RoleInclude"),
-            public=not self._sources.options.private_roles,
             when=keywords.conditions(mapping.get("when")),
             tags=read_tags(mapping.get("tags"), origin, self._sources, scope),
             public=not self._private,
@@ -119,13 +118,7 @@ class RoleReader:
     def import_role(self, task: Task, scope: Scope) -> tuple[Block, ...]:
         """Expand an import_role task; the play learns of the role and of its handlers."""
         args = {key: self._sources.render(value, scope) for key, value in task.args.items()}
-<<<<<<< HEAD
         compiled = self.read_include(args, task, scope, public=not self._private, entry_vars=own_vars(task))
-=======
-        compiled = self.read_include(
-            args, task, scope, public=not self._sources.options.private_roles, entry_vars=own_vars(task)
-        )
->>>>>>> 553fd44 (wip)
         scope.play.imported_roles.append(compiled.role)
         scope.play.imported_handlers += compiled.handlers
         return compiled.blocks

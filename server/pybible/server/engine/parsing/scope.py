@@ -99,22 +99,6 @@ class Scope:
         return known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsingOptions:
-    """How playbooks are read, as ansible.cfg has it.
-
-    `private_roles`: defaults and vars of roles are theirs alone, unless `public` says otherwise; `ignore_unknown`: an
-    unknown keyword of a task is a warning; `poll` is how often is asked for a job, in seconds.
-    """
-
-    private_roles: bool = False
-    ignore_unknown: bool = False
-    poll: int = 15
-
-
-PLAIN_PARSING = ParsingOptions()
-
-
 class Sources:
     """The operator's files, and names in them that must be known before the run."""
 
@@ -126,10 +110,11 @@ class Sources:
         render: StaticRender,
         extra_vars: Mapping[str, object],
         finder: Finder | None = None,
-        options: ParsingOptions = PLAIN_PARSING,
+        ignore_unknown: bool = False,
     ) -> None:
         self.vault = vault
-        self.options = options
+        # An unknown keyword of a task is a warning.
+        self.ignore_unknown = ignore_unknown
         self.finder = finder
         self.module_defaults = ModuleDefaults(finder)
         self.warn = warn

@@ -232,7 +232,7 @@ class TaskReader:
             retries=item.get("retries"),
             delay=item.get("delay", 5),
             async_=item.get("async") or 0,
-            poll=item.get("poll", self._sources.options.poll),
+            poll=item.get("poll", 15),
             changed_when=keywords.conditions(item.get("changed_when")),
             failed_when=keywords.conditions(item.get("failed_when")),
             search_path=scope.search_path(origin.file),
@@ -249,7 +249,7 @@ class TaskReader:
             key: value for key, value in item.items() if key != statement.written and not keywords.is_loop(key, folders)
         }
         for key in [key for key in own if key not in table]:
-            if not self._sources.options.ignore_unknown:
+            if not self._sources.ignore_unknown:
                 raise _suppressible(keywords.unknown_keyword(item, key, table, what))
             del own[key]
             self._sources.warn(f"Ignoring invalid attribute: {key}")

@@ -9,16 +9,20 @@ from typing import Final
 _BUILTIN: Final = frozenset(
     {
         "apt", "apt_key", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron", "deb822_repository",
-        "debconf", "dnf", "dnf5", "dpkg_selections", "fetch", "file", "find", "get_url", "getent", "git", "group",
-        "hostname", "iptables", "known_hosts", "lineinfile", "mount_facts", "package", "package_facts", "ping", "pip",
-        "raw", "replace", "rpm_key", "script", "service", "service_facts", "setup", "shell", "slurp", "stat",
-        "subversion", "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri", "user",
-        "wait_for", "yum_repository",
+        "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "fetch", "file", "find", "get_url", "getent", "git",
+        "group", "hostname", "iptables", "known_hosts", "lineinfile", "mount_facts", "package", "package_facts",
+        "ping", "pip", "raw", "replace", "rpm_key", "script", "service", "service_facts", "setup", "shell", "slurp",
+        "stat", "subversion", "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri",
+        "user", "wait_for", "yum_repository",
     }
 )  # fmt: skip
 # Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
 COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "ansible.posix": frozenset({"acl", "at", "authorized_key", "mount", "patch", "synchronize", "sysctl"}),
+    "ansible.posix": frozenset(
+        {
+            "acl", "at", "authorized_key", "mount", "patch", "seboolean", "selinux", "synchronize", "sysctl",
+        }
+    ),
     "community.general": frozenset(
         {
             "alternatives", "archive", "filesystem", "git_config", "htpasswd", "ini_file", "locale_gen", "make",
@@ -45,7 +49,7 @@ SUPPORTED: Final = MODULES | ACTIONS
 # Everything else in ansible.builtin of ansible-core 2.19.
 NOT_YET: Final = frozenset(
     {
-        "expect",
+        ,
     }
 )  # fmt: skip
 

@@ -152,7 +152,7 @@ def test_a_command_that_is_a_template_stays_a_command() -> None:
         ("name: x", "no module/action detected in task.", ""),
         ("hosts: all\nname: x", "couldn't resolve module/action 'hosts'.", ""),
         ("comand: ls", "couldn't resolve module/action 'comand'.", "Did you mean 'command'?"),
-        ("community.general.ini_file: {}", "couldn't resolve module/action 'community.general.ini_file'.",
+        ("acme.tools.press: {}", "couldn't resolve module/action 'acme.tools.press'.",
          "Its collection, or the module in it, was not found on this machine."),
         ("ping:\nwhn: x", "conflicting action statements: ping, whn", "Did you mean 'when'?"),
         ("ping:\ncommand: x", "conflicting action statements: ping, command", ""),

@@ -123,13 +123,13 @@ def note_failure(context: BatchContext, compiled: CompiledTask, outcome: HostOut
     context.run.variables.set_fact(
         outcome.host,
         {
-            "ansible_failed_task": describe(compiled.task),
+            "ansible_failed_task": describe(compiled.task, poll=context.run.options.poll_interval),
             "ansible_failed_result": hygiene.registered(outcome.final.result),
         },
     )
 
 
-def describe(task: Task) -> JsonObject:
+def describe(task: Task, *, poll: int) -> JsonObject:
     """Return a task as ansible_failed_task shows it."""
     keywords = task.keywords
     control = task.loop_control
@@ -155,7 +155,7 @@ def describe(task: Task) -> JsonObject:
         name=str(task.name),
         no_log=plain(keywords.get("no_log", False)),
         notify=plain(keywords.notify) or None,
-        poll=plain(task.poll),
+        poll=poll if task.poll is None else plain(task.poll),
         register=str(task.register) or None,
         retries=plain(task.retries),
         tags=plain(keywords.tags),

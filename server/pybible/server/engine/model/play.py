@@ -111,7 +111,8 @@ class Task:
     retries: object = None
     delay: object = 5
     async_: object = 0
-    poll: object = 15
+    # None: how often is asked for a job is the run's to say.
+    poll: object = None
     changed_when: tuple[object, ...] = ()
     failed_when: tuple[object, ...] = ()
     # Folders in which relative files of this task are looked up, innermost first (language: part 5, file lookups).

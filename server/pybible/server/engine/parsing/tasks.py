@@ -232,7 +232,7 @@ class TaskReader:
             retries=item.get("retries"),
             delay=item.get("delay", 5),
             async_=item.get("async") or 0,
-            poll=item.get("poll", 15),
+            poll=item.get("poll"),
             changed_when=keywords.conditions(item.get("changed_when")),
             failed_when=keywords.conditions(item.get("failed_when")),
             search_path=scope.search_path(origin.file),

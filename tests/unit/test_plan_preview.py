@@ -44,6 +44,12 @@ def test_what_is_known_is_rendered(tmp_path: Path) -> None:
     assert task.place == f"{tmp_path}/site.yml:4:5"
 
 
+def test_what_can_not_but_fail_says_why(tmp_path: Path) -> None:
+    gone, there = plan(tmp_path, "  - {action: nowhere a=b}\n  - {action: debug msg=b}\n")
+    assert (gone.fails, there.fails) == ("Cannot resolve 'nowhere' to an action or module.", "")
+    assert gone.args == {"a": "b"}
+
+
 @pytest.mark.parametrize(
     ("text", "shown", "waits"),
     [

@@ -122,6 +122,8 @@ def _task_lines(task: PlannedTask) -> Iterator[str]:
         yield f"{pad}    when: {visible(' and '.join(task.when))}{_waits(task, 'when')}"
     if "loop" in task.unknown:
         yield f"{pad}    loop:{_waits(task, 'loop')}"
+    if task.fails and task.runs is not False:
+        yield f"{pad}    fails: {visible(task.fails)}"
     if task.notify:
         yield f"{pad}    notify: {visible(', '.join(task.notify))}"
 
@@ -154,6 +156,7 @@ def _task_json(task: PlannedTask) -> JsonObject:
         "when": _listed(task.when),
         "notify": _listed(task.notify),
         "depth": task.depth,
+        "fails": task.fails,
     }
     if task.has_item:
         shown["item"] = _json(task.item)

@@ -38,7 +38,7 @@ class PlannedTask:
     """A task on a host. `runs` is None when that depends on what is not known yet.
 
     `args` are rendered as far as they can be; `unknown` says for arguments, `when` and `loop` what they wait for.
-    `item` is the loop's, `depth` how many includes lead to the task.
+    `item` is the loop's, `depth` how many includes lead to the task. `fails` says why it can't but fail.
     """
 
     name: str
@@ -52,6 +52,7 @@ class PlannedTask:
     has_item: bool = False
     notify: tuple[str, ...] = ()
     depth: int = 0
+    fails: str = ""
 
 
 _GATHERING: Final = PlannedTask(name="Gathering Facts", module="gather_facts", place="")
@@ -173,6 +174,7 @@ class _Walk:
             has_item=task.has_loop and not loops_unknown,
             notify=tuple(str(each) for each in task.keywords.notify),
             depth=depth,
+            fails="" if task.bridged is None else task.bridged.lacking,
         )
 
     def _written(self, task: Task) -> dict[str, object]:

@@ -47,11 +47,7 @@ MODULES: Final = _BUILTIN | frozenset(_MOVED.values())
 SUPPORTED: Final = MODULES | ACTIONS
 
 # Everything else in ansible.builtin of ansible-core 2.19.
-NOT_YET: Final = frozenset(
-    {
-        ,
-    }
-)  # fmt: skip
+NOT_YET: Final[frozenset[str]] = frozenset()
 
 LOOKUPS: Final = frozenset(
     {

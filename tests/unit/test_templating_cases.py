@@ -71,3 +71,9 @@ def _iso(value: object) -> str:
 )
 def test_filters_of_a_collection_that_are_built_in(engine: TemplateEngine, template: str, value: object) -> None:
     assert Templar(engine, {}).render(Trusted(template)) == value
+
+
+@pytest.mark.parametrize("name", ["flattened", "community.general.flattened"])
+def test_a_lookup_of_a_collection_that_is_built_in(engine: TemplateEngine, name: str) -> None:
+    terms = [[1, [2, [3]]], "a", ["b", None, "c", "null", "never"], "None", "d"]
+    assert Templar(engine, {}).lookup(name, terms) == [1, 2, 3, "a", "b", None, "c"]

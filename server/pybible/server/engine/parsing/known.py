@@ -51,7 +51,7 @@ NOT_YET: Final[frozenset[str]] = frozenset()
 
 LOOKUPS: Final = frozenset(
     {
-        "config", "csvfile", "dict", "env", "file", "fileglob", "first_found", "indexed_items", "ini",
+        "config", "csvfile", "dict", "env", "file", "fileglob", "first_found", "flattened", "indexed_items", "ini",
         "inventory_hostnames", "items", "lines", "list", "nested", "password", "pipe", "random_choice", "sequence",
         "subelements", "template", "together", "unvault", "url", "varnames", "vars",
     }

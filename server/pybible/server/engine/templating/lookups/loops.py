@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pybible.server.engine.templating.errors import LookupFailed
 from pybible.server.engine.templating.lookups.call import Lookup, LookupCall
@@ -58,6 +58,21 @@ def _together(call: LookupCall) -> list[object]:
     return [_flat(list(combination)) for combination in itertools.zip_longest(*lists, fillvalue=None)]
 
 
+def _flattened(call: LookupCall) -> list[object]:
+    return list(_all_in(call.terms))
+
+
+def _all_in(values: Iterable[object]) -> Iterator[object]:
+    """Yield what is in lists of lists; the text None or null ends the list that it stands in (community.general)."""
+    for value in values:
+        if value in ("None", "null"):
+            return
+        if isinstance(value, list | tuple):
+            yield from _all_in(value)
+        else:
+            yield value
+
+
 def _random_choice(call: LookupCall) -> list[object]:
     return [random.choice(call.terms)] if call.terms else []  # noqa: S311
 
@@ -70,4 +85,6 @@ LOOKUPS: Mapping[str, Lookup] = {
     "nested": _nested,
     "together": _together,
     "random_choice": _random_choice,
+    "flattened": _flattened,
+    "community.general.flattened": _flattened,
 }

@@ -21,7 +21,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conformance.material import KINDS, PLAYBOOK, Item, Material, read_material
@@ -112,19 +112,20 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What is counted, by kind of item."""
+    """What is counted, by kind of item. `worded` are those of `refused` whose errors begin with the same line."""
 
-    items: Counter[str]
-    accepted: Counter[str]
-    refused: Counter[str]
-    same: Counter[str]
+    items: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    worded: Counter[str] = field(default_factory=Counter)
+    same: Counter[str] = field(default_factory=Counter)
 
     def lines(self) -> Iterator[str]:
         """Yield one line a kind."""
         for kind in KINDS:
             yield (
                 f"{self.items[kind]:5} {kind}s: {self.accepted[kind]} accepted by both, {self.refused[kind]} refused by"
-                f" both, {self.items[kind] - self.same[kind]} differ"
+                f" both ({self.worded[kind]} in the same words), {self.items[kind] - self.same[kind]} differ"
             )
 
 
@@ -140,7 +141,7 @@ def compare(material: Material, venv: Path, cache: Cache, work: Path, tally: Tal
     ):
         for item in material.items:
             playbook = item.playbook(work)
-            same, accepted = True, True
+            same = accepted = worded = True
             for mode in _MODES if item.kind == PLAYBOOK else ("--list-tasks",):
                 # Not by its path in a folder that is another each time.
                 name = playbook.name if playbook.is_relative_to(work) else str(playbook)
@@ -151,10 +152,14 @@ def compare(material: Material, venv: Path, cache: Cache, work: Path, tally: Tal
                 if not expected.same(found):
                     same = False
                     _show(item, mode, expected, found)
+                elif worded and expected.status and expected.error != found.error:
+                    worded = False
+                    print(f"OTHER WORDS {item.kind} {item.path}\n    {expected.error}\n    {found.error}", flush=True)
             tally.items[item.kind] += 1
             tally.same[item.kind] += same
             tally.accepted[item.kind] += accepted
             tally.refused[item.kind] += same and not accepted
+            tally.worded[item.kind] += same and not accepted and worded
 
 
 def _show(item: Item, mode: str, expected: Answer, found: Answer) -> None:
@@ -179,7 +184,7 @@ def main(words: Sequence[str]) -> int:
     given = parser.parse_args(words)
     venv = given.venv.absolute()
     roots = [] if given.no_collections else sorted(venv.glob("lib/python3*/site-packages/ansible_collections"))
-    tally = Tally(Counter(), Counter(), Counter(), Counter())
+    tally = Tally()
     cache = Cache(given.cache)
     with tempfile.TemporaryDirectory() as temporary:
         for number, root in enumerate([*roots, *(package.absolute() for package in given.packages)]):

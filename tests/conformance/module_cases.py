@@ -10,6 +10,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ class Case:
     setup, cleanup: shell commands around it; probe: ones whose outputs are compared. again: the call is made a second
     time. volatile: keys of which the type alone is compared; ignored: ones that are not. server: a web server is there,
     its address stands for URL, one with TLS for TLS. whole: the folder is compared. environment: for both sides.
-    collection: where the stock module is, with dots. needs: programs without which the case can't run. machine: it
+    collection: where the stock module is, with dots. needs, libraries: programs, and libraries of Python, without which
+    the case can't run. machine: it
     changes the machine itself.
     """
 
@@ -62,6 +64,7 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=dict)
     collection: str = ""
     needs: Sequence[str] = ()
+    libraries: Sequence[str] = ()
     machine: bool = False
 
     @property
@@ -95,9 +98,10 @@ class Case:
         }
 
     def lacking(self) -> str:
-        """Return the first program that the case needs and this machine has not; empty when all are there."""
+        """Return the first program or library that the case needs and is not here; empty when all are."""
         path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
-        return next((name for name in self.needs if shutil.which(name, path=path) is None), "")
+        missing = [name for name in self.needs if shutil.which(name, path=path) is None]
+        return next(iter([*missing, *(name for name in self.libraries if find_spec(name) is None)]), "")
 
     def run(self, commands: Sequence[str], folder: Path) -> list[str]:
         """Run shell commands in the folder; return what they print, with the exit status when it is not 0."""
@@ -139,6 +143,7 @@ def _cases(document: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Ca
             whole=bool(document.get("whole", True)),
             environment=document.get("environment", {}) | entry.get("environment", {}),
             collection=document.get("collection", ""),
+            libraries=document.get("libraries", []),
             needs=[*document.get("needs", []), *entry.get("needs", [])],
             machine=bool(document.get("machine") or entry.get("machine")),
         )

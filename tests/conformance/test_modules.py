@@ -86,8 +86,8 @@ def test_a_module_does_what_the_stock_module_did(
         if "crashed" in expected[part]:
             assert found.pop(part)["failed"]
             del expected[part]
-        elif "msg" in expected[part]:
+        elif isinstance(expected[part].get("msg"), str):
             # A stock module that is run by itself does not know its name.
-            expected[part]["msg"] = str(expected[part]["msg"]).replace("(basic.py)", f"({module.name})")
+            expected[part]["msg"] = expected[part]["msg"].replace("(basic.py)", f"({module.name})")
     if "result" in expected:
         assert found == expected

@@ -66,6 +66,8 @@ _FILES = {
     "ansible.posix.acl": "acl",
     "ansible.posix.at": "at",
     "ansible.posix.authorized_key": "authorized_key",
+    "ansible.posix.firewalld": "firewalld",
+    "ansible.posix.firewalld_info": "firewalld_info",
     "ansible.posix.mount": "mount",
     "ansible.posix.patch": "patch",
     "ansible.posix.seboolean": "seboolean",
@@ -84,6 +86,7 @@ _FILES = {
     "community.general.pacman": "pacman",
     "community.general.pam_limits": "pam_limits",
     "community.general.timezone": "timezone",
+    "community.general.xml": "xml",
     "community.general.ufw": "ufw",
     "community.general.zypper": "zypper",
 }

@@ -20,13 +20,14 @@ _BUILTIN: Final = frozenset(
 COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
     "ansible.posix": frozenset(
         {
-            "acl", "at", "authorized_key", "mount", "patch", "seboolean", "selinux", "synchronize", "sysctl",
+            "acl", "at", "authorized_key", "firewalld", "firewalld_info", "mount", "patch", "seboolean", "selinux",
+            "synchronize", "sysctl",
         }
     ),
     "community.general": frozenset(
         {
             "alternatives", "archive", "filesystem", "git_config", "htpasswd", "ini_file", "locale_gen", "make",
-            "modprobe", "pacman", "pam_limits", "timezone", "ufw", "zypper",
+            "modprobe", "pacman", "pam_limits", "timezone", "ufw", "xml", "zypper",
         }
     ),
 }  # fmt: skip

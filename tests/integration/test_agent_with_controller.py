@@ -221,7 +221,6 @@ async def test_a_killed_agent_interrupts_its_task_when_it_is_back(c: RunningCont
         async with running_agent(folder) as agent:
             await attached(c)
             [task] = await ctl.submit("web01", module="command", args={"_raw_params": "sleep 60"})
-            await ctl.granted.get()
             await asyncio.sleep(0.5)
             await agent.kill()
         async with running_agent(folder):

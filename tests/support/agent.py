@@ -45,7 +45,7 @@ async def running_agent(
 ) -> AsyncIterator[AgentProcess]:
     """Run the agent whose identity is in `folder`. `settings` are those of its configuration file."""
     config = folder.with_suffix(".toml")
-    given = {"log_level": "debug", "reconnect_limit": 1.0, **settings}
+    given = {"log_level": "debug", "reconnect_limit": 1.0, "facts_interval": 0.0, **settings}
     config.write_text("".join(f"{name} = {value!r}\n" for name, value in given.items()))
     log = folder.with_suffix(".log")
     with log.open("ab") as file:

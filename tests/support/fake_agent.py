@@ -84,6 +84,12 @@ class FakeAgent:
         message = agent_pb2.Output(attempt_id=attempt_id, stream=agent_pb2.Output.STREAM_STDOUT, data=data)
         await self.send(agent_pb2.AgentMessage(output=message))
 
+    async def facts(self, facts: bytes, *, digest: bytes = b"d" * 32, user: str = "root", age: float = 0.0) -> None:
+        """Push facts."""
+        message = agent_pb2.FactsChanged(digest=digest, facts=facts, moving=b'{"moves":1}', user=user)
+        message.age.FromNanoseconds(int(age * 1e9))
+        await self.send(agent_pb2.AgentMessage(facts_changed=message))
+
     async def heartbeat(self) -> None:
         """Send a heartbeat."""
         beat = agent_pb2.Heartbeat(sequence=next(self._sequence), load=0.5, running=0, free_slots=1)

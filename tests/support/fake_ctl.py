@@ -57,6 +57,7 @@ class FakeCtl:
         args: JsonObject | None = None,
         become: str = "",
         check: bool = False,
+        facts_within: int = 0,
     ) -> list[str]:
         """Submit one attempt for each agent, in one message; the task is the same. Return their names."""
         batch = run_pb2.AttemptBatch()
@@ -67,6 +68,8 @@ class FakeCtl:
             message = batch.attempts.add(
                 attempt_id=name, task_id=task_id, host=agent or "localhost", agent=agent, throttle=throttle
             )
+            if facts_within:
+                message.facts_within.FromSeconds(facts_within)
             if not agent:
                 continue
             if index:

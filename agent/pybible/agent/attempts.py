@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from pybible.agent.policy import Policy
 from pybible.agent.workers import TIMEOUT_GRACE, Finished, WorkerPool
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
-from pybible.wire.tasks import Signature, TaskSpec
+from pybible.wire.tasks import Signature, TaskSpec, changes_host
 
 _CANCEL_GRACE = 5.0
 _log = logging.getLogger(__name__)
@@ -61,16 +62,30 @@ class Outlet(Protocol):
     def result(self, attempt_id: str, result: StoredResult) -> None:
         """It is over."""
 
+    def facts(self, facts: Report, *, known: bool) -> None:
+        """The host's facts were gathered. `known`: this session had the same before."""
 
-def _boot_clock() -> float:
+
+def boot_clock() -> float:
     """Return seconds on the monotonic clock that goes on while the host is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The host's facts as FactsChanged carries them. `at`: when they were gathered, on the boot clock."""
+
+    digest: bytes
+    facts: bytes
+    moving: bytes
+    user: str
+    at: float
 
 
 class Lease:
     """Until when new work may be started, on a monotonic clock."""
 
-    def __init__(self, clock: Callable[[], float] = _boot_clock) -> None:
+    def __init__(self, clock: Callable[[], float] = boot_clock) -> None:
         self._clock = clock
         self._until = 0.0
 
@@ -101,17 +116,32 @@ class Attempts:
         self._offsets: dict[str, int] = {}
         self._ends_with_lease: set[str] = set()
         self._secret: set[str] = set()
+        # How many tasks came that may have changed what the host's facts are; set whenever one is over.
+        self.changes = 0
+        self.changed = asyncio.Event()
+        self._changing: set[str] = set()
         self._limits: dict[str, asyncio.TimerHandle] = {}
 
     def connect(self, outlet: Outlet) -> None:
         """A session is READY."""
         self._outlet = outlet
+        self.changed.set()
         self.pool.resume()
 
     def disconnect(self, outlet: Outlet) -> None:
         """That session is over; what runs goes on."""
         if self._outlet is outlet:
             self._outlet = None
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a task is here that may change what the host's facts are."""
+        return bool(self._changing)
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """The session that is READY."""
+        return self._outlet
 
     def offset(self, attempt_id: str) -> int:
         """Return how many bytes of output an attempt has had."""
@@ -138,6 +168,9 @@ class Attempts:
             self._ends_with_lease.add(attempt_id)
         if spec.no_log:
             self._secret.add(attempt_id)
+        if changes_host(spec.module, check=spec.check):
+            self.changes += 1
+            self._changing.add(attempt_id)
         if self._outlet is not None:
             self._outlet.accepted(attempt_id)
         self.pool.submit(attempt_id, spec)
@@ -221,6 +254,9 @@ class Attempts:
         """Keep a result until it is acknowledged (Sink)."""
         self._offsets.pop(attempt_id, None)
         self._ends_with_lease.discard(attempt_id)
+        if attempt_id in self._changing:
+            self._changing.remove(attempt_id)
+            self.changed.set()
         secret = attempt_id in self._secret
         self._secret.discard(attempt_id)
         if timer := self._limits.pop(attempt_id, None):

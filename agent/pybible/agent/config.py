@@ -51,6 +51,8 @@ class Config:
     drain_timeout: float = 30.0
     # How long a worker without work is kept.
     worker_idle: float = 60.0
+    # After how long at the latest the host's facts are gathered and told to the controller again. 0: never told.
+    facts_interval: float = 240.0
     # How much content of tasks is kept for the next time.
     blob_cache_bytes: int = 512 * 1024 * 1024
 

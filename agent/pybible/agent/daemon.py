@@ -22,6 +22,7 @@ from pybible.agent.dial import Dialer
 from pybible.agent.journal import Journal
 from pybible.agent.policy import AllowAll, HostPolicy, load_policy
 from pybible.agent.renew import renew
+from pybible.agent.reporter import Reporter
 from pybible.agent.stream import Ended, Session, Stream
 from pybible.agent.workers import WorkerPool
 from pybible.wire import logs
@@ -131,6 +132,7 @@ class Agent:
                 group.create_task(systemd.keep_alive()),
                 group.create_task(self.blobs.close_when_idle()),
                 group.create_task(self._renew_when_due()),
+                group.create_task(Reporter(self.session.attempts, interval=self.config.facts_interval).run()),
             ]
             connecting = group.create_task(self._connect())
             stopped = group.create_task(self.stopping.wait())

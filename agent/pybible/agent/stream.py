@@ -14,7 +14,7 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 
-from pybible.agent.attempts import Attempts, Decision, Refusal
+from pybible.agent.attempts import Attempts, Decision, Refusal, Report, boot_clock
 from pybible.agent.blobs import BlobCache
 from pybible.agent.hello import hello
 from pybible.agent.journal import StoredResult
@@ -179,6 +179,14 @@ class Stream:
         message = agent_pb2.Result(attempt_id=attempt_id, inline=result.content, reason=result.reason)
         message.elapsed.FromTimedelta(timedelta(seconds=result.elapsed))
         self._outbox.put(_AgentMessage(result=message))
+
+    def facts(self, facts: Report, *, known: bool) -> None:
+        """Say what the host is, or that it is what it was (Outlet)."""
+        changed = agent_pb2.FactsChanged(
+            digest=facts.digest, facts=b"" if known else facts.facts, moving=facts.moving, user=facts.user
+        )
+        changed.age.FromTimedelta(timedelta(seconds=max(0.0, boot_clock() - facts.at)))
+        self._outbox.put(_AgentMessage(facts_changed=changed))
 
     def _note(self, attempt_id: str, started: bool) -> None:
         self._news[attempt_id] = started

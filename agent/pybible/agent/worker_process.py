@@ -20,6 +20,11 @@ _TAIL_BYTES = 4096
 _PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
 
 
+def environment() -> dict[str, str]:
+    """Return what the agent's own environment is for those that it starts."""
+    return {name: value for name, value in os.environ.items() if name not in _PRIVATE}
+
+
 class _Printed(asyncio.Protocol):
     """Keeps the end of what a worker wrote to its standard error and output."""
 
@@ -72,7 +77,7 @@ class WorkerProcess(asyncio.Protocol):
                 stdout=theirs.fileno(),
                 stderr=writing,
                 cwd="/",
-                env={name: value for name, value in os.environ.items() if name not in _PRIVATE},
+                env=environment(),
                 start_new_session=True,
             )
         except BaseException:

@@ -784,22 +784,40 @@ Global___Heartbeat: typing_extensions.TypeAlias = Heartbeat
 
 @typing.final
 class FactsChanged(google.protobuf.message.Message):
-    """FactsChanged carries the facts that the agent gathered by itself."""
+    """FactsChanged carries the facts that the agent gathered by itself, or says that they are still the same."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     DIGEST_FIELD_NUMBER: builtins.int
     FACTS_FIELD_NUMBER: builtins.int
+    MOVING_FIELD_NUMBER: builtins.int
+    USER_FIELD_NUMBER: builtins.int
+    AGE_FIELD_NUMBER: builtins.int
     digest: builtins.bytes
+    """SHA-256 of the facts without what moves."""
     facts: builtins.bytes
-    """A JSON object."""
+    """What setup returns, without the facts that move: a JSON object, deflated (zlib). Empty: as this session had them
+    before.
+    """
+    moving: builtins.bytes
+    """The facts that are never the same for long (the time, free memory, ...): a JSON object."""
+    user: builtins.str
+    """As whom they were gathered."""
+    @property
+    def age(self) -> google.protobuf.duration_pb2.Duration:
+        """How long ago."""
+
     def __init__(
         self,
         *,
         digest: builtins.bytes = ...,
         facts: builtins.bytes = ...,
+        moving: builtins.bytes = ...,
+        user: builtins.str = ...,
+        age: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest", "facts", b"facts"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["age", b"age"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age", b"age", "digest", b"digest", "facts", b"facts", "moving", b"moving", "user", b"user"]) -> None: ...
 
 Global___FactsChanged: typing_extensions.TypeAlias = FactsChanged
 

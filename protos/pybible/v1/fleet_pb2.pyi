@@ -358,6 +358,7 @@ class Agent(google.protobuf.message.Message):
     POLICY_FIELD_NUMBER: builtins.int
     CONTENTS_SENT_FIELD_NUMBER: builtins.int
     CONTENT_BYTES_SENT_FIELD_NUMBER: builtins.int
+    FACTS_GATHERED_FIELD_NUMBER: builtins.int
     agent_id: builtins.str
     name: builtins.str
     """The inventory name bound to it."""
@@ -392,6 +393,10 @@ class Agent(google.protobuf.message.Message):
     def policy(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What the host's own policy restricts, one setting an entry; none without a policy, or when it is not connected."""
 
+    @property
+    def facts_gathered(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When its last facts were gathered; not set when it pushed none. In GetAgent only."""
+
     def __init__(
         self,
         *,
@@ -415,9 +420,10 @@ class Agent(google.protobuf.message.Message):
         policy: collections.abc.Iterable[builtins.str] | None = ...,
         contents_sent: builtins.int = ...,
         content_bytes_sent: builtins.int = ...,
+        facts_gathered: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["certificate_expires", b"certificate_expires", "enrolled", b"enrolled", "since", b"since"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "agent_id", b"agent_id", "boot_id", b"boot_id", "certificate_expires", b"certificate_expires", "content_bytes_sent", b"content_bytes_sent", "contents_sent", b"contents_sent", "enrolled", b"enrolled", "epoch", b"epoch", "hostname", b"hostname", "incarnation", b"incarnation", "labels", b"labels", "load", b"load", "modules", b"modules", "name", b"name", "policy", b"policy", "running", b"running", "since", b"since", "slots", b"slots", "state", b"state", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["certificate_expires", b"certificate_expires", "enrolled", b"enrolled", "facts_gathered", b"facts_gathered", "since", b"since"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "agent_id", b"agent_id", "boot_id", b"boot_id", "certificate_expires", b"certificate_expires", "content_bytes_sent", b"content_bytes_sent", "contents_sent", b"contents_sent", "enrolled", b"enrolled", "epoch", b"epoch", "facts_gathered", b"facts_gathered", "hostname", b"hostname", "incarnation", b"incarnation", "labels", b"labels", "load", b"load", "modules", b"modules", "name", b"name", "policy", b"policy", "running", b"running", "since", b"since", "slots", b"slots", "state", b"state", "version", b"version"]) -> None: ...
 
 Global___Agent: typing_extensions.TypeAlias = Agent
 
@@ -487,6 +493,50 @@ class GetAgentResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["agent", b"agent"]) -> None: ...
 
 Global___GetAgentResponse: typing_extensions.TypeAlias = GetAgentResponse
+
+@typing.final
+class GetFactsRequest(google.protobuf.message.Message):
+    """GetFactsRequest names the agent."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: builtins.int
+    agent: builtins.str
+    """The name or the id."""
+    def __init__(
+        self,
+        *,
+        agent: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent"]) -> None: ...
+
+Global___GetFactsRequest: typing_extensions.TypeAlias = GetFactsRequest
+
+@typing.final
+class GetFactsResponse(google.protobuf.message.Message):
+    """GetFactsResponse holds the facts as the agent last pushed them. They are data of the host's."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FACTS_FIELD_NUMBER: builtins.int
+    MOVING_FIELD_NUMBER: builtins.int
+    GATHERED_FIELD_NUMBER: builtins.int
+    facts: builtins.bytes
+    """As in FactsChanged: deflated."""
+    moving: builtins.bytes
+    @property
+    def gathered(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        facts: builtins.bytes = ...,
+        moving: builtins.bytes = ...,
+        gathered: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["gathered", b"gathered"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["facts", b"facts", "gathered", b"gathered", "moving", b"moving"]) -> None: ...
+
+Global___GetFactsResponse: typing_extensions.TypeAlias = GetFactsResponse
 
 @typing.final
 class RemoveAgentRequest(google.protobuf.message.Message):

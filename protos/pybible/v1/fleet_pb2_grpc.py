@@ -45,6 +45,11 @@ class FleetServiceStub(object):
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.GetAgentRequest.SerializeToString,
                 response_deserializer=pybible_dot_v1_dot_fleet__pb2.GetAgentResponse.FromString,
                 _registered_method=True)
+        self.GetFacts = channel.unary_unary(
+                '/pybible.v1.FleetService/GetFacts',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.GetFactsRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.GetFactsResponse.FromString,
+                _registered_method=True)
         self.RemoveAgent = channel.unary_unary(
                 '/pybible.v1.FleetService/RemoveAgent',
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.RemoveAgentRequest.SerializeToString,
@@ -105,6 +110,13 @@ class FleetServiceServicer(object):
 
     def GetAgent(self, request, context):
         """GetAgent tells all of one agent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFacts(self, request, context):
+        """GetFacts tells what an agent said of its host by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,6 +197,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetAgent,
                     request_deserializer=pybible_dot_v1_dot_fleet__pb2.GetAgentRequest.FromString,
                     response_serializer=pybible_dot_v1_dot_fleet__pb2.GetAgentResponse.SerializeToString,
+            ),
+            'GetFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFacts,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.GetFactsRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.GetFactsResponse.SerializeToString,
             ),
             'RemoveAgent': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveAgent,
@@ -287,6 +304,33 @@ class FleetService(object):
             '/pybible.v1.FleetService/GetAgent',
             pybible_dot_v1_dot_fleet__pb2.GetAgentRequest.SerializeToString,
             pybible_dot_v1_dot_fleet__pb2.GetAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/GetFacts',
+            pybible_dot_v1_dot_fleet__pb2.GetFactsRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.GetFactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,22 @@ _FleetServiceGetAgentType = typing_extensions.TypeVar(
     ],
 )
 
+_FleetServiceGetFactsType = typing_extensions.TypeVar(
+    '_FleetServiceGetFactsType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.GetFactsRequest,
+        pybible.v1.fleet_pb2.GetFactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.GetFactsRequest,
+        pybible.v1.fleet_pb2.GetFactsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.GetFactsRequest,
+        pybible.v1.fleet_pb2.GetFactsResponse,
+    ],
+)
+
 _FleetServiceRemoveAgentType = typing_extensions.TypeVar(
     '_FleetServiceRemoveAgentType',
     grpc.UnaryUnaryMultiCallable[
@@ -201,7 +217,7 @@ _FleetServiceCanIType = typing_extensions.TypeVar(
     ],
 )
 
-class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceRemoveAgentType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceListEnrollmentsType, _FleetServiceDecideEnrollmentsType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
+class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceGetFactsType, _FleetServiceRemoveAgentType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceListEnrollmentsType, _FleetServiceDecideEnrollmentsType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
     """FleetService is for operators."""
 
     @typing.overload
@@ -213,6 +229,10 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.GetAgentRequest,
             pybible.v1.fleet_pb2.GetAgentResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.GetFactsRequest,
+            pybible.v1.fleet_pb2.GetFactsResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.RemoveAgentRequest,
@@ -263,6 +283,10 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
             pybible.v1.fleet_pb2.GetAgentResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.GetFactsRequest,
+            pybible.v1.fleet_pb2.GetFactsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.RemoveAgentRequest,
             pybible.v1.fleet_pb2.RemoveAgentResponse,
         ],
@@ -306,6 +330,9 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
     GetAgent: _FleetServiceGetAgentType
     """GetAgent tells all of one agent."""
 
+    GetFacts: _FleetServiceGetFactsType
+    """GetFacts tells what an agent said of its host by itself."""
+
     RemoveAgent: _FleetServiceRemoveAgentType
     """RemoveAgent revokes an agent's certificate, ends its session and forgets its name."""
 
@@ -341,6 +368,10 @@ FleetServiceAsyncStub: typing_extensions.TypeAlias = FleetServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.GetAgentRequest,
         pybible.v1.fleet_pb2.GetAgentResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.GetFactsRequest,
+        pybible.v1.fleet_pb2.GetFactsResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.RemoveAgentRequest,
@@ -398,6 +429,14 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[pybible.v1.fleet_pb2.GetAgentResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.GetAgentResponse]]:
         """GetAgent tells all of one agent."""
+
+    @abc.abstractmethod
+    def GetFacts(
+        self,
+        request: pybible.v1.fleet_pb2.GetFactsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.GetFactsResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.GetFactsResponse]]:
+        """GetFacts tells what an agent said of its host by itself."""
 
     @abc.abstractmethod
     def RemoveAgent(

@@ -252,6 +252,7 @@ class Attempt(google.protobuf.message.Message):
     SAME_AS_FIELD_NUMBER: builtins.int
     HAS_SAME_AS_FIELD_NUMBER: builtins.int
     SIGNATURE_FIELD_NUMBER: builtins.int
+    FACTS_WITHIN_FIELD_NUMBER: builtins.int
     attempt_id: builtins.str
     """Made by the engine, unique in its run."""
     task_id: builtins.str
@@ -273,6 +274,12 @@ class Attempt(google.protobuf.message.Message):
     def signature(self) -> pybible.v1.agent_pb2.Signature:
         """The operator's own, for agents that ask for it. The controller hands it on."""
 
+    @property
+    def facts_within(self) -> google.protobuf.duration_pb2.Duration:
+        """The attempt asks for the host's facts, and those that its agent pushed will do when they are no older and nothing
+        was run there since. Absent: they won't.
+        """
+
     def __init__(
         self,
         *,
@@ -285,9 +292,10 @@ class Attempt(google.protobuf.message.Message):
         same_as: builtins.int = ...,
         has_same_as: builtins.bool = ...,
         signature: pybible.v1.agent_pb2.Signature | None = ...,
+        facts_within: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["signature", b"signature", "task", b"task"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "attempt_id", b"attempt_id", "has_same_as", b"has_same_as", "host", b"host", "same_as", b"same_as", "signature", b"signature", "task", b"task", "task_id", b"task_id", "throttle", b"throttle"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["facts_within", b"facts_within", "signature", b"signature", "task", b"task"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent", "attempt_id", b"attempt_id", "facts_within", b"facts_within", "has_same_as", b"has_same_as", "host", b"host", "same_as", b"same_as", "signature", b"signature", "task", b"task", "task_id", b"task_id", "throttle", b"throttle"]) -> None: ...
 
 Global___Attempt: typing_extensions.TypeAlias = Attempt
 
@@ -388,6 +396,7 @@ class AttemptEnded(google.protobuf.message.Message):
 
     INLINE_FIELD_NUMBER: builtins.int
     BLOB_FIELD_NUMBER: builtins.int
+    FACTS_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     UNREACHABLE_FIELD_NUMBER: builtins.int
     inline: builtins.bytes
@@ -401,19 +410,50 @@ class AttemptEnded(google.protobuf.message.Message):
     def blob(self) -> pybible.v1.agent_pb2.Attachment:
         """The same in the blob store."""
 
+    @property
+    def facts(self) -> Global___PushedFacts:
+        """The facts that the agent had pushed: nothing was run."""
+
     def __init__(
         self,
         *,
         inline: builtins.bytes = ...,
         blob: pybible.v1.agent_pb2.Attachment | None = ...,
+        facts: Global___PushedFacts | None = ...,
         reason: builtins.str = ...,
         unreachable: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["blob", b"blob", "content", b"content", "inline", b"inline"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["blob", b"blob", "content", b"content", "inline", b"inline", "reason", b"reason", "unreachable", b"unreachable"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["inline", "blob"] | None: ...
+    def HasField(self, field_name: typing.Literal["blob", b"blob", "content", b"content", "facts", b"facts", "inline", b"inline"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["blob", b"blob", "content", b"content", "facts", b"facts", "inline", b"inline", "reason", b"reason", "unreachable", b"unreachable"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["inline", "blob", "facts"] | None: ...
 
 Global___AttemptEnded: typing_extensions.TypeAlias = AttemptEnded
+
+@typing.final
+class PushedFacts(google.protobuf.message.Message):
+    """PushedFacts are facts that an agent gathered by itself, as in FactsChanged."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FACTS_FIELD_NUMBER: builtins.int
+    MOVING_FIELD_NUMBER: builtins.int
+    AGE_FIELD_NUMBER: builtins.int
+    facts: builtins.bytes
+    """Deflated."""
+    moving: builtins.bytes
+    @property
+    def age(self) -> google.protobuf.duration_pb2.Duration: ...
+    def __init__(
+        self,
+        *,
+        facts: builtins.bytes = ...,
+        moving: builtins.bytes = ...,
+        age: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["age", b"age"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age", b"age", "facts", b"facts", "moving", b"moving"]) -> None: ...
+
+Global___PushedFacts: typing_extensions.TypeAlias = PushedFacts
 
 @typing.final
 class LocalResultBatch(google.protobuf.message.Message):

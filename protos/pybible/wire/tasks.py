@@ -59,6 +59,18 @@ class TaskSpec:
     terminate: bool = False
     verbosity: int = 0
     directory: str = ""
+    # It asks for facts, and those that the agent pushed will do when they are no older (seconds). 0: they won't. Known
+    # to the controller only.
+    facts_within: float = 0.0
+
+
+# What tells of a host and leaves it as it is.
+_LOOKS = frozenset({"fetch", "find", "getent", "package_facts", "ping", "service_facts", "setup", "slurp", "stat"})
+
+
+def changes_host(module: str, *, check: bool) -> bool:
+    """Tell whether facts gathered before such a task may not be true any more after it."""
+    return not check and module not in _LOOKS
 
 
 def module_of(module: str, args: bytes) -> tuple[str, JsonObject]:

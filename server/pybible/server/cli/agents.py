@@ -49,8 +49,23 @@ def show(ctx: click.Context, name: str, controller: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    found["facts_gathered"] = ago(agent.facts_gathered)
     texts = {"labels": labels_text(dict(agent.labels)), "modules": " ".join(agent.modules)}
     print_fields({**found, **texts, "policy": "; ".join(agent.policy) or "none"})
+
+
+@command.command("facts")
+@click.argument("name")
+@controller_option
+@click.pass_context
+def facts(ctx: click.Context, name: str, controller: str) -> None:
+    """Print the facts that an agent told of its host last, as JSON."""
+    from pybible.server.client.pushed_facts import decode
+
+    with connected(ctx, controller or ctx.obj["controller"]) as channel:
+        stub = fleet_pb2_grpc.FleetServiceStub(channel)
+        answer = stub.GetFacts(fleet_pb2.GetFactsRequest(agent=name), timeout=CALL_SECONDS)
+    print_json(decode(answer.facts, answer.moving, age=0.0)["ansible_facts"])
 
 
 @command.command("remove")
@@ -91,4 +106,5 @@ def _fields(agent: fleet_pb2.Agent) -> dict[str, object]:
         "policy": list(agent.policy),
         "contents_sent": agent.contents_sent,
         "content_bytes_sent": agent.content_bytes_sent,
+        "facts_gathered": moment(agent.facts_gathered) if agent.HasField("facts_gathered") else None,
     }

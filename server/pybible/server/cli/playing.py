@@ -78,6 +78,7 @@ async def _run(wanted: PlaybookRun) -> int:
         skip_tags=wanted.skip_tags,
         start_at_task=wanted.start_at,
         step=wanted.step,
+        **({"facts_within": 0.0} if wanted.flush_cache else {}),
         force_handlers=wanted.force_handlers or settings.ansible.flag("DEFAULT_FORCE_HANDLERS"),
     )
     async with AsyncExitStack() as stack:

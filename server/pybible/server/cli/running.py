@@ -328,6 +328,7 @@ def run_options(session: Session, **more: object) -> RunOptions:
         poll_interval=config.number("DEFAULT_POLL_INTERVAL"),
         error_on_missing_handler=config.flag("ERROR_ON_MISSING_HANDLER"),
         output_limit=_LIVE_OUTPUT_BYTES,
+        facts_within=session.settings.facts_within,
     )
     return replace(options, **more)  # type: ignore[arg-type]
 

@@ -15,7 +15,9 @@ from pybible.wire.errors import ConfigError, UsageError
 
 DEFAULT_FORKS = 5
 _YEAR = 366 * 24 * 3600.0
-_KNOWN = frozenset({"controller", "ansible", "signing_key"})
+# How old facts may be that agents told by themselves.
+FACTS_WITHIN = 300.0
+_KNOWN = frozenset({"controller", "ansible", "facts", "signing_key"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class Settings:
     # Seconds: of computing for one template, and for a command of a lookup. 0: no limit.
     render_limit: float = RENDER_SECONDS
     lookup_limit: float = LOOKUP_SECONDS
+    # Facts that agents told by themselves answer a play's gathering while they are no older, in seconds; 0: never.
+    facts_within: float = FACTS_WITHIN
     # What ansible.cfg and its environment variables say.
     ansible: AnsibleConfig
 
@@ -82,9 +86,19 @@ def load_settings(
         signing_key=Path(named_key).expanduser() if named_key else usual_key if usual_key.exists() else None,
         state_folder=_xdg(environment, "XDG_STATE_HOME", home / ".local/state") / "pybible",
         render_limit=_seconds(environment, "PYBIBLE_RENDER_LIMIT", RENDER_SECONDS),
+        facts_within=_facts_within(environment.get("PYBIBLE_FACTS") or ours.get("facts", "smart")),
         lookup_limit=_seconds(environment, "PYBIBLE_LOOKUP_LIMIT", LOOKUP_SECONDS),
         ansible=ansible,
     )
+
+
+def _facts_within(text: str) -> float:
+    """Return what `facts` means: smart, gather, or a number of seconds."""
+    if text in ("smart", "gather"):
+        return FACTS_WITHIN if text == "smart" else 0.0
+    if text.isascii() and text.isdigit() and int(text) <= _YEAR:
+        return float(text)
+    raise ConfigError(f"facts must be 'smart', 'gather' or a number of seconds, not {text!r}")
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:

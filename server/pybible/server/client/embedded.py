@@ -76,8 +76,9 @@ class EmbeddedOpener(ControllerOpener):
             token = await self._controller.create_token(name_pattern=self._name)
             await _join(state, token=token, name=self._name)
         settings = self._folder / "agent.toml"
-        # The ports are others each time.
-        settings.write_text(f'controller = "{self._controller.agent_address}"\n', encoding="utf-8")
+        # The ports are others each time. An agent for one run is asked for its facts, if anybody wants them.
+        told = f'controller = "{self._controller.agent_address}"\nfacts_interval = 0.0\n'
+        settings.write_text(told, encoding="utf-8")
         log.unlink(missing_ok=True)
         signs = Signs()
         try:

@@ -136,6 +136,8 @@ def _attempt_batch(attempts: list[QueuedAttempt]) -> run_pb2.AttemptBatch:
         )
         if not target.agent:
             continue
+        if spec.facts_within:
+            message.facts_within.FromSeconds(int(spec.facts_within))
         if attempt.signature is not None:
             message.signature.CopyFrom(signature_to_pb(attempt.signature))
         first = known.setdefault((attempt.task_id, spec.module, spec.args), index)

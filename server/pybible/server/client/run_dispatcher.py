@@ -14,6 +14,7 @@ from typing import Protocol
 import grpc
 import grpc.aio
 
+from pybible.server.client import pushed_facts
 from pybible.server.client.contents import Contents
 from pybible.server.client.failures import call_failure, short_reason
 from pybible.server.client.local_worker import LocalWorker, decode_outcome, local_failure
@@ -303,7 +304,9 @@ class RunDispatcher:
                 self._ended(waiting, update.ended)
 
     def _ended(self, waiting: _Waiting, ended: run_pb2.AttemptEnded) -> None:
-        if ended.HasField("blob"):
+        if ended.HasField("facts"):
+            waiting.end(_from_facts(ended.facts))
+        elif ended.HasField("blob"):
             self._group.create_task(self._fetch(waiting, ended), name="run: large result")
         else:
             waiting.end(decode_outcome(ended.inline, reason=ended.reason, unreachable=ended.unreachable))
@@ -327,6 +330,14 @@ class RunDispatcher:
             self._poke()
         waiting.here = None
         waiting.end(outcome)
+
+
+def _from_facts(pushed: run_pb2.PushedFacts) -> Outcome:
+    age = pushed.age.seconds + pushed.age.nanos / 1e9
+    try:
+        return Outcome(result=pushed_facts.decode(pushed.facts, pushed.moving, age=age))
+    except PybibleError as error:
+        return local_failure(str(error), Reason.BAD_RESULT)
 
 
 def _recap(finished: run_pb2.RunFinished) -> Recap:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pybible.server.controller.rights import Work
-from pybible.server.controller.sessions.attempts import Attempt, failure, not_connected
+from pybible.server.controller.sessions.attempts import Attempt, Verdict, failure, not_connected
 from pybible.server.controller.sessions.presence import AgentPresence
 from pybible.server.controller.sessions.registry import SessionRegistry
 from pybible.wire.outcomes import Reason
@@ -27,7 +29,10 @@ class Router:
         if presence is None:
             attempt.owner.ended(attempt, not_connected(attempt.agent))
         elif refused := _refusal(attempt, presence):
-            attempt.owner.ended(attempt, failure(Reason.POLICY_DENIED, refused))
+            attempt.owner.ended(attempt, replace(failure(Reason.POLICY_DENIED, refused), refusal=refused))
+        elif facts := presence.facts_for(attempt):
+            message = facts.message(presence.age_of(facts))
+            attempt.owner.ended(attempt, Verdict(content=message))
         else:
             presence.dispatch(attempt)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from pybible.server.controller.sessions.attempts import Attempt, AttemptState
+from pybible.server.controller.sessions.facts import PushedFacts
+from pybible.server.controller.store import facts
 from pybible.server.controller.store import runs as store
 from pybible.server.controller.store.database import Database
+from pybible.server.controller.store.facts import StoredFacts
 from pybible.server.controller.store.runs import RunRecord, StoredBatch
 from pybible.server.results.recap import HostRecap
 from pybible.wire.logs import fields
@@ -40,12 +44,14 @@ class _Pending:
     events: list[StoredBatch] = field(default_factory=list)
     recaps: dict[str, Mapping[str, HostRecap]] = field(default_factory=dict)
     late: list[str] = field(default_factory=list)
+    facts: dict[str, StoredFacts] = field(default_factory=dict)
     settled: list[tuple[Callable[[str], None], str]] = field(default_factory=list)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     def work(self) -> Callable[[Connection], None]:
         """Return the write. It shares nothing with the loop: it runs in the writer's thread."""
         runs, events, late, recaps = list(self.runs.values()), self.events, self.late, self.recaps
+        known = list(self.facts.values())
         rows = [_row(attempt) for attempt in self.attempts.values()]
 
         def write(connection: Connection) -> None:
@@ -55,6 +61,7 @@ class _Pending:
             for run_id, recap in recaps.items():
                 store.save_recap(connection, run_id, recap)
             store.mark_late(connection, late)
+            facts.save(connection, known)
 
         return write
 
@@ -96,6 +103,17 @@ class History:
     def recap(self, run_id: str, counts: Mapping[str, HostRecap]) -> None:
         """Store the recap of a run as it is now."""
         self._pending.recaps[run_id] = {host: replace(recap) for host, recap in counts.items()}
+        self._wake.set()
+
+    def keep_facts(self, agent_id: str, pushed: PushedFacts, *, age: float) -> None:
+        """Store what an agent said of its host, `age` seconds ago."""
+        self._pending.facts[agent_id] = StoredFacts(
+            agent_id=agent_id,
+            digest=pushed.digest.hex(),
+            facts=pushed.facts,
+            moving=pushed.moving,
+            gathered=time.time() - age,
+        )
         self._wake.set()
 
     def settle(self, attempt_id: str, *, late: bool, durable: Callable[[str], None]) -> None:

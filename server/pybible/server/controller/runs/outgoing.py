@@ -42,13 +42,15 @@ class Outgoing:
     def ended(self, name: str, verdict: Verdict) -> None:
         """Give an attempt's result."""
         content = verdict.content
-        update = self._update(name, len(content) if isinstance(content, bytes) else _UPDATE_BYTES)
+        update = self._update(name, _size(content))
         if update is None:
             return
         self._dropped.pop(name, None)
         ended = update.ended
         if isinstance(content, bytes):
             ended.inline = content
+        elif isinstance(content, run_pb2.PushedFacts):
+            ended.facts.CopyFrom(content)
         else:
             ended.blob.CopyFrom(content)
         ended.reason = verdict.reason
@@ -110,3 +112,9 @@ class Outgoing:
             self._ready.append((self._open, self._open_bytes))
             self._open = run_pb2.ExecuteResponse()
             self._open_bytes = 0
+
+
+def _size(content: bytes | agent_pb2.Attachment | run_pb2.PushedFacts) -> int:
+    if isinstance(content, run_pb2.PushedFacts):
+        return len(content.facts) + len(content.moving)
+    return len(content) if isinstance(content, bytes) else _UPDATE_BYTES

@@ -245,6 +245,7 @@ class Run:
             spec=spec,
             signature=message.signature if message.HasField("signature") else None,
             timeout=_timeout(spec),
+            facts_within=message.facts_within.seconds if spec is not None and spec.module == "setup" else 0.0,
             grace=self.terms.disconnect_grace,
             lost_is_unreachable=self.terms.lost_is_unreachable,
             rights=self.terms.rights,

@@ -35,6 +35,7 @@ ACCESS: Mapping[str, frozenset[Role | OperatorRole | None]] = MappingProxyType(
         "pybible.v1.EnrollmentService/PollEnrollment": _ANYONE,
         "pybible.v1.FleetService/ListAgents": _VIEW,
         "pybible.v1.FleetService/GetAgent": _VIEW,
+        "pybible.v1.FleetService/GetFacts": _VIEW,
         "pybible.v1.FleetService/RemoveAgent": _ADMIN,
         "pybible.v1.FleetService/CreateToken": _APPROVE,
         "pybible.v1.FleetService/ListTokens": _VIEW,

@@ -17,7 +17,7 @@ from pybible.server.controller.pki.waiting import Decision, Waiting, WaitingRoom
 from pybible.server.controller.rights import Work
 from pybible.server.controller.services.access import Access
 from pybible.server.controller.sessions.presence import AgentStatus
-from pybible.server.controller.store import agents, tokens
+from pybible.server.controller.store import agents, facts, tokens
 from pybible.server.controller.store.agents import AgentRecord
 from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.tokens import TokenRecord
@@ -100,7 +100,26 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         record = await self._database.read(lambda connection: agents.find(connection, request.agent))
         if record is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
-        return fleet_pb2.GetAgentResponse(agent=self._agent(record))
+        message = self._agent(record)
+        known = await self._database.read(lambda connection: facts.find(connection, record.agent_id))
+        if known is not None:
+            message.facts_gathered.CopyFrom(_moment(known.gathered))
+        return fleet_pb2.GetAgentResponse(agent=message)
+
+    async def GetFacts(
+        self,
+        request: fleet_pb2.GetFactsRequest,
+        context: _Context[fleet_pb2.GetFactsRequest, fleet_pb2.GetFactsResponse],
+    ) -> fleet_pb2.GetFactsResponse:
+        """Return the facts that an agent pushed last."""
+        await self._access.require(context, "pybible.v1.FleetService/GetFacts")
+        record = await self._database.read(lambda connection: agents.find(connection, request.agent))
+        if record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        known = await self._database.read(lambda connection: facts.find(connection, record.agent_id))
+        if known is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"agent {record.name!r} has pushed no facts")
+        return fleet_pb2.GetFactsResponse(facts=known.facts, moving=known.moving, gathered=_moment(known.gathered))
 
     async def RemoveAgent(
         self,

@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from pybible.server.controller.rights import Rights
-from pybible.v1 import agent_pb2
+from pybible.v1 import agent_pb2, run_pb2
 from pybible.wire.outcomes import Reason
+from pybible.wire.tasks import changes_host
 from pybible.wire.values import JsonObject, dumps
 
 
@@ -29,10 +30,12 @@ class Verdict:
     `given` says that it is the controller's own verdict, not the agent's result: a result may still come, late.
     """
 
-    content: bytes | agent_pb2.Attachment = b"{}"
+    content: bytes | agent_pb2.Attachment | run_pb2.PushedFacts = b"{}"
     reason: str = ""
     unreachable: bool = False
     given: bool = False
+    # Why it was not even sent: what the operator may not have run.
+    refusal: str = ""
 
 
 class AttemptOwner(Protocol):
@@ -78,6 +81,8 @@ class Attempt:
     # On the session's clock: until when it may wait for a session, or for an Accepted.
     wait_until: float = field(default=float("inf"))
     output_left: int = 0
+    # Facts that the agent pushed answer it when they are no older. 0: it is run.
+    facts_within: float = 0.0
     # On the wall clock, for the history.
     granted_at: float | None = None
     ended_at: float | None = None
@@ -87,6 +92,11 @@ class Attempt:
     def module(self) -> str:
         """The module's name, empty on the control node."""
         return self.spec.module if self.spec is not None else ""
+
+    @property
+    def may_change_host(self) -> bool:
+        """Whether what is known of the host may not be true any more after it."""
+        return self.spec is not None and changes_host(self.spec.module, check=self.spec.check)
 
 
 def failure(reason: Reason, message: str, **more: object) -> Verdict:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pybible.server.controller.sessions.attempts import Attempt, Verdict, internal_error
+from pybible.server.controller.sessions.facts import HostFacts, PushedFacts
 from pybible.server.controller.sessions.instructions import (
     Close,
     CloseStream,
@@ -21,6 +22,7 @@ from pybible.server.controller.sessions.instructions import (
 )
 from pybible.server.controller.sessions.settings import SessionSettings
 from pybible.server.controller.sessions.state import SessionMachine
+from pybible.v1 import agent_pb2
 from pybible.wire.logs import fields
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ class AgentPresence:
         self.machine = SessionMachine(settings=settings)
         self.details = AgentDetails()
         self.load = 0.0
+        self.facts = HostFacts()
         self._clock = clock
         self._state = self.machine.state
         self._since = time.time()
@@ -124,10 +127,27 @@ class AgentPresence:
     def dispatch(self, attempt: Attempt) -> None:
         """Send an attempt, hold it, or end it."""
         now = self._clock()
+        if attempt.may_change_host:
+            self.facts.doubt()
         instructions = self.machine.dispatch(attempt, now=now)
         if attempt.wait_until < self._due:
             self._arm(attempt.wait_until)
         self._carry_out(instructions)
+
+    def facts_for(self, attempt: Attempt) -> PushedFacts | None:
+        """Return the facts that answer an attempt which asks for them, None when it has to be run."""
+        if not attempt.facts_within or attempt.spec is None or self.machine.state is not SessionState.READY:
+            return None
+        return self.facts.fresh(within=attempt.facts_within, user=attempt.spec.become.user, now=self._clock())
+
+    def take_facts(self, message: agent_pb2.FactsChanged) -> PushedFacts:
+        """Keep what the agent says of its host. ProtocolError when it is out of bounds."""
+        out = (*self.machine.out.values(), *self.machine.held.values())
+        return self.facts.take(message, now=self._clock(), holds=not any(each.may_change_host for each in out))
+
+    def age_of(self, facts: PushedFacts) -> float:
+        """Return how old they are, seconds."""
+        return max(0.0, self._clock() - facts.gathered)
 
     def cancel(self, attempt: Attempt) -> None:
         """Ask for the end of an attempt."""

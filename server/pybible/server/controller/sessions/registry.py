@@ -155,6 +155,8 @@ class SessionRegistry:
             epoch=record.epoch,
             labels=record.labels,
         )
+        # What it said before may have changed since.
+        presence.facts.doubt()
         reconciled = presence.machine.welcome(session.number, greeting.opening, now=self._clock())
         if reconciled is None:
             return await session.refuse()

@@ -12,13 +12,15 @@ import grpc
 import grpc.aio
 
 from pybible.server.controller.sessions.attempts import Attempt, Verdict, internal_error
+from pybible.server.controller.sessions.facts import PushedFacts
 from pybible.server.controller.sessions.inbound import Greeting, OutputMeter, read_rejected, read_result, received
 from pybible.server.controller.sessions.instructions import Close, Decision, Reconciled, SessionState
 from pybible.server.controller.sessions.outbox import Outbox, OutboxFull
 from pybible.server.controller.sessions.presence import AgentPresence, Clock
-from pybible.server.controller.sessions.settings import FACTS_BYTES, TEXT_LENGTH, SessionSettings
+from pybible.server.controller.sessions.settings import TEXT_LENGTH, SessionSettings
 from pybible.v1 import agent_pb2
 from pybible.wire.channel import INLINE_RESULT_BYTES, OUTPUT_CHUNK_BYTES, RESULT_BYTES
+from pybible.wire.errors import ProtocolError
 from pybible.wire.logs import fields
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,9 @@ _DENIALS = {
 
 class ResultLedger(Protocol):
     """Makes results durable."""
+
+    def keep_facts(self, agent_id: str, pushed: PushedFacts, *, age: float) -> None:
+        """Store what an agent said of its host."""
 
     def settle(self, attempt_id: str, *, late: bool, durable: Callable[[str], None]) -> None:
         """Store what became of an attempt, then call `durable` with its id. `late`: it had its verdict already."""
@@ -259,10 +264,13 @@ class AgentSession:
         self._outbox.heartbeat(message.heartbeat.sequence)
 
     def _facts_changed(self, message: agent_pb2.AgentMessage) -> None:
-        # Kept from the next issue on: for now it is only checked.
-        size = len(message.facts_changed.facts)
-        if size > FACTS_BYTES:
-            log.warning("facts are too large", extra=fields(agent_id=self._presence.agent_id, size=size))
+        agent_id = self._presence.agent_id
+        try:
+            facts = self._presence.take_facts(message.facts_changed)
+        except ProtocolError as error:
+            log.warning("facts are not kept", extra=fields(agent_id=agent_id, error=str(error)))
+            return
+        self._ledger.keep_facts(agent_id, facts, age=self._presence.age_of(facts))
 
     def _draining(self, _message: agent_pb2.AgentMessage) -> None:
         self._presence.perform(self._machine.draining())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
 
-from pybible.server.controller.store.schema import agents
+from pybible.server.controller.store.schema import agent_facts, agents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,7 @@ def find(connection: Connection, name_or_id: str) -> AgentRecord | None:
 
 def remove(connection: Connection, agent_id: str) -> bool:
     """Forget an agent and free its name. Say whether it was there."""
+    connection.execute(delete(agent_facts).where(agent_facts.c.agent_id == agent_id))
     return connection.execute(delete(agents).where(agents.c.agent_id == agent_id)).rowcount == 1
 
 

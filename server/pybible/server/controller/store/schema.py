@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table
 
 metadata = MetaData(
     naming_convention={
@@ -35,6 +35,17 @@ agents = Table(
     # The lowest protocol version it may speak: what it once spoke, it never falls below again.
     Column("protocol_floor", Integer, nullable=False, default=0),
     Column("last_seen", Double),
+)
+
+# What agents said of their hosts. Deflated JSON, and JSON.
+agent_facts = Table(
+    "agent_facts",
+    metadata,
+    Column("agent_id", String(36), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Column("moving", LargeBinary, nullable=False),
+    Column("gathered", Double, nullable=False),
 )
 
 certificates = Table(

@@ -83,12 +83,13 @@ class Services(Protocol):
         *,
         check: bool | None = None,
         now: bool = False,
+        known_facts: bool = False,
         here: bool = False,
     ) -> Outcome:
         """Run a module on the task's target, with its environment, become and limits.
 
         A task with `async` only has it started; `now`: not this one. `here`: on the control node instead, as whoever
-        runs the playbook.
+        runs the playbook. `known_facts`: facts that the agent told by itself will do if the run takes them.
         """
 
     async def package(self, module: BridgedModule) -> Packed:

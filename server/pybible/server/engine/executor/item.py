@@ -14,7 +14,7 @@ from pybible.server.engine.executor import hygiene
 from pybible.server.engine.executor.background import Background, as_job, background_for, check_able, wait_for
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
-from pybible.server.engine.executor.judgement import judge
+from pybible.server.engine.executor.judgement import judge, names_of
 from pybible.server.engine.executor.outcome import IncludeRequest, ItemOutcome
 from pybible.server.engine.executor.targets import (
     become_for,
@@ -311,6 +311,7 @@ class ItemRun:
         check: bool | None = None,
         background: Background | None = None,
         here: bool = False,
+        known_facts: bool = False,
     ) -> Outcome:
         run, options = self._context.run, self._context.run.options
         limit = options.output_limit if module in _PRINTS and not self._no_log else 0
@@ -330,6 +331,7 @@ class ItemRun:
             attachments=tuple(attachments),
             verbosity=options.verbosity,
             directory="" if target.agent else str(self._context.play.directory),
+            facts_within=options.facts_within if known_facts and not self._environment else 0.0,
         )
         if background is not None:
             spec = as_job(spec, background)
@@ -359,7 +361,7 @@ class ItemRun:
         outcome = self._outcome(answer)
         notify = self._compiled.notify
         if notify and answer.result["changed"] and not answer.result.get("failed"):
-            outcome.notify = _names(templar.render(list(notify)))
+            outcome.notify = names_of(templar.render(list(notify)))
         return outcome
 
     def _outcome(self, answer: ActionResult) -> ItemOutcome:
@@ -444,10 +446,13 @@ class ItemRun:
         check: bool | None = None,
         now: bool = False,
         here: bool = False,
+        known_facts: bool = False,
     ) -> Outcome:
         """Run a module on the task's target."""
         background = None if now else self._background
-        return await self._dispatch(name, dumps(args), attachments, check=check, background=background, here=here)
+        return await self._dispatch(
+            name, dumps(args), attachments, check=check, background=background, here=here, known_facts=known_facts
+        )
 
     async def package(self, module: BridgedModule) -> Packed:
         """Make a module ready to be sent."""
@@ -492,10 +497,3 @@ class ItemRun:
     def warn(self, text: str) -> None:
         """Show a warning."""
         self._context.run.warn(text)
-
-
-def _names(rendered: object) -> tuple[str, ...]:
-    names: list[str] = []
-    for entry in rendered if isinstance(rendered, list) else [rendered]:
-        names += [str(name) for name in entry] if isinstance(entry, list) else [str(entry)]
-    return tuple(name for name in names if name)

@@ -1,4 +1,4 @@
-"""judgement: what changed_when and failed_when make of a result."""
+"""judgement: what changed_when and failed_when make of a result, and whom a change notifies."""
 
 from __future__ import annotations
 
@@ -45,3 +45,11 @@ def _judge_failed(task: Task, seen: Templar, answer: ActionResult) -> None:
     if had_failed and not result["failed"]:
         result.pop("exception", None)
         result["failed_when_suppressed_exception"] = hygiene.NO_TRACEBACK
+
+
+def names_of(rendered: object) -> tuple[str, ...]:
+    """Return the handlers that a rendered `notify` names."""
+    names: list[str] = []
+    for entry in rendered if isinstance(rendered, list) else [rendered]:
+        names += [str(name) for name in entry] if isinstance(entry, list) else [str(entry)]
+    return tuple(name for name in names if name)

@@ -37,5 +37,7 @@ class RunOptions:
     poll_interval: int = 15
     # How much of a running task's output is shown live, in bytes; 0 for nothing.
     output_limit: int = 0
+    # Facts that agents told by themselves answer a play's gathering while they are no older, in seconds; 0: never.
+    facts_within: float = 0.0
     # What the notification of a handler that does not exist is.
     error_on_missing_handler: bool = True

@@ -44,8 +44,6 @@ class Args(FileAttributes):
 
 def plan(args: Args, context: Context) -> Plan:
     """Compare the file with what the pieces make."""
-    if not args.remote_src:
-        raise ModuleError("assemble with remote_src=false is not supported yet: copy the folder first")
     folder = Path(args.src)
     if not folder.exists():
         raise ModuleError(f"Source ({args.src}) does not exist")

@@ -8,6 +8,7 @@ from typing import Final
 
 from pybible.server.engine.actions import (
     add_host,
+    assemble,
     assertion,
     async_status,
     copy,
@@ -36,6 +37,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "add_host": add_host.run,
         "ansible.posix.patch": patch.run,
         "ansible.posix.synchronize": synchronize.run,
+        "assemble": assemble.run,
         "assert": assertion.run,
         "async_status": async_status.run,
         "copy": copy.run,

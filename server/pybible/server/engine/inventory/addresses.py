@@ -21,7 +21,8 @@ class BadAddress(ValueError):
     """A text that is not a host name, an address or a range of them."""
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -31,7 +32,7 @@ def _is_address(text: str) -> bool:
 
 def _is_valid(host: str) -> bool:
     named = _RANGE.sub(lambda found: found.group(1), host)
-    if _is_address(named) or _is_address(_HEX_RANGE.sub(lambda found: found.group(1), host)):
+    if is_address(named) or is_address(_HEX_RANGE.sub(lambda found: found.group(1), host)):
         return True
     return bool(named) and all(_LABEL.match(label) for label in named.split("."))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pybible.server.engine.inventory import patterns
+from pybible.server.engine.inventory.addresses import is_address
 from pybible.server.engine.inventory.groups import LOCALHOST, Group, Host, has_odd_characters, safe_name
 from pybible.server.engine.inventory.options import DEFAULTS, InventoryOptions
 from pybible.server.engine.inventory.patterns import BadOrder, BadPattern, Subscript
@@ -377,7 +378,7 @@ class Inventory:
         """Return the variables that say what and where a host is in the inventory."""
         variables: dict[str, object] = {
             "inventory_hostname": name,
-            "inventory_hostname_short": name.partition(".")[0],
+            "inventory_hostname_short": name if is_address(name) else name.partition(".")[0],
             "group_names": self.group_names(name),
         }
         host = self.host(name)

@@ -96,14 +96,14 @@ def edit(data: bytes, args: Args) -> bytes:
     index = _place(lines, first, last, data, args)
     if index > 0 and not lines[index - 1].endswith(b"\n"):
         lines[index - 1] += b"\n"
-    present = args.state == "present"
     block = _block(args, first, last)
-    if present and args.prepend_newline and index > 0 and lines[index - 1] != b"\n":
+    # Around no block there is no empty line either: the stock module adds one more each time.
+    if block and args.prepend_newline and index > 0 and lines[index - 1] != b"\n":
         lines.insert(index, b"\n")
         index += 1
     lines[index:index] = block
     behind = index + len(block)
-    if present and args.append_newline and behind < len(lines) and lines[behind] != b"\n":
+    if block and args.append_newline and behind < len(lines) and lines[behind] != b"\n":
         lines.insert(behind, b"\n")
     return b"".join(lines)
 

@@ -116,7 +116,7 @@ def plan(args: Args, context: Context) -> Plan:
     warnings = _check(args)
     table = read(args, context)
     _check_new(args)
-    lines = table.text.splitlines()
+    lines = lines_of(table.text)
     after = edit_variable(lines, args) if args.env else edit_job(lines, args, in_file=table.path is not None)
     gone = args.state == "absent" and not args.env and table.path is not None and after != lines and not _filled(after)
     if gone:
@@ -132,6 +132,12 @@ def plan(args: Args, context: Context) -> Plan:
         return Unchanged(values=values)
     diff = {"before": table.text, "before_header": table.header, "after": text, "after_header": table.header}
     return Change(values=values, diff=diff, apply=partial(_apply, args, table, text))
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a crontab. What ends a line elsewhere (a form feed, ...) is a character of it for cron."""
+    lines = re.split("\r\n?|\n", text)
+    return lines if lines[-1] else lines[:-1]
 
 
 def _check(args: Args) -> JsonObject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pybible.server.controller.pki.enrolment import EnrolmentRefused, bound_name
-from pybible.server.controller.services.enrollment import RateLimit
+from pybible.server.controller.services.rate import RateLimit
 
 
 @pytest.mark.parametrize(

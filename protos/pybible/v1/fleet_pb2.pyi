@@ -213,6 +213,46 @@ class DecideEnrollmentsResponse(google.protobuf.message.Message):
 Global___DecideEnrollmentsResponse: typing_extensions.TypeAlias = DecideEnrollmentsResponse
 
 @typing.final
+class ListAuditRequest(google.protobuf.message.Message):
+    """ListAuditRequest says from where on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    after: builtins.int
+    """Records with higher numbers than this one."""
+    limit: builtins.int
+    """At most so many; 0: as many as the controller gives at once."""
+    def __init__(
+        self,
+        *,
+        after: builtins.int = ...,
+        limit: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "limit", b"limit"]) -> None: ...
+
+Global___ListAuditRequest: typing_extensions.TypeAlias = ListAuditRequest
+
+@typing.final
+class ListAuditResponse(google.protobuf.message.Message):
+    """ListAuditResponse holds the records, each a JSON object. Fewer than were asked for: there are no more."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: builtins.int
+    @property
+    def records(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        records: collections.abc.Iterable[builtins.bytes] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["records", b"records"]) -> None: ...
+
+Global___ListAuditResponse: typing_extensions.TypeAlias = ListAuditResponse
+
+@typing.final
 class WhoAmIRequest(google.protobuf.message.Message):
     """WhoAmIRequest asks for the caller himself."""
 

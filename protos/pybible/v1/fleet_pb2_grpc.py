@@ -85,6 +85,11 @@ class FleetServiceStub(object):
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsRequest.SerializeToString,
                 response_deserializer=pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsResponse.FromString,
                 _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/pybible.v1.FleetService/ListAudit',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
         self.WhoAmI = channel.unary_unary(
                 '/pybible.v1.FleetService/WhoAmI',
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.WhoAmIRequest.SerializeToString,
@@ -171,6 +176,13 @@ class FleetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAudit(self, request, context):
+        """ListAudit reads the audit log, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WhoAmI(self, request, context):
         """WhoAmI says who the caller is here, and what he may do.
         """
@@ -237,6 +249,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.DecideEnrollments,
                     request_deserializer=pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsRequest.FromString,
                     response_serializer=pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.ListAuditRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.ListAuditResponse.SerializeToString,
             ),
             'WhoAmI': grpc.unary_unary_rpc_method_handler(
                     servicer.WhoAmI,
@@ -520,6 +537,33 @@ class FleetService(object):
             '/pybible.v1.FleetService/DecideEnrollments',
             pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsRequest.SerializeToString,
             pybible_dot_v1_dot_fleet__pb2.DecideEnrollmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/ListAudit',
+            pybible_dot_v1_dot_fleet__pb2.ListAuditRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.ListAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

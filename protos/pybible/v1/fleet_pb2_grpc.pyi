@@ -185,6 +185,22 @@ _FleetServiceDecideEnrollmentsType = typing_extensions.TypeVar(
     ],
 )
 
+_FleetServiceListAuditType = typing_extensions.TypeVar(
+    '_FleetServiceListAuditType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListAuditRequest,
+        pybible.v1.fleet_pb2.ListAuditResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListAuditRequest,
+        pybible.v1.fleet_pb2.ListAuditResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListAuditRequest,
+        pybible.v1.fleet_pb2.ListAuditResponse,
+    ],
+)
+
 _FleetServiceWhoAmIType = typing_extensions.TypeVar(
     '_FleetServiceWhoAmIType',
     grpc.UnaryUnaryMultiCallable[
@@ -217,7 +233,7 @@ _FleetServiceCanIType = typing_extensions.TypeVar(
     ],
 )
 
-class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceGetFactsType, _FleetServiceRemoveAgentType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceListEnrollmentsType, _FleetServiceDecideEnrollmentsType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
+class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceGetFactsType, _FleetServiceRemoveAgentType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceListEnrollmentsType, _FleetServiceDecideEnrollmentsType, _FleetServiceListAuditType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
     """FleetService is for operators."""
 
     @typing.overload
@@ -261,6 +277,10 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.DecideEnrollmentsRequest,
             pybible.v1.fleet_pb2.DecideEnrollmentsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.ListAuditRequest,
+            pybible.v1.fleet_pb2.ListAuditResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.WhoAmIRequest,
@@ -315,6 +335,10 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
             pybible.v1.fleet_pb2.DecideEnrollmentsResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.ListAuditRequest,
+            pybible.v1.fleet_pb2.ListAuditResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.WhoAmIRequest,
             pybible.v1.fleet_pb2.WhoAmIResponse,
         ],
@@ -353,6 +377,9 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
 
     DecideEnrollments: _FleetServiceDecideEnrollmentsType
     """DecideEnrollments lets hosts that wait in, or turns them away."""
+
+    ListAudit: _FleetServiceListAuditType
+    """ListAudit reads the audit log, in order."""
 
     WhoAmI: _FleetServiceWhoAmIType
     """WhoAmI says who the caller is here, and what he may do."""
@@ -400,6 +427,10 @@ FleetServiceAsyncStub: typing_extensions.TypeAlias = FleetServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.DecideEnrollmentsRequest,
         pybible.v1.fleet_pb2.DecideEnrollmentsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListAuditRequest,
+        pybible.v1.fleet_pb2.ListAuditResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.WhoAmIRequest,
@@ -493,6 +524,14 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[pybible.v1.fleet_pb2.DecideEnrollmentsResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.DecideEnrollmentsResponse]]:
         """DecideEnrollments lets hosts that wait in, or turns them away."""
+
+    @abc.abstractmethod
+    def ListAudit(
+        self,
+        request: pybible.v1.fleet_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.ListAuditResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.ListAuditResponse]]:
+        """ListAudit reads the audit log, in order."""
 
     @abc.abstractmethod
     def WhoAmI(

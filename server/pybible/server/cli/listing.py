@@ -40,6 +40,11 @@ def moment(stamp: Timestamp) -> str | None:
     return f"{seconds}.{stamp.nanos // 1_000_000:03}Z"
 
 
+def clock(seconds: float) -> str:
+    """Return a time in seconds since the epoch as ISO 8601 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 def ago(stamp: Timestamp, *, now: float | None = None) -> str:
     """Return how long ago a time was, or how far ahead it is, in its largest unit."""
     if not stamp.seconds and not stamp.nanos:

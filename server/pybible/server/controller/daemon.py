@@ -33,9 +33,10 @@ from pybible.server.controller.runs.run import RunSettings
 from pybible.server.controller.services.access import Access
 from pybible.server.controller.services.agents import AgentServicer
 from pybible.server.controller.services.blobs import BlobServicer
-from pybible.server.controller.services.enrollment import EnrollmentServicer, RateLimit
+from pybible.server.controller.services.enrollment import EnrollmentServicer
 from pybible.server.controller.services.fleet import ControllerFacts, FleetServicer
 from pybible.server.controller.services.health import GuardedHealth, GuardedReflection
+from pybible.server.controller.services.rate import RateLimit
 from pybible.server.controller.services.runs import RunServicer
 from pybible.server.controller.sessions.registry import SessionRegistry
 from pybible.server.controller.sessions.settings import SessionSettings
@@ -171,8 +172,8 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
             token=timedelta(seconds=config.token_ttl),
         ),
     )
-    access = Access(allowed, rules=config.rules)
     history = History(database)
+    access = Access(allowed, rules=config.rules, note=history.note)
     await stack.enter_async_context(history.writing())
     sessions = SessionRegistry(database=database, ledger=history, settings=_session_settings(config))
     stack.callback(sessions.close)
@@ -245,6 +246,7 @@ async def _serve(parts: Parts, stack: AsyncExitStack) -> ControllerFacts:
             enrolment=parts.enrolment,
             waiting=parts.waiting,
             admissions=config.admit,
+            access=parts.access,
             authority=authority,
             agent_address=facts.agent_address,
             limit=RateLimit(rate=config.enroll_rate, burst=10 * config.enroll_rate),

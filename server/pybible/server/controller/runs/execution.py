@@ -13,6 +13,7 @@ from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.registry import RunRegistry, StartRequest
 from pybible.server.controller.runs.run import Run
 from pybible.server.controller.sessions.session import CALL_ENDED
+from pybible.server.results.audit import Actor
 from pybible.v1 import run_pb2
 from pybible.wire import logs
 from pybible.wire.channel import INLINE_ATTACHMENT_BYTES
@@ -33,11 +34,11 @@ def _received(message: object) -> run_pb2.ExecuteRequest | None:
     return message if isinstance(message, run_pb2.ExecuteRequest) else None
 
 
-async def execute(call: RunCall, registry: RunRegistry, *, operator: str, rights: Rights) -> None:
+async def execute(call: RunCall, registry: RunRegistry, *, operator: str, rights: Rights, actor: Actor) -> None:
     """Serve one run from StartRun to RunFinished. `operator`: who calls, empty for whoever ctl says."""
     try:
         start = await _start(call)
-        run = registry.open(_request(start, operator, rights))
+        run = registry.open(_request(start, operator, rights, actor))
     except ProtocolError as error:
         await call.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
     except PybibleError as error:
@@ -129,7 +130,7 @@ async def _start(call: RunCall) -> run_pb2.StartRun:
     return request.start
 
 
-def _request(start: run_pb2.StartRun, operator: str, rights: Rights) -> StartRequest:
+def _request(start: run_pb2.StartRun, operator: str, rights: Rights, actor: Actor) -> StartRequest:
     grace = None
     if start.HasField("disconnect_grace"):
         grace = start.disconnect_grace.seconds + start.disconnect_grace.nanos / 1e9
@@ -142,4 +143,5 @@ def _request(start: run_pb2.StartRun, operator: str, rights: Rights) -> StartReq
         lost_is_unreachable=start.lost_is_unreachable,
         live_output=start.live_output,
         rights=rights,
+        actor=actor,
     )

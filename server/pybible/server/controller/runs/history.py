@@ -18,11 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pybible.server.controller.sessions.attempts import Attempt, AttemptState
 from pybible.server.controller.sessions.facts import PushedFacts
-from pybible.server.controller.store import facts
+from pybible.server.controller.store import audit, facts
 from pybible.server.controller.store import runs as store
 from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.facts import StoredFacts
 from pybible.server.controller.store.runs import RunRecord, StoredBatch
+from pybible.server.results.audit import Actor, AuditEntry
 from pybible.server.results.recap import HostRecap
 from pybible.wire.logs import fields
 from pybible.wire.values import loads
@@ -44,13 +45,17 @@ class _Pending:
     events: list[StoredBatch] = field(default_factory=list)
     recaps: dict[str, Mapping[str, HostRecap]] = field(default_factory=dict)
     late: list[str] = field(default_factory=list)
+    audit: list[AuditEntry] = field(default_factory=list)
+    # What went out since the last write: what is told of it once, and the hosts with their attempts.
+    work: dict[Work, list[tuple[str, str]]] = field(default_factory=dict)
     facts: dict[str, StoredFacts] = field(default_factory=dict)
     settled: list[tuple[Callable[[str], None], str]] = field(default_factory=list)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
-    def work(self) -> Callable[[Connection], None]:
+    def write(self) -> Callable[[Connection], None]:
         """Return the write. It shares nothing with the loop: it runs in the writer's thread."""
         runs, events, late, recaps = list(self.runs.values()), self.events, self.late, self.recaps
+        entries = [*self.audit, *(work.entry(hosts) for work, hosts in self.work.items())]
         known = list(self.facts.values())
         rows = [_row(attempt) for attempt in self.attempts.values()]
 
@@ -61,6 +66,7 @@ class _Pending:
             for run_id, recap in recaps.items():
                 store.save_recap(connection, run_id, recap)
             store.mark_late(connection, late)
+            audit.add(connection, entries)
             facts.save(connection, known)
 
         return write
@@ -72,6 +78,37 @@ class _Pending:
         for future in self.waiting:
             if not future.done():
                 future.set_result(None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What the audit log has of a task that goes out, the same for all its hosts at one moment."""
+
+    actor: Actor
+    run_id: str
+    task_id: str
+    module: str
+    become: str
+    check: bool
+    refusal: str
+
+    def entry(self, hosts: list[tuple[str, str]]) -> AuditEntry:
+        """Return the entry about these hosts and attempts."""
+        return AuditEntry(
+            moment=time.time(),
+            actor=self.actor,
+            action="dispatch",
+            target=self.module[:300],
+            allowed=not self.refusal,
+            reason=self.refusal,
+            run_id=self.run_id,
+            details={
+                "task": self.task_id,
+                "become": self.become,
+                "check": self.check,
+                "attempts": [list(each) for each in hosts],
+            },
+        )
 
 
 class History:
@@ -103,6 +140,16 @@ class History:
     def recap(self, run_id: str, counts: Mapping[str, HostRecap]) -> None:
         """Store the recap of a run as it is now."""
         self._pending.recaps[run_id] = {host: replace(recap) for host, recap in counts.items()}
+        self._wake.set()
+
+    def note(self, entry: AuditEntry) -> None:
+        """Add to the audit log."""
+        self._pending.audit.append(entry)
+        self._wake.set()
+
+    def dispatched(self, work: Work, *, host: str, attempt_id: str) -> None:
+        """Note that work was sent to a host, or was not allowed to be: one record of the audit log for many hosts."""
+        self._pending.work.setdefault(work, []).append((host, attempt_id))
         self._wake.set()
 
     def keep_facts(self, agent_id: str, pushed: PushedFacts, *, age: float) -> None:
@@ -162,10 +209,10 @@ class History:
             await self._write(pending)
 
     async def _write(self, pending: _Pending) -> None:
-        work = pending.work()
+        write = pending.write()
         while True:
             try:
-                await self._database.write(work)
+                await self._database.write(write)
             except SQLAlchemyError:
                 # Nothing is acknowledged until it is written: agents keep their results.
                 log.exception("the history can't be written, trying again", extra=fields(events=len(pending.events)))

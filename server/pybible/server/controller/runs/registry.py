@@ -20,6 +20,7 @@ from pybible.server.controller.runs.run import NAME_LENGTH, Run, RunSettings, Ru
 from pybible.server.controller.store import runs as store
 from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.runs import AttemptRecord, RunRecord, RunState, StoredBatch
+from pybible.server.results.audit import NOBODY, Actor
 from pybible.server.results.recap import HostRecap, Recap
 from pybible.v1 import run_pb2
 from pybible.wire.errors import PybibleError
@@ -56,6 +57,7 @@ class StartRequest:
     live_output: bool = True
     # What the operator may have run; None: anything.
     rights: Rights | None = None
+    actor: Actor = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class RunRegistry:
                 lost_is_unreachable=request.lost_is_unreachable,
                 live_output=request.live_output,
                 rights=request.rights,
+                actor=request.actor,
             ),
             settings=settings,
             router=self.router,

@@ -12,17 +12,19 @@ from pybible.server.controller.dispatch.router import Router
 from pybible.server.controller.dispatch.window import Window
 from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.events import EventLog
-from pybible.server.controller.runs.history import History
+from pybible.server.controller.runs.history import History, Work
 from pybible.server.controller.runs.ids import wire_id
 from pybible.server.controller.runs.live import LiveOutput
 from pybible.server.controller.runs.outgoing import Outgoing
 from pybible.server.controller.sessions import attempts as verdicts
 from pybible.server.controller.sessions.attempts import Attempt, AttemptState, Verdict
 from pybible.server.controller.store.runs import RunRecord, RunState
+from pybible.server.results.audit import NOBODY, Actor, AuditEntry
 from pybible.server.results.recap import COUNTS
 from pybible.v1 import agent_pb2, run_pb2
 from pybible.wire.errors import ProtocolError
 from pybible.wire.logs import fields
+from pybible.wire.tasks import module_of
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,8 @@ class RunTerms:
     live_output: bool = True
     # What its operator may have run; None: anything.
     rights: Rights | None = None
+    # Whose run it is.
+    actor: Actor = NOBODY
 
 
 class Run:
@@ -101,6 +105,7 @@ class Run:
         # Wall time that never goes back, so that the history's order is the true one.
         self._wall = time.time() - time.monotonic()
         history.run(record)
+        self._note("run.start", forks=record.forks, check=record.check_mode)
 
     @property
     def run_id(self) -> str:
@@ -199,6 +204,7 @@ class Run:
     def dispatched(self, attempt: Attempt) -> None:
         """It was sent to its agent."""
         self._history.attempt(attempt)
+        self._note_work(attempt)
         if attempt.timeout is not None:
             when = time.monotonic() + attempt.timeout + self._settings.deadline_slack
             self.window.set_deadline(attempt.name, when)
@@ -219,11 +225,41 @@ class Run:
         """It has its verdict: the first one counts."""
         if attempt.verdict is not None:
             return
+        if verdict.refusal:
+            self._note_work(attempt, refusal=verdict.refusal)
         self._close(attempt, verdict)
         self.outgoing.ended(attempt.name, verdict)
         self._pump()
 
     # --- inside
+
+    def _note(self, action: str, **details: object) -> None:
+        """Add something about the run itself to the audit log."""
+        self._history.note(
+            AuditEntry(
+                moment=self._now(),
+                actor=self.terms.actor,
+                action=action,
+                target=self.record.name[:300],
+                run_id=self.run_id,
+                details=details,
+            )
+        )
+
+    def _note_work(self, attempt: Attempt, *, refusal: str = "") -> None:
+        """Add to the audit log that a task was sent to a host, or was not let go out."""
+        spec = attempt.spec
+        if spec is not None:
+            work = Work(
+                actor=self.terms.actor,
+                run_id=self.run_id,
+                task_id=attempt.task_id,
+                module=module_of(spec.module, spec.args)[0],
+                become=spec.become.user,
+                check=spec.check,
+                refusal=refusal,
+            )
+            self._history.dispatched(work, host=attempt.host, attempt_id=attempt.id)
 
     def _attempt(self, message: run_pb2.Attempt, batch: run_pb2.AttemptBatch) -> Attempt:
         name = message.attempt_id
@@ -311,6 +347,7 @@ class Run:
         self.record = replace(self.record, state=self._ending, ended=self._now())
         self._history.run(self.record)
         self._history.recap(self.run_id, self.events.recap.hosts)
+        self._note("run.end", state=str(self._ending))
         finished = run_pb2.RunFinished(state=STATES[self._ending], recap=recap_lines(self))
         self.outgoing.say(run_pb2.ExecuteResponse(finished=finished))
         self.outgoing.close()

@@ -13,6 +13,8 @@ from cryptography import x509
 
 from pybible.server.controller.pki.allowed import AllowedSerials
 from pybible.server.controller.rights import Rights, Rule
+from pybible.server.controller.services.rate import RateLimit
+from pybible.server.results.audit import Actor, AuditEntry
 from pybible.wire.identity import Identity, OperatorRole, Role, certificate_identity
 
 _AGENT = frozenset({Role.AGENT})
@@ -43,6 +45,7 @@ ACCESS: Mapping[str, frozenset[Role | OperatorRole | None]] = MappingProxyType(
         "pybible.v1.FleetService/GetController": _VIEW,
         "pybible.v1.FleetService/ListEnrollments": _VIEW,
         "pybible.v1.FleetService/DecideEnrollments": _APPROVE,
+        "pybible.v1.FleetService/ListAudit": _ADMIN,
         "pybible.v1.FleetService/WhoAmI": _VIEW,
         "pybible.v1.FleetService/CanI": _VIEW,
         "pybible.v1.RunService/Execute": _RUN,
@@ -56,6 +59,9 @@ ACCESS: Mapping[str, frozenset[Role | OperatorRole | None]] = MappingProxyType(
     }
 )
 
+_TARGET_LENGTH = 300
+# Of one caller that go to the audit log: so many at once, and then so many a second.
+_DENIALS, _DENIALS_A_SECOND = 100.0, 0.1
 # What an operator on the controller's own socket is called.
 LOCAL_OPERATOR = "local"
 
@@ -74,6 +80,12 @@ class Caller:
     def name(self) -> str:
         """The name that a certificate proves, empty on the socket."""
         return self.identity.id if self.serial is not None else ""
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the audit log has him."""
+        serial = f"{self.serial:x}" if self.serial is not None else ""
+        return Actor(identity=self.identity.uri, role=str(self.role), address=self.address, serial=serial)
 
     @property
     def role(self) -> Role | OperatorRole:
@@ -105,9 +117,16 @@ class Access:
     """Answers for every rpc of the ports of one controller."""
 
     def __init__(
-        self, allowed: AllowedSerials, *, rules: tuple[Rule, ...] = (), now: Callable[[], float] = time.time
+        self,
+        allowed: AllowedSerials,
+        *,
+        rules: tuple[Rule, ...] = (),
+        note: Callable[[AuditEntry], None] = lambda _entry: None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._allowed = allowed
+        self._note = note
+        self._denials = RateLimit(rate=_DENIALS_A_SECOND, burst=_DENIALS, now=now)
         self._rules = rules
         self._now = now
 
@@ -129,8 +148,27 @@ class Access:
         except Unauthenticated as error:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         if caller.role not in ACCESS.get(method, frozenset[Role | OperatorRole | None]()):
+            if self._denials.take(caller.identity.uri):
+                self.note(caller, "call", method, refusal=f"{caller} may not call {method}")
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{caller} may not call {method}")
         return caller
+
+    def note(
+        self, caller: Caller, action: str, target: str, *, refusal: str = "", run_id: str = "", **details: object
+    ) -> None:
+        """Add what a caller did, or was not let do, to the audit log."""
+        self._note(
+            AuditEntry(
+                moment=self._now(),
+                actor=caller.actor,
+                action=action,
+                target=target[:_TARGET_LENGTH],
+                allowed=not refusal,
+                reason=refusal,
+                run_id=run_id,
+                details=details,
+            )
+        )
 
     def rights(self, caller: Caller) -> Rights:
         """Return what an operator may have run."""

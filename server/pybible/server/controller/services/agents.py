@@ -44,4 +44,5 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             certificate = await self._enrolment.renew(caller.identity, request.csr)
         except PybibleError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        self._access.note(caller, "certificate.renew", caller.identity.uri)
         return agent_pb2.RenewCertificateResponse(certificate=certificate, authority=self._authority.certificate_pem)

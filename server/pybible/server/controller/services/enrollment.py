@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Never
 
@@ -23,7 +20,8 @@ from pybible.server.controller.pki.enrolment import (
     requested_key,
 )
 from pybible.server.controller.pki.waiting import Admission, Decision, Waiting, WaitingRoom
-from pybible.server.controller.services.access import Context
+from pybible.server.controller.services.access import Access, Caller, Context
+from pybible.server.controller.services.rate import RateLimit
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
 from pybible.wire.logs import fields
 
@@ -33,31 +31,6 @@ _SECRET_CHARACTERS = 512
 _NAME_CHARACTERS = 253
 _VERSION_CHARACTERS = 64
 _POLL_AFTER = timedelta(seconds=5)
-_ADDRESSES = 4096
-
-
-class RateLimit:
-    """A bucket for each address: `burst` at once, then `rate` a second. A refused caller costs more than one."""
-
-    def __init__(
-        self, *, rate: float = 100.0, burst: float = 1000.0, now: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._now = now
-        # Address -> (what is left, when that was counted), the longest unused first.
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def take(self, address: str, cost: float = 1.0) -> bool:
-        """Take `cost` from an address's bucket. False, and nothing taken, when there is nothing left in it."""
-        now = self._now()
-        left, counted = self._buckets.pop(address, (self._burst, now))
-        left = min(self._burst, left + (now - counted) * self._rate)
-        allowed = left >= 1.0
-        self._buckets[address] = (left - cost if allowed else left, now)
-        if len(self._buckets) > _ADDRESSES:
-            self._buckets.popitem(last=False)
-        return allowed
 
 
 class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
@@ -74,8 +47,10 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         admissions: tuple[Admission, ...],
         authority: Authority,
         agent_address: str,
+        access: Access,
         limit: RateLimit | None = None,
     ) -> None:
+        self._access = access
         self._enrolment = enrolment
         self._waiting = waiting
         self._admissions = admissions
@@ -112,7 +87,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         )
         try:
             if asked.secret:
-                return self._issued(await self._enrolment.enrol(asked))
+                return self._issued(await self._enrolment.enrol(asked), address)
             return await self._wait(asked, dict(request.facts), address)
         except EnrolmentRefused as error:
             self._limit.take(address, self.REFUSED_COST)
@@ -155,7 +130,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
                 async with self._admitting:
                     if waiting.enrolled is None:
                         waiting.enrolled = await self._enrolment.admit(waiting.request, labels=waiting.labels)
-                return self._issued(waiting.enrolled)
+                return self._issued(waiting.enrolled, waiting.address)
             case Decision.DENIED:
                 return _denied(waiting.reason or "an operator turned it away")
         answer = enrollment_pb2.EnrollResponse(
@@ -164,7 +139,9 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         answer.poll_after.FromTimedelta(_POLL_AFTER)
         return answer
 
-    def _issued(self, enrolled: Enrolled) -> enrollment_pb2.EnrollResponse:
+    def _issued(self, enrolled: Enrolled, address: str) -> enrollment_pb2.EnrollResponse:
+        holder = Caller(identity=enrolled.identity, address=address)
+        self._access.note(holder, "certificate.issue", enrolled.identity.uri, name=enrolled.name)
         return enrollment_pb2.EnrollResponse(
             state=enrollment_pb2.EnrollResponse.STATE_ISSUED,
             certificate=enrolled.certificate,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
 import grpc
@@ -17,7 +17,7 @@ from pybible.server.controller.pki.waiting import Decision, Waiting, WaitingRoom
 from pybible.server.controller.rights import Work
 from pybible.server.controller.services.access import Access
 from pybible.server.controller.sessions.presence import AgentStatus
-from pybible.server.controller.store import agents, facts, tokens
+from pybible.server.controller.store import agents, audit, facts, tokens
 from pybible.server.controller.store.agents import AgentRecord
 from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.tokens import TokenRecord
@@ -26,9 +26,11 @@ from pybible.wire.errors import PybibleError
 from pybible.wire.identity import Identity, JoinToken, OperatorRole, Role
 from pybible.wire.logs import fields
 from pybible.wire.tasks import short_name
+from pybible.wire.values import dumps
 
 log = logging.getLogger(__name__)
 _REASON_LENGTH = 1000
+_AUDIT_RECORDS = 200
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -127,10 +129,11 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         context: _Context[fleet_pb2.RemoveAgentRequest, fleet_pb2.RemoveAgentResponse],
     ) -> fleet_pb2.RemoveAgentResponse:
         """Revoke an agent's certificates, end its session, free its name."""
-        await self._access.require(context, "pybible.v1.FleetService/RemoveAgent")
+        caller = await self._access.require(context, "pybible.v1.FleetService/RemoveAgent")
         record = await self._enrolment.remove_agent(request.agent)
         if record is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        self._access.note(caller, "agent.remove", record.name, agent_id=record.agent_id)
         self._presence.remove(record.agent_id)
         return fleet_pb2.RemoveAgentResponse()
 
@@ -160,6 +163,15 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
             )
         except PybibleError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        self._access.note(
+            caller,
+            "token.create",
+            record.token_id,
+            role=str(role or Role.AGENT),
+            name=record.name_pattern,
+            uses=record.uses_left,
+            labels=dict(record.labels),
+        )
         token = JoinToken(address=self._facts.enroll_address, pin=self._facts.authority_pin, secret=secret)
         return fleet_pb2.CreateTokenResponse(token=token.encode(), description=_token(record))
 
@@ -179,9 +191,10 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         context: _Context[fleet_pb2.RevokeTokenRequest, fleet_pb2.RevokeTokenResponse],
     ) -> fleet_pb2.RevokeTokenResponse:
         """Make a token good for nothing."""
-        await self._access.require(context, "pybible.v1.FleetService/RevokeToken")
+        caller = await self._access.require(context, "pybible.v1.FleetService/RevokeToken")
         if not await self._database.write(lambda connection: tokens.revoke(connection, request.token_id)):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no token {request.token_id!r}")
+        self._access.note(caller, "token.revoke", request.token_id)
         return fleet_pb2.RevokeTokenResponse()
 
     async def GetController(
@@ -230,7 +243,20 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
             each.labels, each.reason = dict(request.labels), request.reason[:_REASON_LENGTH]
             extra = fields(name=each.name, fingerprint=each.fingerprint, operator=caller.identity.id)
             log.info("host %s", each.decision.value, extra=extra)
+            action = "enrollment.approve" if request.approve else "enrollment.deny"
+            self._access.note(caller, action, each.name, fingerprint=each.fingerprint, labels=dict(request.labels))
         return fleet_pb2.DecideEnrollmentsResponse(enrollments=map(_enrollment, found.values()))
+
+    async def ListAudit(
+        self,
+        request: fleet_pb2.ListAuditRequest,
+        context: _Context[fleet_pb2.ListAuditRequest, fleet_pb2.ListAuditResponse],
+    ) -> fleet_pb2.ListAuditResponse:
+        """Return records of the audit log, in order."""
+        await self._access.require(context, "pybible.v1.FleetService/ListAudit")
+        limit = min(request.limit or _AUDIT_RECORDS, _AUDIT_RECORDS)
+        records = await self._database.read(lambda connection: audit.after(connection, request.after, limit=limit))
+        return fleet_pb2.ListAuditResponse(records=[dumps(asdict(record)) for record in records])
 
     async def WhoAmI(
         self,

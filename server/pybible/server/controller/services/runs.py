@@ -33,7 +33,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     ) -> None:
         """Serve one run."""
         caller = await self._access.require(context, "pybible.v1.RunService/Execute")
-        await execute(context, self._runs, operator=caller.name, rights=self._access.rights(caller))
+        await execute(context, self._runs, operator=caller.name, rights=self._access.rights(caller), actor=caller.actor)
 
     async def WatchRun(  # type: ignore[override]  # written with context.write
         self,
@@ -95,6 +95,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
             view, was_open = await self._runs.cancel(request.run_id, operator=operator)
         except NoSuchRun as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+        self._access.note(caller, "run.cancel", view.record.name, run_id=view.record.run_id)
         return run_pb2.CancelRunResponse(run=_summary(view), was_over=not was_open)
 
 

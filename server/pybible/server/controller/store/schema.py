@@ -8,7 +8,20 @@ from __future__ import annotations
 
 import importlib
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -78,6 +91,27 @@ tokens = Table(
     Column("uses_left", Integer, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
     Column("operator_role", String(16)),
+)
+
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("moment", Double, nullable=False),
+    Column("identity", String(300), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("address", String(128), nullable=False),
+    # Of the certificate, hex.
+    Column("serial", String(50), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("target", String(300), nullable=False),
+    Column("allowed", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("run_id", String(36), nullable=False),
+    Column("details", JSON, nullable=False),
+    # Over this record and the digest of the one before.
+    Column("digest", String(64), nullable=False),
 )
 
 

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from pybible.agent.facts import hardware
-from pybible.agent.facts.source import Collector, Host
-from pybible.agent.modules.mounts import sizes, unescape
+from pybible.agent.facts.source import Collector, Host, whole
+from pybible.agent.modules.mounts import fields_of, sizes
 from pybible.wire.values import JsonObject, JsonValue
 
 _BLOCKS = "/sys/block"
@@ -56,7 +56,7 @@ def _devices(host: Host) -> list[str]:
 def _device(host: Host, name: str, links: JsonObject) -> JsonObject:
     folder = f"{_BLOCKS}/{name}"
     real = os.path.realpath(host.path(folder))
-    sectors = int(host.text(f"{folder}/size") or 0)
+    sectors = whole(host.text(f"{folder}/size")) or 0
     scheduler = re.search(r"\[(.+?)\]", host.text(f"{folder}/queue/scheduler"))
     device: JsonObject = {"virtual": 1 if "/virtual" in real or "/virtio" in real else None}
     device["links"] = _links_of(name, links)
@@ -86,7 +86,7 @@ def _is_partition(host: Host, name: str, part: str) -> bool:
 
 def _partition(host: Host, name: str, part: str, links: JsonObject) -> JsonObject:
     folder = f"{_BLOCKS}/{name}/{part}"
-    sectors = int(host.text(f"{folder}/size") or 0)
+    sectors = whole(host.text(f"{folder}/size")) or 0
     uuids = links["uuids"].get(part)
     return {
         "links": _links_of(part, links),
@@ -113,14 +113,14 @@ def _mounts(host: Host, links: JsonObject) -> list[JsonValue]:
     found: list[JsonValue] = []
     uuids = {name: names[0] for name, names in links["uuids"].items()}
     for line in host.lines("/etc/mtab") or host.lines("/proc/mounts"):
-        fields = [unescape(field) for field in line.split()]
+        fields = fields_of(line)
         if len(fields) < 6 or fields[2] == "none":
             continue
         device, place, kind, options = fields[:4]
         if not device.startswith(("/", "\\")) and ":/" not in device:
             continue
         mount: JsonObject = {"mount": place, "device": device, "fstype": kind, "options": options}
-        mount |= {"dump": int(fields[4]), "passno": int(fields[5])}
+        mount |= {"dump": whole(fields[4]) or 0, "passno": whole(fields[5]) or 0}
         mount |= sizes(str(host.path(place)), host.timeout) or {}
         mount["uuid"] = uuids.get(Path(device).resolve().name, "N/A")
         found.append(mount)

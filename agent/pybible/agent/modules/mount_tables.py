@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pybible.agent.modules.mounts import unescape
+from pybible.agent.modules.mounts import fields_of
 from pybible.wire.values import JsonObject
 
 Found = tuple[str, str, JsonObject]  # where it is mounted, the text that says so, the rest
@@ -28,10 +28,10 @@ def of_file(text: str) -> list[Found]:
 
 
 def _fstab(line: str) -> Found | None:
-    fields = line.split()
+    fields = fields_of(line)
     if not 4 <= len(fields) <= 6 or not all(field.isascii() and field.isdigit() for field in fields[4:]):
         return None
-    device, mount, fstype, options = (unescape(field) for field in fields[:4])
+    device, mount, fstype, options = fields[:4]
     rest: JsonObject = {"device": device, "fstype": fstype, "options": options}
     numbers = [int(field) for field in fields[4:]]
     if len(numbers) == 1 and numbers[0] >= _FIRST_TIME:
@@ -59,7 +59,7 @@ def _aix(text: str) -> list[Found]:
     found = []
     for stanza in re.split(r"\n[ \t]*\n", text):
         lines = [line for line in stanza.split("\n") if line.strip() and not line.lstrip().startswith("*")]
-        if not lines or not lines[0].rstrip().endswith(":") or lines[0][0].isspace():
+        if not lines or not lines[0].rstrip().endswith(":") or lines[0][0] in " \t:":
             continue
         pairs = (line.partition("=") for line in lines[1:])
         attributes = {name.strip(): value.strip() for name, equals, value in pairs if equals}

@@ -29,13 +29,19 @@ def parse(text: str) -> list[Mount]:
     """Return the mounts of /proc/mounts, mtab or fstab; comments and lines of fewer than three fields are left out."""
     found = []
     for line in text.split("\n"):
-        fields = [unescape(field) for field in line.split()]
+        fields = fields_of(line)
         if len(fields) < 3 or fields[0].startswith("#"):
             continue
         options, dump, passno = [*fields[3:6], *("", "0", "0")[len(fields[3:6]) :]]
         device, mount, fstype = fields[:3]
         found.append(Mount(device, mount, fstype, options, _number(dump), _number(passno), line))
     return found
+
+
+def fields_of(line: str) -> list[str]:
+    """Return the fields of a line, unescaped. Other blanks than space and tab are part of a name."""
+    stripped = line.strip(" \t")
+    return [unescape(field) for field in re.split(r"[ \t]+", stripped)] if stripped else []
 
 
 def unescape(field: str) -> str:

@@ -39,6 +39,8 @@ test: $(SETUP) ## run the whole test suite
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest tests
 
 conformance: $(SETUP) .venv-ansible/bin/ansible-playbook ## run every conformance playbook live in both, and record ansible-core's side
+	$(BIN)/python -m tests.conformance.oracle
+	$(BIN)/python -m pytest tests/conformance/test_oracle.py
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.conformance.record
 
 .venv-ansible/bin/ansible-playbook:

@@ -66,18 +66,19 @@ async def play(
     ask: Ask | None = None,
     variables: VariableOptions | None = None,
     watch: Watch | None = None,
+    inventory_file: str = "hosts.ini",
 ) -> Played:
     """Run a playbook's text on these hosts, `files` beside it. An operator cancels after `cancel_after` attempts.
 
     `typed` are the lines that the operator types, when asked; `answers` those for each question of --step and of the
-    debugger (empty: there is nobody left to answer).
+    debugger (empty: there is nobody left to answer). `inventory_file` is one of `files`, instead of one of `hosts`.
     """
     for name, text in {**(files or {}), "site.yml": playbook}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dedent(text))
     (folder / "hosts.ini").write_text("".join(f"{host}\n" for host in hosts))
-    inventory = load_inventory([str(folder / "hosts.ini")])
+    inventory = load_inventory([str(folder / inventory_file)])
     templates = TemplateEngine(playbook_directory=folder, watch=watch)
     known = VariableManager(
         inventory=inventory,

@@ -80,6 +80,8 @@ def expand_ranges(text: str) -> list[str]:
     rest = text
     while "[" in rest:
         head, _, tail = rest.partition("[")
+        if "]" in head:
+            raise BadAddress("host range must be begin:end or begin:end:step")
         inner, bracket, rest = tail.partition("]")
         bounds = inner.split(":")
         if not bracket or len(bounds) not in (2, 3):

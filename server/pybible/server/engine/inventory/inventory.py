@@ -158,7 +158,7 @@ class Inventory:
             if len(self.hosts) >= MAX_HOSTS:
                 raise InventoryError(f"an inventory may hold at most {MAX_HOSTS} hosts")
             host = self.hosts[name] = Host(name)
-            if port is not None:
+            if port:
                 host.vars["ansible_port"] = port
             self._changed()
             if name in LOCALHOST:

@@ -185,7 +185,6 @@ def test_arguments_of_the_engine_itself_are_refused() -> None:
     [
         ("action: nothing a=b", "Cannot resolve 'nothing' to an action or module."),
         ("local_action: {module: acme.no.such, a: b}", "Cannot resolve 'acme.no.such' to an action or module."),
-        ('action: "{{ x }} a=b"', "a module name that is a template is not supported yet"),
     ],
 )  # fmt: skip
 def test_a_module_that_is_named_by_action_is_missed_when_it_runs(text: str, lacking: str) -> None:

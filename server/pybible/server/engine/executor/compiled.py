@@ -44,6 +44,7 @@ class CompiledTask:
         "low_level",
         "meta",
         "module_defaults",
+        "module_is_template",
         "name_is_plain",
         "notify",
         "static_args",
@@ -57,6 +58,7 @@ class CompiledTask:
         keywords = task.keywords
         self.task = task
         self.action = task.action
+        self.module_is_template = is_template(task.action_written)
         self.implementation: Action | None = ACTIONS.get(task.action) if task.bridged is None else bridge.run
         self.include = task.action in INCLUDES
         self.low_level = task.action in _LOW_LEVEL

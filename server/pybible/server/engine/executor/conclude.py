@@ -93,7 +93,7 @@ def tell(context: BatchContext, compiled: CompiledTask, outcome: HostOutcome, *,
     role = compiled.task.role
     if role is not None and status is Status.OK:
         context.note_role(role, outcome.host)
-    if compiled.action == "set_stats":
+    if (outcome.action or compiled.action) == "set_stats":
         for item in outcome.items:
             _collect_stats(context, outcome.host, item.result)
 
@@ -106,7 +106,7 @@ def result_of(compiled: CompiledTask, outcome: HostOutcome, *, rescued: bool = F
         host=outcome.host,
         status=final.status,
         result=hygiene.shown(final.result, no_log=final.no_log),
-        action=compiled.action,
+        action=outcome.action or compiled.action,
         label=final.label,
         ignored=outcome.ignored,
         rescued=rescued,

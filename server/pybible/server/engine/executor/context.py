@@ -113,6 +113,8 @@ class PlayContext:
         self.hosts = hosts
         self.handlers = Handlers()
         self._compiled: dict[str, CompiledTask] = {}
+        # (task's id, module) of tasks whose module a template names.
+        self._named: dict[tuple[str, str], CompiledTask] = {}
 
     def select(self, blocks: Sequence[Block], *, handlers: bool = False) -> tuple[Block, ...]:
         """Return what of the blocks --tags and --skip-tags leave; handlers run whatever their tags."""
@@ -125,6 +127,15 @@ class PlayContext:
         found = self._compiled.get(task.id)
         if found is None:
             found = self._compiled[task.id] = CompiledTask(task, self.run.engine)
+        return found
+
+    def named(self, task: Task, templar: Templar) -> CompiledTask:
+        """Return a task with the module that its template names for a host. Raises SourceError."""
+        name = templar.render_text(task.action_written)
+        found = self._named.get((task.id, name))
+        if found is None:
+            with_module = self.run.loader.name_module(task, name, play=self.play)
+            found = self._named[task.id, name] = CompiledTask(with_module, self.run.engine)
         return found
 
 

@@ -50,11 +50,15 @@ class ItemOutcome:
 
 @dataclass(slots=True, kw_only=True)
 class HostOutcome:
-    """The whole task on a host. `items` has one element for a task without a loop."""
+    """The whole task on a host. `items` has one element for a task without a loop.
+
+    `action` is what a template named the task's module, else empty.
+    """
 
     host: str
     final: ItemOutcome
     items: list[ItemOutcome]
+    action: str = ""
     loop: bool = False
     ignore_errors: bool = False
     ignore_unreachable: bool = False

@@ -51,8 +51,12 @@ class HostTask:
             templar = self._context.templar(self._host, task)
             if self._variables:
                 templar = templar.with_variables(self._variables)
+            if compiled.module_is_template:
+                self._compiled = self._context.play_context.named(task, templar)
             outcome = await self._loop(templar) if task.has_loop else await self._single(templar)
             final = outcome.final.status
+            if compiled.module_is_template and final is not Status.SKIPPED:
+                outcome.action = self._compiled.action
             if final is Status.FAILED or final is Status.UNREACHABLE:
                 outcome.ignore_errors = self._ignores("ignore_errors", templar)
                 outcome.ignore_unreachable = self._ignores("ignore_unreachable", templar)

@@ -139,16 +139,28 @@ def _statement(
     return Statement(action=action, written=written, args=args, template=template, local=local, bridged=bridged)
 
 
+def resolve_rendered(name: str, finder: ModuleFinder) -> tuple[str, BridgedModule | None]:
+    """Return what a template that named a module means: as _resolve. Raises SourceError."""
+    action, bridged = _resolve({}, name, finder, named=True)
+    if action in known.INCLUDES | known.IMPORTS | {"meta"}:
+        return action, _nowhere(name)
+    return action, bridged
+
+
+def _nowhere(name: str) -> BridgedModule:
+    return BridgedModule(name=name, lacking=f"Cannot resolve '{name}' to an action or module.")
+
+
 def _resolve(
     task: Mapping[str, object], written: str, finder: ModuleFinder, *, named: bool
 ) -> tuple[str, BridgedModule | None]:
     """Return the canonical name of a module, and where it lies when it is not native. Raises ParseError.
 
-    What `action` or `local_action` names (`named`) need not be there before the task runs.
+    What `action` or `local_action` names (`named`) need not be there before the task runs, and may be a template.
     """
     action = known.canonical(written)
-    if action not in known.SUPPORTED and is_template(written):
-        return action, BridgedModule(name=action, lacking="a module name that is a template is not supported yet")
+    if named and is_template(written):
+        return action, None
     try:
         if action in known.SUPPORTED:
             return action, _before(written, action, finder)
@@ -162,7 +174,7 @@ def _resolve(
             f"module '{action}' is not supported yet", origin=origin_of(written) or origin_of(task), hint=_CORE_HINT
         )
     if named:
-        return action, BridgedModule(name=action, lacking=f"Cannot resolve '{written}' to an action or module.")
+        return action, _nowhere(written)
     raise _unknown(task, written, action)
 
 

@@ -119,6 +119,10 @@ class Loader:
             path=compiled.role.path,
         )
 
+    def name_module(self, task: Task, name: str, *, play: Play) -> Task:
+        """Return a task whose module a template names, with that module. Raises SourceError."""
+        return self._tasks.name_module(task, name, self._scope(task, play))
+
     def _scope(self, include: Task, play: Play) -> Scope:
         shared = self._plays.scopes.get(play.id) or PlayScope(directory=play.directory, variables=play.vars)
         # Each include collects the roles that it imports for itself: the play as loaded stays what it is.

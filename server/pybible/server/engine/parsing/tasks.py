@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
+from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.keywords import Keywords
 from pybible.server.engine.model.play import Block, LoopControl, Node, Task, new_id
-from pybible.server.engine.model.text import origin_of
+from pybible.server.engine.model.text import Trusted, origin_of
 from pybible.server.engine.parsing import keywords, known
-from pybible.server.engine.parsing.actions import Statement, read_statement
+from pybible.server.engine.parsing.actions import Statement, read_statement, resolve_rendered
 from pybible.server.engine.parsing.scope import IncludeError, Scope, Sources, missing, own_keywords
 from pybible.wire.errors import Origin, ParseError, SourceError, TemplateError
 
@@ -214,11 +216,7 @@ class TaskReader:
             args=args,
             args_template=statement.template,
             bridged=statement.bridged,
-            default_groups=self._sources.module_defaults.groups_of(
-                known.canonical(statement.bridged.name) if statement.bridged is not None else action,
-                inside.module_defaults,
-                scope.play.directory,
-            ),
+            default_groups=self._default_groups(action, statement.bridged, inside, scope),
             keywords=inside,
             enclosing=scope.keywords,
             role=scope.role,
@@ -239,6 +237,19 @@ class TaskReader:
             is_handler=scope.handlers,
             listen=_read_listen(item, scope) if scope.handlers else (),
         )
+
+    def name_module(self, task: Task, name: str, scope: Scope) -> Task:
+        """Return a task whose module a template names, with that module. Raises SourceError."""
+        origin = origin_of(task.action_written) or task.origin
+        action, bridged = resolve_rendered(Trusted(name, origin), self._sources.modules(scope))
+        groups = self._default_groups(action, bridged, task.keywords, scope)
+        return replace(task, action=action, bridged=bridged, default_groups=groups)
+
+    def _default_groups(
+        self, action: str, bridged: BridgedModule | None, inside: Keywords, scope: Scope
+    ) -> tuple[str, ...]:
+        name = action if bridged is None else known.canonical(bridged.name)
+        return self._sources.module_defaults.groups_of(name, inside.module_defaults, scope.play.directory)
 
     def _check(self, item: Mapping[str, object], statement: Statement, scope: Scope) -> str:
         """Check a task's keywords and return what errors call it."""

@@ -57,6 +57,19 @@ def is_enabled() -> bool:
     return (_KERNEL / "enforce").exists()
 
 
+def is_enforcing() -> bool:
+    """Tell whether the kernel refuses what the policy does not allow."""
+    return (_KERNEL / "enforce").read_text(encoding="ascii").strip() == "1"
+
+
+def enforce(wanted: bool) -> None:
+    """Have the kernel refuse what the policy does not allow, or only tell of it, until the next boot."""
+    try:
+        (_KERNEL / "enforce").write_text("1" if wanted else "0", encoding="ascii")
+    except OSError as error:
+        raise ModuleError(f"could not set the mode of SELinux: {error}") from error
+
+
 def has_levels() -> bool:
     """Tell whether the policy has levels."""
     try:

@@ -114,7 +114,7 @@ class Module(Generic[ArgsT]):
     (argument, (arguments that are needed with it, ...)), one of `hidden_if` (argument that is true, argument that is
     then shown nowhere).
     ignores_unknown: arguments that it does not have are no error. whole: what its plan gives is the result, to which
-    nothing is added.
+    nothing is added. dispatch: gives the module, and the arguments, that stand for this one and its.
     """
 
     name: str
@@ -129,6 +129,7 @@ class Module(Generic[ArgsT]):
     exclusive: bool = False
     ignores_unknown: bool = False
     whole: bool = False
+    dispatch: Callable[[JsonObject, Context], tuple[Module[Any], JsonObject]] | None = None
 
     @cached_property
     def spec(self) -> Spec:

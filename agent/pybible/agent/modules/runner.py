@@ -21,6 +21,9 @@ def run(module: Module[Any], args: JsonObject, context: Context) -> JsonObject:
     secrets: tuple[str, ...] = ()
     described = True
     try:
+        if module.dispatch is not None:
+            module, args = module.dispatch(args, context)
+            shown = args
         checked = check_arguments(module, args)
         shown, warnings, secrets = checked.shown, checked.warnings, checked.secrets
         with alone("packages") if module.exclusive and not context.check else nullcontext():

@@ -8,12 +8,12 @@ from typing import Final
 # Run on agents: those of ansible.builtin.
 _BUILTIN: Final = frozenset(
     {
-        "apt", "apt_key", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron", "deb822_repository",
-        "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "fetch", "file", "find", "get_url", "getent", "git",
-        "group", "hostname", "iptables", "known_hosts", "lineinfile", "mount_facts", "package", "package_facts",
-        "ping", "pip", "raw", "replace", "rpm_key", "script", "service", "service_facts", "setup", "shell", "slurp",
-        "stat", "subversion", "systemd", "systemd_service", "sysvinit", "tempfile", "template", "unarchive", "uri",
-        "user", "wait_for", "yum_repository",
+        "apt", "apt_key", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron",
+        "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "fetch", "file", "find",
+        "get_url", "getent", "git", "group", "hostname", "iptables", "known_hosts", "lineinfile", "mount_facts",
+        "package", "package_facts", "ping", "pip", "raw", "replace", "rpm_key", "script", "service", "service_facts",
+        "setup", "shell", "slurp", "stat", "subversion", "systemd", "systemd_service", "sysvinit", "tempfile",
+        "template", "unarchive", "uri", "user", "wait_for", "yum_repository",
     }
 )  # fmt: skip
 # Those of collections, by the collection's name. A task's `action`, and the agents' registry, have their full names.
@@ -26,8 +26,8 @@ COLLECTIONS: Final[Mapping[str, frozenset[str]]] = {
     ),
     "community.general": frozenset(
         {
-            "alternatives", "archive", "filesystem", "git_config", "htpasswd", "ini_file", "locale_gen", "make",
-            "modprobe", "pacman", "pam_limits", "timezone", "ufw", "xml", "zypper",
+            "alternatives", "apk", "archive", "filesystem", "git_config", "htpasswd", "ini_file", "locale_gen",
+            "make", "modprobe", "npm", "pacman", "pam_limits", "snap", "timezone", "ufw", "xml", "zypper",
         }
     ),
 }  # fmt: skip

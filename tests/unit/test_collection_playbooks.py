@@ -10,6 +10,7 @@ from pybible.server.engine.bridge.finder import Finder
 from pybible.server.engine.bridge.places import Places
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.parsing.loader import IncludeError, Loader
+from pybible.wire.errors import ParseError
 from tests.support.playbooks import names_of, render, write
 
 COLLECTION = "collections/ansible_collections/acme/tools"
@@ -57,3 +58,22 @@ def test_one_is_found_by_its_full_name(project: Path) -> None:
     assert finder.find_playbook("acme.tools.nothing") is None
     assert finder.find_playbook("acme.deploy") is None
     assert Finder(Places(beside_core=False)).find_playbook("acme.tools.deploy") is None
+
+
+@pytest.mark.parametrize(
+    ("role", "found"),
+    [
+        ("- hello:\n", False),
+        ("- hello:\n  collections: [acme.tools]\n", True),
+        ("- collections: [acme.tools]\n  block: [{hello: }]\n", True),
+        ("- acme.tools.hello:\n", True),
+    ],
+)
+def test_a_role_has_its_own_list_of_collections(project: Path, role: str, found: bool) -> None:
+    text = "- hosts: all\n  collections: [acme.tools]\n  tasks: [{hello: }]\n  roles: [mine]\n"
+    write(project, {"site.yml": text, "roles/mine/tasks/main.yml": role})
+    if found:
+        assert len(load(project / "site.yml").plays) == 1
+    else:
+        with pytest.raises(ParseError, match="couldn't resolve module/action 'hello'"):
+            load(project / "site.yml")

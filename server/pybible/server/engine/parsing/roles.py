@@ -190,7 +190,7 @@ class RoleReader:
         if self._sources.finder is not None:
             self._sources.finder.enter_role(request.path)
         role = self._make(request, metadata, parents)
-        inside = replace(scope, role=role, handlers=False)
+        inside = scope.in_role(role)
         blocks: list[Block] = []
         handlers: list[Node] = []
         needed: list[Role] = []

@@ -75,16 +75,27 @@ class Scope:
 
     @property
     def collections(self) -> tuple[str, ...]:
-        """The collections in which short names are looked for: a role's own and its list, else the play's.
+        """The collections in which short names are looked for, the playbook's own first where no role is around."""
+        named = tuple(str(name) for name in keywords.as_list(self.keywords.get("collections")))
+        own = self.play.collection if self.role is None else ""
+        return (own, *named) if own and own not in named else named
 
-        The playbook's stands in for one of the role's own, as in ansible-core.
+    def in_role(self, role: Role) -> Scope:
+        """Return the scope of a role's own files.
+
+        A role does not inherit `collections`: it has its own collection, or that of the playbook, and its own list.
         """
-        own = self.play.collection if self.role is None else self.role.collection or self.play.collection
-        if self.role is None:
-            named = tuple(str(name) for name in keywords.as_list(self.keywords.get("collections")))
-        else:
-            named = self.role.metadata.collections
-        return (own, *named) if own else named
+        own = role.collection or self.play.collection
+        wanted = [*([own] if own else []), *(name for name in role.metadata.collections if name != own)]
+        inside = self.keywords
+        if wanted or inside.get("collections"):
+            inside = inside.child(values={"collections": wanted})
+        return replace(self, role=role, handlers=False, keywords=inside)
+
+    def of_task(self, item: Mapping[str, object]) -> Scope:
+        """Return the scope in which a task's module is looked for: its own `collections` count."""
+        own = item.get("collections")
+        return self if own is None else self.within(self.keywords.child(values={"collections": own}))
 
     def search_path(self, file: str) -> tuple[Path, ...]:
         """Return where a task of `file` looks for relative files, innermost first."""
@@ -173,7 +184,7 @@ class ScopedFinder:
     def find(self, name: str) -> BridgedModule | None:
         """Return a module. BridgeError when it is there and can't be run."""
         return self._finder.find(
-            name, directory=self._scope.play.directory, role=self._role(), collections=self._collections()
+            name, directory=self._scope.play.directory, role=self._role(), collections=self._scope.collections
         )
 
     def find_before(self, name: str) -> BridgedModule | None:
@@ -181,7 +192,7 @@ class ScopedFinder:
         the operator's settings.
         """
         directory, role = self._scope.play.directory, self._role()
-        for collection in self._collections() if "." not in name else ():
+        for collection in self._scope.collections if "." not in name else ():
             if collection == "ansible.legacy":
                 break
             full = f"{collection}.{name}"
@@ -194,12 +205,6 @@ class ScopedFinder:
 
     def _role(self) -> Path | None:
         return None if self._scope.role is None else self._scope.role.path
-
-    def _collections(self) -> tuple[str, ...]:
-        if self._scope.role is None:
-            return self._scope.collections
-        named = [str(name) for name in keywords.as_list(self._scope.keywords.get("collections"))]
-        return (*named, *self._scope.collections)
 
 
 def missing(path: Path, origin: Origin | None) -> IncludeError:

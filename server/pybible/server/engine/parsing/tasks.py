@@ -178,7 +178,7 @@ class TaskReader:
     # -- tasks ----------------------------------------------------------------------------------------------------
 
     def _read_task(self, item: Mapping[str, object], scope: Scope) -> Sequence[Node]:
-        statement = read_statement(item, self._sources.modules(scope))
+        statement = read_statement(item, self._sources.modules(scope.of_task(item)))
         task = self._build(item, statement, scope)
         if task.action == "import_tasks":
             return self._import_tasks(task, scope)
@@ -191,7 +191,7 @@ class TaskReader:
 
     def build(self, item: Mapping[str, object], scope: Scope) -> Task:
         """Return one task that is no import. Raises ParseError."""
-        return self._build(item, read_statement(item, self._sources.modules(scope)), scope)
+        return self._build(item, read_statement(item, self._sources.modules(scope.of_task(item))), scope)
 
     def _build(self, item: Mapping[str, object], statement: Statement, scope: Scope) -> Task:
         action = statement.action

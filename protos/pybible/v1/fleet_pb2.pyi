@@ -608,6 +608,133 @@ class RemoveAgentResponse(google.protobuf.message.Message):
 Global___RemoveAgentResponse: typing_extensions.TypeAlias = RemoveAgentResponse
 
 @typing.final
+class RevokeAgentRequest(google.protobuf.message.Message):
+    """RevokeAgentRequest names the agent."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: builtins.int
+    agent: builtins.str
+    def __init__(
+        self,
+        *,
+        agent: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent"]) -> None: ...
+
+Global___RevokeAgentRequest: typing_extensions.TypeAlias = RevokeAgentRequest
+
+@typing.final
+class RevokeAgentResponse(google.protobuf.message.Message):
+    """RevokeAgentResponse: it is shut out."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___RevokeAgentResponse: typing_extensions.TypeAlias = RevokeAgentResponse
+
+@typing.final
+class Operator(google.protobuf.message.Message):
+    """Operator is somebody with a certificate."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    SERIAL_FIELD_NUMBER: builtins.int
+    ISSUED_FIELD_NUMBER: builtins.int
+    EXPIRES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    role: builtins.str
+    """"viewer", "runner", "approver" or "admin"."""
+    serial: builtins.str
+    """The certificate's serial number, hex."""
+    @property
+    def issued(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def expires(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        role: builtins.str = ...,
+        serial: builtins.str = ...,
+        issued: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        expires: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expires", b"expires", "issued", b"issued"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["expires", b"expires", "issued", b"issued", "name", b"name", "role", b"role", "serial", b"serial"]) -> None: ...
+
+Global___Operator: typing_extensions.TypeAlias = Operator
+
+@typing.final
+class ListOperatorsRequest(google.protobuf.message.Message):
+    """ListOperatorsRequest asks for all."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ListOperatorsRequest: typing_extensions.TypeAlias = ListOperatorsRequest
+
+@typing.final
+class ListOperatorsResponse(google.protobuf.message.Message):
+    """ListOperatorsResponse holds the certificates in force, by name."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPERATORS_FIELD_NUMBER: builtins.int
+    @property
+    def operators(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Operator]: ...
+    def __init__(
+        self,
+        *,
+        operators: collections.abc.Iterable[Global___Operator] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["operators", b"operators"]) -> None: ...
+
+Global___ListOperatorsResponse: typing_extensions.TypeAlias = ListOperatorsResponse
+
+@typing.final
+class RevokeOperatorRequest(google.protobuf.message.Message):
+    """RevokeOperatorRequest names an operator."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: builtins.int
+    operator: builtins.str
+    def __init__(
+        self,
+        *,
+        operator: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["operator", b"operator"]) -> None: ...
+
+Global___RevokeOperatorRequest: typing_extensions.TypeAlias = RevokeOperatorRequest
+
+@typing.final
+class RevokeOperatorResponse(google.protobuf.message.Message):
+    """RevokeOperatorResponse says how many certificates there were."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CERTIFICATES_FIELD_NUMBER: builtins.int
+    certificates: builtins.int
+    def __init__(
+        self,
+        *,
+        certificates: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["certificates", b"certificates"]) -> None: ...
+
+Global___RevokeOperatorResponse: typing_extensions.TypeAlias = RevokeOperatorResponse
+
+@typing.final
 class CreateTokenRequest(google.protobuf.message.Message):
     """CreateTokenRequest says what a join token is good for."""
 
@@ -634,12 +761,15 @@ class CreateTokenRequest(google.protobuf.message.Message):
     NAME_PATTERN_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     ROLE_FIELD_NUMBER: builtins.int
+    REPLACE_FIELD_NUMBER: builtins.int
     uses: builtins.int
     """How many enrolments it is good for; 0 means 1."""
     name_pattern: builtins.str
     """The only inventory name, or glob of names, it may bind; empty: whatever the host asks for."""
     role: builtins.str
     """"agent" (the default), or what an operator may do: "viewer", "runner", "approver" or "admin"."""
+    replace: builtins.bool
+    """For a host that was built anew: whoever enrols with it takes over the agent of this name."""
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
         """0: the controller's default."""
@@ -656,9 +786,10 @@ class CreateTokenRequest(google.protobuf.message.Message):
         name_pattern: builtins.str = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         role: builtins.str = ...,
+        replace: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["ttl", b"ttl"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["labels", b"labels", "name_pattern", b"name_pattern", "role", b"role", "ttl", b"ttl", "uses", b"uses"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["labels", b"labels", "name_pattern", b"name_pattern", "replace", b"replace", "role", b"role", "ttl", b"ttl", "uses", b"uses"]) -> None: ...
 
 Global___CreateTokenRequest: typing_extensions.TypeAlias = CreateTokenRequest
 

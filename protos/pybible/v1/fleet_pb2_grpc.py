@@ -55,6 +55,21 @@ class FleetServiceStub(object):
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.RemoveAgentRequest.SerializeToString,
                 response_deserializer=pybible_dot_v1_dot_fleet__pb2.RemoveAgentResponse.FromString,
                 _registered_method=True)
+        self.RevokeAgent = channel.unary_unary(
+                '/pybible.v1.FleetService/RevokeAgent',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.RevokeAgentRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.RevokeAgentResponse.FromString,
+                _registered_method=True)
+        self.ListOperators = channel.unary_unary(
+                '/pybible.v1.FleetService/ListOperators',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.ListOperatorsRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.ListOperatorsResponse.FromString,
+                _registered_method=True)
+        self.RevokeOperator = channel.unary_unary(
+                '/pybible.v1.FleetService/RevokeOperator',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.RevokeOperatorRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.RevokeOperatorResponse.FromString,
+                _registered_method=True)
         self.CreateToken = channel.unary_unary(
                 '/pybible.v1.FleetService/CreateToken',
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.CreateTokenRequest.SerializeToString,
@@ -129,6 +144,27 @@ class FleetServiceServicer(object):
 
     def RemoveAgent(self, request, context):
         """RemoveAgent revokes an agent's certificate, ends its session and forgets its name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeAgent(self, request, context):
+        """RevokeAgent makes an agent's certificates worthless and ends its session; its name stays bound to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperators(self, request, context):
+        """ListOperators lists who has a certificate of an operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeOperator(self, request, context):
+        """RevokeOperator makes an operator's certificates worthless and ends his runs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -219,6 +255,21 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.RemoveAgent,
                     request_deserializer=pybible_dot_v1_dot_fleet__pb2.RemoveAgentRequest.FromString,
                     response_serializer=pybible_dot_v1_dot_fleet__pb2.RemoveAgentResponse.SerializeToString,
+            ),
+            'RevokeAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeAgent,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.RevokeAgentRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.RevokeAgentResponse.SerializeToString,
+            ),
+            'ListOperators': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperators,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.ListOperatorsRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.ListOperatorsResponse.SerializeToString,
+            ),
+            'RevokeOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeOperator,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.RevokeOperatorRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.RevokeOperatorResponse.SerializeToString,
             ),
             'CreateToken': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateToken,
@@ -375,6 +426,87 @@ class FleetService(object):
             '/pybible.v1.FleetService/RemoveAgent',
             pybible_dot_v1_dot_fleet__pb2.RemoveAgentRequest.SerializeToString,
             pybible_dot_v1_dot_fleet__pb2.RemoveAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/RevokeAgent',
+            pybible_dot_v1_dot_fleet__pb2.RevokeAgentRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.RevokeAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperators(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/ListOperators',
+            pybible_dot_v1_dot_fleet__pb2.ListOperatorsRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.ListOperatorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/RevokeOperator',
+            pybible_dot_v1_dot_fleet__pb2.RevokeOperatorRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.RevokeOperatorResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,6 +89,54 @@ _FleetServiceRemoveAgentType = typing_extensions.TypeVar(
     ],
 )
 
+_FleetServiceRevokeAgentType = typing_extensions.TypeVar(
+    '_FleetServiceRevokeAgentType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RevokeAgentRequest,
+        pybible.v1.fleet_pb2.RevokeAgentResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RevokeAgentRequest,
+        pybible.v1.fleet_pb2.RevokeAgentResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RevokeAgentRequest,
+        pybible.v1.fleet_pb2.RevokeAgentResponse,
+    ],
+)
+
+_FleetServiceListOperatorsType = typing_extensions.TypeVar(
+    '_FleetServiceListOperatorsType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListOperatorsRequest,
+        pybible.v1.fleet_pb2.ListOperatorsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListOperatorsRequest,
+        pybible.v1.fleet_pb2.ListOperatorsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListOperatorsRequest,
+        pybible.v1.fleet_pb2.ListOperatorsResponse,
+    ],
+)
+
+_FleetServiceRevokeOperatorType = typing_extensions.TypeVar(
+    '_FleetServiceRevokeOperatorType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RevokeOperatorRequest,
+        pybible.v1.fleet_pb2.RevokeOperatorResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RevokeOperatorRequest,
+        pybible.v1.fleet_pb2.RevokeOperatorResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RevokeOperatorRequest,
+        pybible.v1.fleet_pb2.RevokeOperatorResponse,
+    ],
+)
+
 _FleetServiceCreateTokenType = typing_extensions.TypeVar(
     '_FleetServiceCreateTokenType',
     grpc.UnaryUnaryMultiCallable[
@@ -233,7 +281,7 @@ _FleetServiceCanIType = typing_extensions.TypeVar(
     ],
 )
 
-class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceGetFactsType, _FleetServiceRemoveAgentType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceListEnrollmentsType, _FleetServiceDecideEnrollmentsType, _FleetServiceListAuditType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
+class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceGetFactsType, _FleetServiceRemoveAgentType, _FleetServiceRevokeAgentType, _FleetServiceListOperatorsType, _FleetServiceRevokeOperatorType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceListEnrollmentsType, _FleetServiceDecideEnrollmentsType, _FleetServiceListAuditType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
     """FleetService is for operators."""
 
     @typing.overload
@@ -253,6 +301,18 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.RemoveAgentRequest,
             pybible.v1.fleet_pb2.RemoveAgentResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RevokeAgentRequest,
+            pybible.v1.fleet_pb2.RevokeAgentResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.ListOperatorsRequest,
+            pybible.v1.fleet_pb2.ListOperatorsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RevokeOperatorRequest,
+            pybible.v1.fleet_pb2.RevokeOperatorResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.CreateTokenRequest,
@@ -311,6 +371,18 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
             pybible.v1.fleet_pb2.RemoveAgentResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RevokeAgentRequest,
+            pybible.v1.fleet_pb2.RevokeAgentResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.ListOperatorsRequest,
+            pybible.v1.fleet_pb2.ListOperatorsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RevokeOperatorRequest,
+            pybible.v1.fleet_pb2.RevokeOperatorResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.CreateTokenRequest,
             pybible.v1.fleet_pb2.CreateTokenResponse,
         ],
@@ -360,6 +432,15 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
     RemoveAgent: _FleetServiceRemoveAgentType
     """RemoveAgent revokes an agent's certificate, ends its session and forgets its name."""
 
+    RevokeAgent: _FleetServiceRevokeAgentType
+    """RevokeAgent makes an agent's certificates worthless and ends its session; its name stays bound to it."""
+
+    ListOperators: _FleetServiceListOperatorsType
+    """ListOperators lists who has a certificate of an operator."""
+
+    RevokeOperator: _FleetServiceRevokeOperatorType
+    """RevokeOperator makes an operator's certificates worthless and ends his runs."""
+
     CreateToken: _FleetServiceCreateTokenType
     """CreateToken makes a join token. The secret is in this answer and nowhere else."""
 
@@ -403,6 +484,18 @@ FleetServiceAsyncStub: typing_extensions.TypeAlias = FleetServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.RemoveAgentRequest,
         pybible.v1.fleet_pb2.RemoveAgentResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RevokeAgentRequest,
+        pybible.v1.fleet_pb2.RevokeAgentResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.ListOperatorsRequest,
+        pybible.v1.fleet_pb2.ListOperatorsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RevokeOperatorRequest,
+        pybible.v1.fleet_pb2.RevokeOperatorResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.CreateTokenRequest,
@@ -476,6 +569,30 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[pybible.v1.fleet_pb2.RemoveAgentResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.RemoveAgentResponse]]:
         """RemoveAgent revokes an agent's certificate, ends its session and forgets its name."""
+
+    @abc.abstractmethod
+    def RevokeAgent(
+        self,
+        request: pybible.v1.fleet_pb2.RevokeAgentRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.RevokeAgentResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.RevokeAgentResponse]]:
+        """RevokeAgent makes an agent's certificates worthless and ends its session; its name stays bound to it."""
+
+    @abc.abstractmethod
+    def ListOperators(
+        self,
+        request: pybible.v1.fleet_pb2.ListOperatorsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.ListOperatorsResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.ListOperatorsResponse]]:
+        """ListOperators lists who has a certificate of an operator."""
+
+    @abc.abstractmethod
+    def RevokeOperator(
+        self,
+        request: pybible.v1.fleet_pb2.RevokeOperatorRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.RevokeOperatorResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.RevokeOperatorResponse]]:
+        """RevokeOperator makes an operator's certificates worthless and ends his runs."""
 
     @abc.abstractmethod
     def CreateToken(

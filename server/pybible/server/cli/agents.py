@@ -80,6 +80,32 @@ def remove(ctx: click.Context, name: str, controller: str) -> None:
     click.echo(f"{name} removed")
 
 
+@command.command("revoke")
+@click.argument("name")
+@controller_option
+@click.pass_context
+def revoke(ctx: click.Context, name: str, controller: str) -> None:
+    """Shut an agent out: its certificates are worthless from now on, its session ends. The name stays its own."""
+    with connected(ctx, controller or ctx.obj["controller"]) as channel:
+        stub = fleet_pb2_grpc.FleetServiceStub(channel)
+        stub.RevokeAgent(fleet_pb2.RevokeAgentRequest(agent=name), timeout=CALL_SECONDS)
+    click.echo(f"{name} revoked")
+
+
+@command.command("replace")
+@click.argument("name")
+@controller_option
+@click.pass_context
+def replace(ctx: click.Context, name: str, controller: str) -> None:
+    """Print a join token with which a host that was built anew takes over this agent's name and place."""
+    with connected(ctx, controller or ctx.obj["controller"]) as channel:
+        stub = fleet_pb2_grpc.FleetServiceStub(channel)
+        agent = stub.GetAgent(fleet_pb2.GetAgentRequest(agent=name), timeout=CALL_SECONDS).agent
+        request = fleet_pb2.CreateTokenRequest(name_pattern=agent.name, labels=agent.labels, replace=True)
+        answer = stub.CreateToken(request, timeout=CALL_SECONDS)
+    click.echo(answer.token)
+
+
 def _state(agent: fleet_pb2.Agent) -> str:
     return word(fleet_pb2.SessionState.Name(agent.state), _STATE)
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "agents": ("agents", "List the agents; show or remove one."),
     "enrollments": ("enrollments", "List hosts that wait to be enrolled; approve or deny them."),
     "token": ("token", "Create, list and revoke join tokens."),
+    "operators": ("operators", "List the operators who have a certificate; revoke one's."),
     "audit": ("audit", "Show who did what; verify and export the log of it."),
     "pki": ("pki", "Show the controller's authority."),
     "vault": ("vault", "Encrypt and decrypt files and values, as ansible-vault does."),

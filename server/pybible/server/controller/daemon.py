@@ -177,6 +177,7 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
     await stack.enter_async_context(history.writing())
     sessions = SessionRegistry(database=database, ledger=history, settings=_session_settings(config))
     stack.callback(sessions.close)
+    enrolment.shut_out = sessions.remove
     runs = RunRegistry(database=database, history=history, router=Router(sessions), settings=_run_settings(config))
     await runs.recover()
     return Parts(
@@ -273,6 +274,7 @@ def _add_operators_services(server: grpc.aio.Server, parts: Parts, facts: Contro
             enrolment=parts.enrolment,
             waiting=parts.waiting,
             allowed=parts.allowed,
+            runs=parts.runs,
             presence=parts.sessions,
             traffic=parts.traffic,
             facts=facts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pybible.server.controller.store.certificates import CertificateRecord
-from pybible.wire.identity import Identity
+from pybible.wire.identity import Identity, Role
 
 
 class AllowedSerials:
@@ -34,6 +34,11 @@ class AllowedSerials:
     def find(self, serial: int) -> CertificateRecord | None:
         """Return the certificate of that serial number, None unless it is allowed."""
         return self._records.get(serial)
+
+    def of_role(self, role: Role) -> list[CertificateRecord]:
+        """Return the live certificates of a role, by their holders' ids."""
+        found = [record for record in self._records.values() if record.identity.role is role]
+        return sorted(found, key=lambda record: (record.identity.id, record.issued))
 
     def expiry(self, identity: Identity) -> float | None:
         """Return when the last certificate of `identity` expires (seconds since the epoch), None without one."""

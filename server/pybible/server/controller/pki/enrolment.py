@@ -58,6 +58,8 @@ class TokenRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     # What an operator who uses it may do. None: it is for agents.
     operator_role: OperatorRole | None = None
+    # Whether it is for a host that was built anew, to take over the agent of that name.
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +101,15 @@ class Enrolment:
         authority: Authority,
         allowed: AllowedSerials,
         lifetimes: Lifetimes | None = None,
+        shut_out: Callable[[str], None] = lambda _agent_id: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._authority = authority
         self._allowed = allowed
         self._lifetimes = lifetimes or Lifetimes()
+        # Ends the session of an agent whose certificates were revoked.
+        self.shut_out = shut_out
         self._now = now
 
     async def create_token(self, request: TokenRequest) -> tuple[str, TokenRecord]:
@@ -118,6 +123,8 @@ class Enrolment:
             raise UsageError(f"at most {LABEL_LIMIT} labels")
         if request.name_pattern and not _is_pattern(request.name_pattern):
             check_name(request.name_pattern)
+        if request.replaces and (_is_pattern(request.name_pattern) or not request.name_pattern):
+            raise UsageError("a token that replaces an agent must be for one name")
         secret = secrets.token_urlsafe(32)
         created = self._now()
         record = TokenRecord(
@@ -128,6 +135,7 @@ class Enrolment:
             uses_left=request.uses,
             role=Role.OPERATOR if request.operator_role else Role.AGENT,
             operator_role=request.operator_role,
+            replaces=request.replaces,
             name_pattern=request.name_pattern,
             labels=dict(request.labels),
         )
@@ -141,7 +149,11 @@ class Enrolment:
     async def enrol(self, request: EnrolmentRequest) -> Enrolled:
         """Exchange a token for a certificate. EnrolmentRefused when it can't be, and then the token keeps its use."""
         key = requested_key(request.csr)
-        return await self._certify(request, lambda connection: self._enrol(connection, request, key))
+        replaced: list[str] = []
+        enrolled = await self._certify(request, lambda connection: self._enrol(connection, request, key, replaced))
+        for agent_id in replaced:
+            self._shut_out(agent_id)
+        return enrolled
 
     async def admit(self, request: EnrolmentRequest, *, labels: Mapping[str, str]) -> Enrolled:
         """Give a host that was let in its certificate. EnrolmentRefused when it can't be."""
@@ -197,17 +209,49 @@ class Enrolment:
 
         agent = await self._database.write(work)
         if agent is not None:
-            self._allowed.revoke(Identity(Role.AGENT, agent.agent_id))
+            self._shut_out(agent.agent_id)
             log.info("agent removed", extra=fields(agent_id=agent.agent_id, name=agent.name))
         return agent
 
+    async def revoke_agent(self, name_or_id: str) -> AgentRecord | None:
+        """Revoke an agent's certificates; its name stays bound. Return it, None when nobody has that name."""
+
+        def work(connection: Connection) -> AgentRecord | None:
+            agent = agents.find(connection, name_or_id)
+            if agent is not None:
+                certificates.revoke(connection, Identity(Role.AGENT, agent.agent_id), self._now())
+            return agent
+
+        agent = await self._database.write(work)
+        if agent is not None:
+            self._shut_out(agent.agent_id)
+            log.warning("agent revoked", extra=fields(agent_id=agent.agent_id, name=agent.name))
+        return agent
+
+    async def revoke_operator(self, name: str) -> int:
+        """Revoke an operator's certificates. Return how many there were."""
+        identity = Identity(Role.OPERATOR, name)
+        serials = await self._database.write(lambda connection: certificates.revoke(connection, identity, self._now()))
+        self._allowed.revoke(identity)
+        log.warning("operator revoked", extra=fields(operator=name, certificates=len(serials)))
+        return len(serials)
+
+    def _shut_out(self, agent_id: str) -> None:
+        self._allowed.revoke(Identity(Role.AGENT, agent_id))
+        self.shut_out(agent_id)
+
     def _enrol(
-        self, connection: Connection, request: EnrolmentRequest, key: ec.EllipticCurvePublicKey
+        self, connection: Connection, request: EnrolmentRequest, key: ec.EllipticCurvePublicKey, replaced: list[str]
     ) -> tuple[Enrolled, CertificateRecord]:
-        """Do it all in one transaction: an exception gives the token its use back."""
+        """Do it all in one transaction: an exception gives the token its use back. `replaced`: agents that end."""
         token = self._take_token(connection, request.secret)
         name = bound_name(asked=request.name, hostname=request.hostname, pattern=token.name_pattern)
         if token.role is Role.AGENT:
+            former = agents.find(connection, name) if token.replaces else None
+            if former is not None:
+                certificates.revoke(connection, Identity(Role.AGENT, former.agent_id), self._now())
+                agents.remove(connection, former.agent_id)
+                replaced.append(former.agent_id)
             return self._enrol_agent(connection, request, key, name=name, labels=token.labels)
         identity = Identity(Role.OPERATOR, name)
         if token.name_pattern != name and self._allowed.expiry(identity) is not None:

@@ -150,6 +150,12 @@ class RunRegistry:
             await self._history.flush()
         return (await self.find(run_id))[0], run is not None
 
+    def interrupt(self, identity: str, reason: str) -> None:
+        """End the open runs of an operator who is shut out."""
+        for run in list(self._open.values()):
+            if run.terms.actor.identity == identity:
+                run.cancel(reason, state=RunState.INTERRUPTED)
+
     async def flush(self) -> None:
         """Wait until all that is known so far is in the store."""
         await self._history.flush()

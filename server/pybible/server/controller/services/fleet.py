@@ -37,14 +37,18 @@ _Response = TypeVar("_Response")
 _Context: TypeAlias = grpc.aio.ServicerContext[_Request, _Response]
 
 
+class Runs(Protocol):
+    """The runs that are open."""
+
+    def interrupt(self, identity: str, reason: str) -> None:
+        """End those of an operator."""
+
+
 class Presence(Protocol):
     """Who is attached now."""
 
     def status(self, agent_id: str) -> AgentStatus | None:
         """Return an agent's status, None for one that was never attached since the controller started."""
-
-    def remove(self, agent_id: str) -> None:
-        """End the session of an agent that is removed; what is out on it gets its verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         waiting: WaitingRoom,
         allowed: AllowedSerials,
         presence: Presence,
+        runs: Runs,
         traffic: Traffic,
         facts: ControllerFacts,
     ) -> None:
@@ -79,6 +84,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         self._waiting = waiting
         self._allowed = allowed
         self._presence = presence
+        self._runs = runs
         self._traffic = traffic
         self._facts = facts
 
@@ -134,8 +140,54 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         if record is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
         self._access.note(caller, "agent.remove", record.name, agent_id=record.agent_id)
-        self._presence.remove(record.agent_id)
         return fleet_pb2.RemoveAgentResponse()
+
+    async def RevokeAgent(
+        self,
+        request: fleet_pb2.RevokeAgentRequest,
+        context: _Context[fleet_pb2.RevokeAgentRequest, fleet_pb2.RevokeAgentResponse],
+    ) -> fleet_pb2.RevokeAgentResponse:
+        """Revoke an agent's certificates, end its session."""
+        caller = await self._access.require(context, "pybible.v1.FleetService/RevokeAgent")
+        record = await self._enrolment.revoke_agent(request.agent)
+        if record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        self._access.note(caller, "agent.revoke", record.name, agent_id=record.agent_id)
+        return fleet_pb2.RevokeAgentResponse()
+
+    async def ListOperators(
+        self,
+        request: fleet_pb2.ListOperatorsRequest,
+        context: _Context[fleet_pb2.ListOperatorsRequest, fleet_pb2.ListOperatorsResponse],
+    ) -> fleet_pb2.ListOperatorsResponse:
+        """Return the operators' certificates that are in force."""
+        await self._access.require(context, "pybible.v1.FleetService/ListOperators")
+        return fleet_pb2.ListOperatorsResponse(
+            operators=[
+                fleet_pb2.Operator(
+                    name=record.identity.id,
+                    role=record.operator_role or "",
+                    serial=f"{record.serial:x}",
+                    issued=_moment(record.issued),
+                    expires=_moment(record.expires),
+                )
+                for record in self._allowed.of_role(Role.OPERATOR)
+            ]
+        )
+
+    async def RevokeOperator(
+        self,
+        request: fleet_pb2.RevokeOperatorRequest,
+        context: _Context[fleet_pb2.RevokeOperatorRequest, fleet_pb2.RevokeOperatorResponse],
+    ) -> fleet_pb2.RevokeOperatorResponse:
+        """Revoke an operator's certificates, end his runs."""
+        caller = await self._access.require(context, "pybible.v1.FleetService/RevokeOperator")
+        revoked = await self._enrolment.revoke_operator(request.operator)
+        if not revoked:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no operator {request.operator!r} has a certificate")
+        self._runs.interrupt(Identity(Role.OPERATOR, request.operator).uri, "the operator's certificate was revoked")
+        self._access.note(caller, "operator.revoke", request.operator, certificates=revoked)
+        return fleet_pb2.RevokeOperatorResponse(certificates=revoked)
 
     async def CreateToken(
         self,
@@ -159,6 +211,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
                     name_pattern=request.name_pattern,
                     labels=dict(request.labels),
                     operator_role=role,
+                    replaces=request.replace,
                 )
             )
         except PybibleError as error:

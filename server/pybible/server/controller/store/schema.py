@@ -91,6 +91,8 @@ tokens = Table(
     Column("uses_left", Integer, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
     Column("operator_role", String(16)),
+    # Whoever enrols with it takes over the agent of that name. None: no.
+    Column("replaces", Boolean),
 )
 
 

@@ -27,11 +27,14 @@ class TokenRecord:
     revoked: bool = False
     # None for agents.
     operator_role: OperatorRole | None = None
+    replaces: bool = False
 
 
 def _record(row: RowMapping) -> TokenRecord:
     operator_role = OperatorRole(row["operator_role"]) if row["operator_role"] else None
-    return TokenRecord(**{**row, "role": Role(row["role"]), "operator_role": operator_role})
+    return TokenRecord(
+        **{**row, "role": Role(row["role"]), "operator_role": operator_role, "replaces": bool(row["replaces"])}
+    )
 
 
 def add(connection: Connection, token: TokenRecord) -> None:
@@ -48,6 +51,7 @@ def add(connection: Connection, token: TokenRecord) -> None:
             uses_left=token.uses_left,
             revoked=token.revoked,
             operator_role=token.operator_role,
+            replaces=token.replaces,
         )
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pybible.agent.facts.source import Host
+from pybible.agent.facts.source import Host, whole
 from pybible.wire.values import JsonObject
 
 _DMI = {
@@ -44,8 +44,8 @@ def memory(host: Host) -> JsonObject:
     for line in host.lines("/proc/meminfo"):
         name, _, rest = line.partition(":")
         words = rest.split()
-        if words and words[0].isdigit():
-            sizes[name] = int(words[0])
+        if words and (size := whole(words[0])) is not None:
+            sizes[name] = size
 
     def mebibytes(kibibytes: int) -> int:
         return kibibytes // 1024
@@ -72,7 +72,7 @@ def memory(host: Host) -> JsonObject:
 
 
 def processors(host: Host) -> JsonObject:
-    """Read /proc/cpuinfo: the list holds number, vendor and model of each in turn."""
+    """Read /proc/cpuinfo, in each architecture's words: the list holds number, vendor and model of each in turn."""
     names: list[str] = []
     blocks = [_block(block) for block in host.text("/proc/cpuinfo").split("\n\n") if block.strip()]
     cpus = [block for block in blocks if "processor" in block]
@@ -81,10 +81,13 @@ def processors(host: Host) -> JsonObject:
             block[key] for key in ("processor", "vendor_id", "model name", "Processor", "cpu", "vendor") if key in block
         ]
     sockets = {block["physical id"] for block in cpus if "physical id" in block}
-    count = len(sockets) or len(cpus) or 1
     first = cpus[0] if cpus else {}
-    cores = int(first.get("cpu cores", "0")) or (len(cpus) // count if sockets else 1)
-    siblings = int(first.get("siblings", "0"))
+    head = blocks[0] if blocks else {}
+    # sparc has the number of all in place of a block for each, s390x counts its processors as cores.
+    count = len(sockets) or len(cpus) or max(1, whole(head.get("ncpus active", "")) or 1)
+    cores = max(0, whole(first.get("cpu cores") or head.get("# processors", "")) or 0)
+    cores = cores or (len(cpus) // count if sockets else 1)
+    siblings = max(0, whole(first.get("siblings", "")) or 0)
     threads = max(1, siblings // cores) if siblings else 1
     facts: JsonObject = {
         "processor": names,
@@ -111,12 +114,13 @@ def firmware(host: Host) -> JsonObject:
         text = host.text(f"/sys/devices/virtual/dmi/id/{file}").strip()
         facts[name] = text or "NA"
     kind = facts["form_factor"]
-    if kind.isdigit() and int(kind) < len(_CHASSIS):
-        facts["form_factor"] = _CHASSIS[int(kind)]
+    number = whole(kind)
+    if number is not None and 0 <= number < len(_CHASSIS):
+        facts["form_factor"] = _CHASSIS[number]
     return facts
 
 
 def uptime(host: Host) -> JsonObject:
     """Read how long the kernel has been up, in seconds."""
-    words = host.text("/proc/uptime").split()
-    return {"uptime_seconds": int(float(words[0]))} if words else {}
+    seconds = whole(host.text("/proc/uptime").partition(".")[0])
+    return {} if seconds is None else {"uptime_seconds": seconds}

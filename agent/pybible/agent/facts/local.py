@@ -13,6 +13,7 @@ from pybible.wire.values import JsonObject, JsonValue
 
 # What a file that is wrong has in place of its facts begins with this.
 NOT_READABLE = "error loading facts as JSON or ini - please check content"
+NOT_RUN = "Failure executing fact script"
 
 
 def collect(host: Host) -> JsonObject:
@@ -26,6 +27,9 @@ def collect(host: Host) -> JsonObject:
 def _read(host: Host, path: Path) -> JsonValue:
     try:
         text = _output(host, path) if os.access(path, os.X_OK) and path.is_file() else path.read_text("utf-8")
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace")
+        return f"{NOT_RUN} ({path}), rc: {error.returncode}, err: {said}"
     except (OSError, UnicodeDecodeError, subprocess.SubprocessError) as error:
         return f"{NOT_READABLE}: {path}: {error}"
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import psutil
 
-from pybible.agent.facts.source import Collector, Host
+from pybible.agent.facts.source import Collector, Host, whole
 from pybible.wire.values import JsonObject
 
 # As in linux/if_arp.h.
@@ -49,14 +49,14 @@ def _names(host: Host) -> list[str]:
 
 def _interface(host: Host, name: str) -> JsonObject:
     folder = f"{_INTERFACES}/{name}"
-    flags = int(host.text(f"{folder}/flags") or "0", 16)
+    flags = whole(host.text(f"{folder}/flags"), base=16) or 0
     interface: JsonObject = {"device": name}
     address = host.text(f"{folder}/address")
     if address and address != "00:00:00:00:00:00":
         interface["macaddress"] = address
-    mtu = host.text(f"{folder}/mtu")
-    if mtu:
-        interface["mtu"] = int(mtu)
+    mtu = whole(host.text(f"{folder}/mtu"))
+    if mtu is not None:
+        interface["mtu"] = mtu
     state = host.text(f"{folder}/operstate")
     interface["active"] = state != "down" if state else bool(flags & _UP)
     interface["type"] = _TYPES.get(host.text(f"{folder}/type"), "unknown")
@@ -67,9 +67,9 @@ def _interface(host: Host, name: str) -> JsonObject:
     device = host.path(f"{folder}/device")
     if device.is_symlink():
         interface["pciid"] = device.resolve().name
-    speed = host.text(f"{folder}/speed")
-    if speed:
-        interface["speed"] = int(speed)
+    speed = whole(host.text(f"{folder}/speed"))
+    if speed is not None:
+        interface["speed"] = speed
     interface["promisc"] = bool(flags & _PROMISCUOUS)
     return interface
 
@@ -125,9 +125,11 @@ def _add_ipv6(host: Host, interfaces: dict[str, JsonObject]) -> list[str]:
         words = line.split()
         if len(words) < 6 or words[5] not in interfaces:
             continue
-        address = str(ipaddress.IPv6Address(int(words[0], 16)))
-        scope = _SCOPES.get(int(words[3], 16), "global")
-        shown = {"address": address, "prefix": str(int(words[2], 16)), "scope": scope}
+        number, prefix, kind = (whole(word, base=16) for word in (words[0], words[2], words[3]))
+        if number is None or prefix is None or not 0 <= number < 1 << 128:
+            continue
+        address = str(ipaddress.IPv6Address(number))
+        shown = {"address": address, "prefix": str(prefix), "scope": _SCOPES.get(kind or 0, "global")}
         interfaces[words[5]].setdefault("ipv6", []).append(shown)
         found.append(address)
     # The kernel's table is in the order of its hash: global addresses come first, as in ip's output.
@@ -165,8 +167,11 @@ def _gateway(host: Host, name: str) -> JsonObject:
     for line in host.lines("/proc/net/route")[1:]:
         words = line.split()
         if len(words) > 7 and words[0] == name and words[1] == "00000000" and words[7] == "00000000":
-            gateway = str(ipaddress.IPv4Address(int(words[2], 16).to_bytes(4, "little")))
-            best = min(best or (int(words[6]), gateway), (int(words[6]), gateway))
+            number, metric = whole(words[2], base=16), whole(words[6])
+            if number is None or metric is None or not 0 <= number < 1 << 32:
+                continue
+            gateway = str(ipaddress.IPv4Address(number.to_bytes(4, "little")))
+            best = min(best or (metric, gateway), (metric, gateway))
     return {"gateway": best[1]} if best and best[1] != "0.0.0.0" else {}  # noqa: S104  no address to listen on
 
 
@@ -185,8 +190,11 @@ def _gateway_ipv6(host: Host, name: str) -> JsonObject:
     best: tuple[int, str] | None = None
     for line in host.lines("/proc/net/ipv6_route"):
         words = line.split()
-        if len(words) == 10 and words[9] == name and words[1] == "00" and int(words[4], 16):
-            route = (int(words[5], 16), str(ipaddress.IPv6Address(int(words[4], 16))))
+        if len(words) == 10 and words[9] == name and words[1] == "00":
+            number, metric = whole(words[4], base=16), whole(words[5], base=16)
+            if not number or metric is None or not 0 < number < 1 << 128:
+                continue
+            route = (metric, str(ipaddress.IPv6Address(number)))
             best = min(best or route, route)
     return {"gateway": best[1]} if best else {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 
-from pybible.agent.facts.source import Collector, Host
+from pybible.agent.facts.source import Collector, Host, whole
 from pybible.wire.values import JsonObject
 
 
@@ -20,7 +20,7 @@ def _selinux(host: Host) -> JsonObject:
     return {
         "selinux": {
             "status": "enabled",
-            "policyvers": int(host.text("/sys/fs/selinux/policyvers") or 0),
+            "policyvers": whole(host.text("/sys/fs/selinux/policyvers")) or 0,
             "config_mode": config.get("SELINUX", "unknown").strip(),
             "mode": "enforcing" if host.text("/sys/fs/selinux/enforce").strip() == "1" else "permissive",
             "type": config.get("SELINUXTYPE", "unknown").strip(),

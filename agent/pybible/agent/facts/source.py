@@ -77,6 +77,14 @@ class Host:
         return name if self.root == _ROOT else f"{self.root}/{name.lstrip('/')}"
 
 
+def whole(text: str, *, base: int = 10) -> int | None:
+    """Return the whole number that a text of the kernel's is, None when it is none."""
+    try:
+        return int(text, base)
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
     """A group of facts. `subsets` are the names under which a task may ask for it, `needs` other collectors' names."""

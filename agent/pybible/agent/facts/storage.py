@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from pybible.agent.facts import hardware
+from pybible.agent.facts import hardware, lvm
 from pybible.agent.facts.source import Collector, Host, whole
 from pybible.agent.modules.mounts import fields_of, sizes
 from pybible.wire.values import JsonObject, JsonValue
@@ -27,7 +27,7 @@ def collect(host: Host) -> JsonObject:
         "device_links": links,
         "devices": {name: _device(host, name, links) for name in _devices(host)},
         "mounts": _mounts(host, links),
-        "lvm": "N/A",
+        "lvm": lvm.volumes(host),
     }
 
 

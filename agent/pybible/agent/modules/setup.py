@@ -21,7 +21,7 @@ class Args:
 def plan(args: Args, context: Context) -> Unchanged:
     """Gather."""
     from pybible.agent.facts.gather import UnknownSubset, gather
-    from pybible.agent.facts.local import NOT_READABLE
+    from pybible.agent.facts.local import NOT_READABLE, NOT_RUN
     from pybible.agent.facts.source import Host
 
     environment = {**os.environ, **context.environment}
@@ -34,7 +34,7 @@ def plan(args: Args, context: Context) -> Unchanged:
         raise ModuleError(message) from error
     found = facts.get("ansible_local")
     own = found.values() if isinstance(found, dict) else ()
-    broken = [text for text in own if isinstance(text, str) and text.startswith(NOT_READABLE)]
+    broken = [text for text in own if isinstance(text, str) and text.startswith((NOT_READABLE, NOT_RUN))]
     return Unchanged(values={"ansible_facts": facts, **({"warnings": broken} if broken else {})})
 
 

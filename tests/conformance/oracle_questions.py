@@ -12,8 +12,9 @@ SEED = 20261124
 Question = dict[str, object]
 
 _HOSTS = (
-    "h1", "h2", "db", "web1.example.com", "10.0.0.1", "h[1:3]", "db[a:c]", "w[01:10:3].x", "n[1:2]-[a:b]", "h1:2222",
-    "[::1]", "[::1]:22", "h[3:1]", "x[08:11]", "x[8:11]", "x[1:5:2]", "x[A:C]", "x[a:e:2]", "h_1", "under-score", "h2:0",
+    "h1", "h2", "db", "web1.example.com", "10.0.0.1", "h[1:3]", "db[a:c]", "w[01:10:3].x", "n[1:2]-[a:b]",
+    "h1:2222", "[::1]", "[::1]:22", "h[3:1]", "x[08:11]", "x[8:11]", "x[1:5:2]", "x[A:C]", "x[a:e:2]", "h_1",
+    "under-score", "h2:0",
 )  # fmt: skip
 _INI_HOSTS = tuple(host for host in _HOSTS if not host.startswith("["))
 _BAD_HOSTS = ("h[1:]", "h[:3]", "h[1]", "h[1:2", "h[01:9]", "h[c:a]", "h[1:5:0]", "h[1:y]", "h:", "---", "h[1:2:3:4]")

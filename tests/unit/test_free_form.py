@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import zip_longest
 
 import pytest
 from hypothesis import given
@@ -98,6 +99,31 @@ def test_no_text_breaks_the_splitter(text: str, command: bool) -> None:
 def test_quotes_come_off(text: str) -> None:
     assert unquote(f"'{text}'") == text
     assert parse_args(f'k="{text} {text}"', command=False) == {"k": f"{text} {text}"}
+
+
+_NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True)
+_PLAIN = st.text(
+    st.characters(codec="utf-8", exclude_characters="'\"\\{}%#\n", exclude_categories=["C", "Z"]), max_size=8
+)
+# How a value may be written -> what it is.
+_WRITTEN = st.one_of(
+    _PLAIN.filter(lambda text: bool(text) and "=" not in text).map(lambda text: (text, text)),
+    st.lists(_PLAIN, max_size=3).map(" ".join).map(lambda text: (f'"{text}"', text.strip())),
+    st.lists(_PLAIN, max_size=3).map(" = ".join).map(lambda text: (f"'{text}'", text.strip())),
+    _NAMES.map(lambda name: (f"{{{{ {name} | default('a b') }}}}", f"{{{{ {name} | default('a b') }}}}")),
+)
+
+
+@given(st.dictionaries(_NAMES, _WRITTEN, max_size=4), st.lists(_PLAIN.filter(lambda text: "=" not in text), max_size=3))
+def test_every_pair_is_found_between_other_words(pairs: dict[str, tuple[str, str]], words: list[str]) -> None:
+    words = [word for word in words if word]
+    written = [f"{name}={text}" for name, (text, _value) in pairs.items()]
+    mixed = [piece for group in zip_longest(words, written, fillvalue="") for piece in group if piece]
+    found = parse_args(" ".join(mixed), command=False)
+    assert found.pop("_raw_params", "") == " ".join(words)
+    assert {name: str(value).strip() for name, value in found.items()} == {
+        name: value for name, (_, value) in pairs.items()
+    }
 
 
 def statement(text: str) -> Statement:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
+import shlex
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,56 @@ def test_what_is_wrong_in_an_ini_inventory_is_told_with_its_line(text: str, mess
 def test_groups_may_be_used_before_they_are_made() -> None:
     inventory = from_ini("[x:vars]\nv=1\n[y:children]\nz\n[z:children]\nx\n[x]\na\n")
     assert inventory.group_names("a") == ["x", "y", "z"]
+
+
+_VALUES = st.one_of(
+    st.integers(),
+    st.booleans(),
+    st.none(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text("ab =#;:[]{},.-é", max_size=8),
+    st.lists(st.integers() | st.text("ab '\"", max_size=4), max_size=3),
+    st.dictionaries(st.text("ab", max_size=2), st.integers(), max_size=2),
+)
+_VARIABLES = st.dictionaries(st.sampled_from(["v", "w", "long_name"]), _VALUES, max_size=3)
+_SECTIONS = st.dictionaries(
+    st.sampled_from("abcde"),
+    st.tuples(
+        st.lists(st.sampled_from(["h1", "h2", "x.example.com", "10.0.0.1"]), unique=True, max_size=3),
+        _VARIABLES,
+        _VARIABLES,
+    ),
+    min_size=1,
+)
+
+
+@given(_SECTIONS, st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), max_size=4), st.randoms())
+def test_what_an_ini_inventory_says_is_what_is_read(
+    sections: dict[str, tuple[list[str], dict[str, object], dict[str, object]]],
+    pairs: list[tuple[str, str]],
+    choose: random.Random,
+) -> None:
+    below = sorted({(above, child) for above, child in pairs if above < child and {above, child} <= sections.keys()})
+    parts = [f"[{above}:children]\n{child}\n" for above, child in below]
+    host_variables: dict[str, dict[str, object]] = {}
+    hosts = []
+    for name, (members, of_hosts, of_group) in sections.items():
+        given_here = " ".join(f"{key}={shlex.quote(repr(value))}" for key, value in of_hosts.items())
+        hosts.append(f"[{name}]\n" + "".join(f"{host} {given_here}  # comment\n" for host in members))
+        for host in members:
+            host_variables.setdefault(host, {}).update(of_hosts)
+        parts.append(f"[{name}:vars]\n" + "".join(f"{key} = {value!r}\n" for key, value in of_group.items()))
+    # Sections that only add to groups may stand anywhere; those of hosts keep their order, as later ones win.
+    choose.shuffle(parts)
+    inventory = from_ini("; first\n" + "\n".join(hosts + parts))
+
+    for name, (members, _, of_group) in sections.items():
+        assert list(inventory.groups[name].hosts) == members
+        assert inventory.groups[name].vars == of_group
+        assert {child.name for child in inventory.groups[name].children} == {
+            child for above, child in below if above == name
+        }
+    assert {name: host.vars for name, host in inventory.hosts.items()} == host_variables
 
 
 @given(st.text("ab[]:=#; '\"\n,", max_size=60))

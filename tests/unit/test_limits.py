@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -247,3 +250,23 @@ def test_a_process_that_still_computes_at_its_end_is_not_killed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_server_that_drips_for_ever(templar: Templar) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        over = threading.Event()
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                while not over.wait(0.02):
+                    connection.sendall(b"x")
+
+        pool.submit(drip)
+        try:
+            told = failure(templar, f"{{{{ lookup('url', 'http://127.0.0.1:{server.getsockname()[1]}/') }}}}")
+        finally:
+            over.set()
+    assert "it did not end within 0.3 seconds. PYBIBLE_LOOKUP_LIMIT sets the limit" in told

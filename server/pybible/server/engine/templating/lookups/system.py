@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import jinja2
@@ -15,7 +18,12 @@ from pybible.server.engine.templating.errors import LookupFailed, UndefinedVaria
 from pybible.server.engine.templating.lookups.call import Lookup, LookupCall
 from pybible.server.engine.templating.lookups.texts import flag
 
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
 _BODY_LIMIT = 64 * 1024 * 1024
+_CHUNK = 64 * 1024
+_LOOKUP_HINT = "PYBIBLE_LOOKUP_LIMIT sets the limit, in seconds."
 
 
 def _env(call: LookupCall) -> list[object]:
@@ -30,8 +38,7 @@ def _run(call: LookupCall, kind: str, command: str) -> str:
     try:
         done = run_command(command, directory=call.directory, seconds=call.templar.engine.lookup_seconds)
     except Overrun as error:
-        hint = "PYBIBLE_LOOKUP_LIMIT sets the limit, in seconds."
-        raise LookupFailed(f"lookup_plugin.{kind}({command}): {error}. {hint}") from error
+        raise LookupFailed(f"lookup_plugin.{kind}({command}): {error}. {_LOOKUP_HINT}") from error
     if done.status:
         raise LookupFailed(f"lookup_plugin.{kind}({command}) returned {done.status}")
     return done.output.decode("utf-8", "surrogateescape")
@@ -69,6 +76,21 @@ def _inventory_hostnames(call: LookupCall) -> list[object]:
     return [] if match is None else list(match(",".join(str(term) for term in call.terms)))
 
 
+def _body(answer: HTTPResponse, url: str, seconds: float) -> bytes:
+    """Return all that a server sends, however slowly, within the time that a lookup has."""
+    deadline = time.monotonic() + seconds if seconds else math.inf
+    parts: list[bytes] = []
+    left = _BODY_LIMIT
+    while left and (part := answer.read1(min(left, _CHUNK))):
+        parts.append(part)
+        left -= len(part)
+        if time.monotonic() > deadline:
+            raise LookupFailed(
+                f"Failed lookup url for {url}: it did not end within {seconds:g} seconds. {_LOOKUP_HINT}"
+            )
+    return b"".join(parts)
+
+
 def _url(call: LookupCall) -> list[object]:
     # Imported when used: it costs as much as everything else here together.
     import urllib.request
@@ -83,7 +105,7 @@ def _url(call: LookupCall) -> list[object]:
         request = urllib.request.Request(url, headers=dict(headers) if isinstance(headers, Mapping) else {})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=float(call.text("timeout", "10"))) as answer:  # noqa: S310
-                text = answer.read(_BODY_LIMIT).decode("utf-8", "surrogateescape")
+                text = _body(answer, url, call.templar.engine.lookup_seconds).decode("utf-8", "surrogateescape")
         except HTTPError as error:
             raise LookupFailed(f"Received HTTP error for {url}: {error}") from error
         except (URLError, OSError) as error:

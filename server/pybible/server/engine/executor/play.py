@@ -181,7 +181,6 @@ async def _run_batch(
             handlers=context.handlers,
             max_fail_percentage=limit,
             batch_size=len(hosts),
-            already_failed=len(run.failed),
         )
     batch = BatchContext(context, strategy.batch)
     batch.debugging = name == "debug"

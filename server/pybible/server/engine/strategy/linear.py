@@ -26,14 +26,12 @@ class Linear:
         handlers: Handlers,
         max_fail_percentage: float | None = None,
         batch_size: int = 0,
-        already_failed: int = 0,
     ) -> None:
         self.batch = Batch(nodes, hosts, handlers)
         self.stop: Stop | None = None
         self._limit = max_fail_percentage
-        # Hosts that failed in earlier plays count too, on both sides.
+        # With the hosts that failed in earlier plays; as failures of this batch they don't count.
         self._size = batch_size or len(self.batch.hosts)
-        self._already = already_failed
         self._order: list[str] = [task.id for task in tasks_of(nodes)]
         self._position = 0
         self._waiting: dict[str, None] = {}
@@ -124,10 +122,8 @@ class Linear:
             self._order[self._position : self._position] = [task.id for task in self.batch.handlers.tasks]
         if self._fatal:
             self._fail_others()
-        # The flush between sections does not count: what failed in an earlier play does from the first task on.
-        flush = self._step is not None and self._step.task.implicit and self._step.task.action == "meta"
-        if not flush and self._limit is not None and self._size:
-            failed = len(self.batch.failed) + self._already
+        if self._limit is not None and self._size:
+            failed = len(self.batch.failed)
             if failed / self._size * 100.0 > self._limit:
                 self._fail_others()
                 self.stop = Stop(failed=failed, hosts=self._size)

@@ -209,7 +209,8 @@ class ItemRun:
         if "_raw_params" in args or "file" in args:
             result = {"include": args.get("_raw_params", args.get("file")), "include_args": {}, "changed": False}
         outcome = self._outcome(ActionResult(result=result))
-        outcome.include = IncludeRequest(args=args, item_vars=self._item_vars)
+        label = hygiene.CENSORED_ITEM if self._no_log else None
+        outcome.include = IncludeRequest(args=args, item_vars=self._item_vars, label=label)
         return outcome
 
     # -- the action and its retries -------------------------------------------------------------------------------

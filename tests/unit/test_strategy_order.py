@@ -153,7 +153,7 @@ def test_handlers_run_after_the_flush_for_the_hosts_that_were_notified() -> None
 
     def end(host: str, item: Task) -> TaskEnd:
         if item.name == "a":
-            return TaskEnd(notify=(second,) if host == "h1" else (second, first))
+            return TaskEnd(notify=("second",) if host == "h1" else ("second", "first"))
         return TaskEnd(effect=Effect.FLUSH if item.name == "flush" else Effect.NONE)
 
     assert drive(linear([task("a"), task("flush"), task("z")], handlers=handlers), end) == [

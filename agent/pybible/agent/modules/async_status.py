@@ -27,7 +27,8 @@ def plan(args: Args, context: Context) -> Unchanged:
     folder = Path(args._async_dir).expanduser()
     path = folder / args.jid
     if path.parent != folder or not path.exists():
-        raise ModuleError("could not find job", ansible_job_id=args.jid, started=True, finished=True)
+        values: JsonObject = {"results_file": str(path)} if args.mode == "status" else {}
+        raise ModuleError("could not find job", ansible_job_id=args.jid, started=True, finished=True, **values)
     if args.mode == "cleanup":
         path.unlink()
         shutil.rmtree(contents_of(path), ignore_errors=True)
@@ -42,6 +43,7 @@ def _state(path: Path, job_id: str) -> JsonObject:
         raise ModuleError(
             "Could not parse job output", ansible_job_id=job_id, results_file=str(path), started=True, finished=True
         ) from None
+    state["results_file"] = str(path)
     if "started" not in state:
         return {**state, "finished": True, "ansible_job_id": job_id}
     return {**state, "finished": bool(state.get("finished"))}

@@ -56,22 +56,17 @@ def end_of(
             verdict = Verdict.UNREACHABLE
     return TaskEnd(
         verdict=verdict,
-        notify=handlers_for(context, outcome),
+        notify=notified_by(context, outcome),
         include=include,
         fatal=fatal,
         run_once=run_once,
     )
 
 
-def handlers_for(context: BatchContext, outcome: HostOutcome) -> tuple[Task, ...]:
-    """Return the handlers that the outcome notifies. Raises MissingHandler."""
-    names = outcome.final.notify
-    if not names:
-        return ()
-    found: list[Task] = []
-    for name in names:
-        handlers = context.play_context.handlers.find(name)
-        if not handlers:
+def notified_by(context: BatchContext, outcome: HostOutcome) -> tuple[str, ...]:
+    """Return what the outcome notifies. Raises MissingHandler."""
+    for name in outcome.final.notify:
+        if not context.play_context.handlers.find(name):
             text = (
                 f"The requested handler '{name}' was not found in either the main handlers list nor in the listening "
                 "handlers list"
@@ -79,8 +74,7 @@ def handlers_for(context: BatchContext, outcome: HostOutcome) -> tuple[Task, ...
             if context.run.options.error_on_missing_handler:
                 raise MissingHandler(text)
             context.run.warn(text)
-        found += handlers
-    return tuple(found)
+    return outcome.final.notify
 
 
 def tell(context: BatchContext, compiled: CompiledTask, outcome: HostOutcome, *, rescued: bool) -> None:

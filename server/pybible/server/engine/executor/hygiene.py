@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pybible.server.engine.actions.call import ActionResult
 from pybible.server.engine.model.play import Task
-from pybible.server.engine.templating.errors import message_of, report_of
+from pybible.server.engine.templating.errors import BadKeyword, UndefinedVariable, levels, message_of, report_of
 from pybible.wire.errors import SourceError, TemplateError
 from pybible.wire.values import JsonObject
 
@@ -70,6 +70,11 @@ def failure_of(task: Task, error: SourceError) -> tuple[str, str]:
     failed = TemplateError("Task failed", origin=task.origin)
     failed.__cause__ = error
     return message_of(failed), report_of(failed)
+
+
+def may_repeat(error: SourceError) -> bool:
+    """Whether the text of an error may repeat the value that could not be worked with."""
+    return not any(isinstance(level, UndefinedVariable | BadKeyword) for level in levels(error))
 
 
 def no_log_text(error: SourceError) -> str:

@@ -29,7 +29,6 @@ from pybible.server.engine.executor.targets import (
 from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.notices import located
 from pybible.server.engine.model.text import origin_of
-from pybible.server.engine.templating.errors import BadKeyword, UndefinedVariable, levels
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.variables.hostvars import HostVarsVars
 from pybible.server.results.events import AsyncPoll, Output, Retry
@@ -394,8 +393,7 @@ class ItemRun:
 
     def _source_failure(self, error: SourceError) -> ItemOutcome:
         message, report = hygiene.failure_of(self._compiled.task, error)
-        if self._no_log and not any(isinstance(level, UndefinedVariable | BadKeyword) for level in levels(error)):
-            # The text of an error may repeat the value that could not be worked with.
+        if self._no_log and hygiene.may_repeat(error):
             report = hygiene.failure(self._compiled.task, hygiene.CENSORED)
         return self._failed({"msg": message}, report)
 

@@ -65,7 +65,7 @@ class HostTask:
             # Without its controller there is no run, and no host is to blame.
             raise
         except SourceError as error:
-            return self._broken({"msg": message_of(error)}, report_of(error))
+            return self._broken({"msg": message_of(error)}, report_of(error), error)
         except Exception as error:
             logger.exception("host-task failed in the engine", extra={"host": self._host, "task": task.name})
             text = f"this is a bug in pybible: {type(error).__name__}: {error}"
@@ -73,9 +73,12 @@ class HostTask:
             result: JsonObject = {"msg": text, "exception": trace, "reason": Reason.INTERNAL_ERROR.value}
             return self._broken(result, hygiene.failure(task, text))
 
-    def _broken(self, result: JsonObject, report: str) -> HostOutcome:
+    def _broken(self, result: JsonObject, report: str, error: SourceError | None = None) -> HostOutcome:
         result["failed"] = True
-        item = ItemOutcome(result=result, error=report, label=self._host, facts_host=self._host)
+        hidden = self._hidden()
+        if hidden and (error is None or hygiene.may_repeat(error)):
+            report = hygiene.failure(self._compiled.task, hygiene.CENSORED)
+        item = ItemOutcome(result=result, error=report, label=self._host, facts_host=self._host, no_log=hidden)
         return HostOutcome(host=self._host, final=item, items=[item])
 
     async def _single(self, templar: Templar) -> HostOutcome:
@@ -86,6 +89,15 @@ class HostTask:
         self._context.register(self._host, self._compiled, item.result)
         return HostOutcome(host=self._host, final=item, items=[item])
 
+    def _hidden(self) -> bool:
+        """Whether a failure before the task is hidden; what can't be known is."""
+        written = self._compiled.keyword("no_log")
+        try:
+            templar = self._context.templar(self._host, self._compiled.task)
+            return flag(written, templar, "no_log", default=self._context.run.options.no_log)
+        except SourceError:
+            return True
+
     # -- loops ----------------------------------------------------------------------------------------------------
 
     async def _loop(self, templar: Templar) -> HostOutcome:
@@ -93,7 +105,7 @@ class HostTask:
             return await self._looped(templar)
         except SourceError as error:
             # What the loop itself needs can't be had; the items' own failures never come here.
-            return self._with_ignore(self._broken({"msg": message_of(error)}, report_of(error)), templar)
+            return self._with_ignore(self._broken({"msg": message_of(error)}, report_of(error), error), templar)
 
     async def _looped(self, templar: Templar) -> HostOutcome:
         task = self._compiled.task
@@ -103,7 +115,7 @@ class HostTask:
             if not loops.is_undefined(error):
                 raise
             message, report = hygiene.failure_of(task, error)
-            return self._with_ignore(self._broken({"msg": message, "changed": False}, report), templar)
+            return self._with_ignore(self._broken({"msg": message, "changed": False}, report, error), templar)
         if values is None:
             # The items can't be known, and nobody asks for them.
             return await self._single(templar)

@@ -45,7 +45,9 @@ class Batch:
             cursor.advance()
             return False
         if end.notify:
-            cursor.notified.update(task.id for task in end.notify)
+            cursor.asked.update(dict.fromkeys(end.notify))
+            if cursor.in_handlers:
+                self._resolve(cursor)
         if end.verdict is Verdict.FAILED:
             return self.fail(host)
         self._move(host, cursor, end)
@@ -68,6 +70,7 @@ class Batch:
         task = cursor.current
         match end.effect:
             case Effect.FLUSH:
+                self._resolve(cursor)
                 cursor.flush(self.handlers.tasks)
             case Effect.END_HOST:
                 cursor.end()
@@ -84,6 +87,12 @@ class Batch:
                 cursor.include(end.include)
             case _:
                 cursor.advance()
+
+    def _resolve(self, cursor: Cursor) -> None:
+        """Find the handlers that were asked for: at the flush, so that those of roles included since then count."""
+        for name in cursor.asked:
+            cursor.notified.update(task.id for task in self.handlers.find(name))
+        cursor.asked.clear()
 
     def _clear_errors(self) -> None:
         self.failed.clear()

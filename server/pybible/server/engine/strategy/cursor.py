@@ -57,20 +57,21 @@ class _Flush:
 
 
 class Cursor:
-    """One host's place. `failed` is true once the host fell out of the outermost block; `notified` holds the ids of the
-    handlers that wait for it.
+    """One host's place. `failed` is true once the host fell out of the outermost block; `asked` holds the names that
+    notify gave since the last flush, `notified` the ids of the handlers that wait for it.
 
     Between a task's end and the question for the next one the host still is in the block of the task that ended: a
     failure that comes from elsewhere (any_errors_fatal) then leads to that block's rescue.
     """
 
-    __slots__ = ("_current", "_flush", "_frames", "_revivable", "_settled", "failed", "notified")
+    __slots__ = ("_current", "_flush", "_frames", "_revivable", "_settled", "asked", "failed", "notified")
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._frames = [_Frame(nodes)]
         self._flush: _Flush | None = None
         self._revivable = False
         self.failed = False
+        self.asked: dict[str, None] = {}
         self.notified: set[str] = set()
         self._current: Task | None = None
         self._settled = False

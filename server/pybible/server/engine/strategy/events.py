@@ -33,13 +33,13 @@ class Effect(Enum):
 class TaskEnd:
     """The end of a task on one host.
 
-    `notify` are the handlers that are now due; `include` the nodes that come next at this place. `fatal`: a failure
+    `notify` names handlers and topics; `include` the nodes that come next at this place. `fatal`: a failure
     here fails every host of the batch (any_errors_fatal). `run_once`: the task ran once for all its hosts.
     """
 
     verdict: Verdict = Verdict.OK
     effect: Effect = Effect.NONE
-    notify: Sequence[Task] = ()
+    notify: Sequence[str] = ()
     include: Sequence[Node] = ()
     fatal: bool = False
     run_once: bool = False

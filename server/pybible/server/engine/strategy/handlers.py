@@ -53,8 +53,18 @@ class Handlers:
         if named:
             last = named[-1].group
             by_name = (next(handler.task for handler in named if handler.group == last),)
-        listening = [handler.task for handler in self._named if notification in handler.task.listen]
+        listening = self._listening(notification)
         return (*by_name, *(task for task in listening if task not in by_name))
+
+    def _listening(self, topic: str) -> list[Task]:
+        """Return who listens to a topic; of several of one name, the last file's (a role may be included often)."""
+        groups = reversed(dict.fromkeys(handler.group for handler in self._named))
+        listening: dict[str, Task] = {}
+        for group in groups:
+            for handler in self._named:
+                if handler.group == group and topic in handler.task.listen:
+                    listening.setdefault(handler.name or handler.task.id, handler.task)
+        return list(listening.values())
 
 
 def _names(handler: NamedHandler) -> tuple[str, ...]:

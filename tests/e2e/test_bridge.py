@@ -98,6 +98,7 @@ def fleet() -> Iterator[Lab]:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYBIBLE_ANSIBLE", str(write_tree(tmp_path / "core")))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     folder = tmp_path / "project"
     write_files(folder, {name: text.lstrip("\n") for name, text in LIBRARY.items()})
     return folder
@@ -115,10 +116,10 @@ def run(fleet: Lab, project: Path, tasks: str, *options: str) -> tuple[str, list
     return done.stdout + done.stderr, [json.loads(line.partition(" => ")[2]) for line in lines]
 
 
-def cached(fleet: Lab) -> dict[str, int]:
-    """Return the contents that the agent has, each with its inode: what is fetched again has another."""
-    folder = next(path for path in (fleet.folder / "agents" / "lab01").rglob("*") if path.name in ("blobs", "content"))
-    return {path.name: path.stat().st_ino for path in folder.iterdir()}
+def sent(fleet: Lab) -> tuple[int, int]:
+    """Return how many contents went out to the agent, and their bytes."""
+    found = fleet.agent("lab01")
+    return int(str(found["contents_sent"])), int(str(found["content_bytes_sent"]))
 
 
 def test_a_module_in_python_with_its_own_module_utils(fleet: Lab, project: Path) -> None:
@@ -129,12 +130,28 @@ def test_a_module_in_python_with_its_own_module_utils(fleet: Lab, project: Path)
 
 
 def test_a_module_is_sent_once_however_often_it_is_used(fleet: Lab, project: Path) -> None:
+    # Nobody else has sent these.
+    for name in ("own.py", "in_shell"):
+        with (project / "library" / name).open("a") as file:
+            file.write("\n# counted\n")
     tasks = "    - own: {what: 1}\n    - own: {what: 2}\n    - in_shell: {x: 1}"
-    run(fleet, project, tasks)
-    before = cached(fleet)
-    run(fleet, project, tasks)
-    assert len(before) >= 2
-    assert cached(fleet) == before
+    counted = [sent(fleet)]
+    for _ in range(2):
+        run(fleet, project, tasks)
+        counted.append(sent(fleet))
+    before, first, second = counted
+    assert first[0] - before[0] == 2
+    assert first[1] > before[1]
+    assert second == first
+
+
+def test_a_module_is_packed_once_for_all_runs(fleet: Lab, project: Path, tmp_path: Path) -> None:
+    packages = tmp_path / "state" / "pybible" / "packages"
+    run(fleet, project, "    - own: {what: 1}")
+    made = {path.name: path.stat().st_ino for path in packages.iterdir()}
+    run(fleet, project, "    - own: {what: 2}")
+    assert len(made) == 2
+    assert {path.name: path.stat().st_ino for path in packages.iterdir()} == made
 
 
 def test_check_mode_reaches_the_module(fleet: Lab, project: Path) -> None:

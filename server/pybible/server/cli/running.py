@@ -274,6 +274,7 @@ def build_engine(session: Session, inventory: Inventory, *, directory: Path, opt
     )
     return Engine(
         places=places,
+        packages_folder=session.settings.state_folder / "packages",
         inventory=inventory,
         variables=variables,
         templates=templates,

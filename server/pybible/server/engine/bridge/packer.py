@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pybible.server.engine.bridge.finder import BridgeError
 from pybible.server.engine.bridge.imports import Import, imported
+from pybible.server.engine.bridge.kept import Looks
 from pybible.server.engine.bridge.places import Places
 from pybible.server.engine.bridge.routing import Routing
 from pybible.server.engine.bridge.styles import Style, interpreter_of, style_of
@@ -56,10 +57,11 @@ class Packer:
         self._places = places
         self._imports: dict[tuple[str, _Source], tuple[Import, ...]] = {}
 
-    def pack(self, module: BridgedModule) -> Package:
-        """Read a module and what it needs. BridgeError when that can't be had."""
+    def pack(self, module: BridgedModule, looks: Looks | None = None) -> Package:
+        """Read a module and what it needs. BridgeError when that can't be had. `looks` learns what was looked at."""
+        looks = looks or Looks()
         try:
-            text = module.path.read_bytes()
+            text = looks.read(module.path)
         except OSError as error:
             raise BridgeError(f"module '{module.name}' can't be read: {error}") from error
         style = style_of(text)
@@ -67,7 +69,7 @@ class Packer:
         if style is not Style.PYTHON:
             return Package(content=text, sha256=_sum(text), style=style, interpreter=interpreter)
         entry = _entry(module)
-        content = _Packing(module, self._places, self._imported).zip(entry, text)
+        content = _Packing(module, self._places, self._imported, looks).zip(entry, text)
         return Package(content=content, sha256=_sum(content), style=style, entry=entry, interpreter=interpreter)
 
     def _imported(self, name: str, source: _Source) -> tuple[Import, ...]:
@@ -90,14 +92,20 @@ class _Packing:
     """One package in the making."""
 
     def __init__(
-        self, module: BridgedModule, places: Places, imports: Callable[[str, _Source], tuple[Import, ...]]
+        self,
+        module: BridgedModule,
+        places: Places,
+        imports: Callable[[str, _Source], tuple[Import, ...]],
+        looks: Looks,
     ) -> None:
+        self._looks = looks
         self._module = module
         self._places = places
         self._imports = imports
         core = places.core
         self._utils = (*module.utils, *([core / "module_utils"] if core is not None else []))
-        self._core_routing = Routing(core / "config" / "ansible_builtin_runtime.yml") if core is not None else None
+        routes = core / "config" / "ansible_builtin_runtime.yml" if core is not None else None
+        self._core_routing = Routing(looks.note(routes)) if routes is not None else None
         self._routings: dict[Path, Routing] = {}
         self._sources: dict[str, _Source] = {
             "ansible": _Source(f"__version__ = {places.version!r}\n".encode(), package=True)
@@ -168,16 +176,17 @@ class _Packing:
             return _Source(b"", package=True)
         if name.startswith(f"{_UTILS}."):
             parts = name.split(".")[2:]
-            return _read(self._utils, parts) or self._redirected(name, self._core_routing, parts)
+            return self._read(self._utils, parts) or self._redirected(name, self._core_routing, parts)
         namespace, collection, *rest = name.split(".")[1:]
         parts = rest[2:]
         for root in self._module.roots:
             folder = root / namespace / collection
-            if folder.is_dir():
+            if self._looks.is_folder(folder):
                 if not parts:
                     return _Source(b"", package=True)
-                routing = self._routings.setdefault(folder, Routing(folder / "meta" / "runtime.yml"))
-                found = _read([folder / "plugins" / "module_utils"], parts)
+                routes = self._looks.note(folder / "meta" / "runtime.yml")
+                routing = self._routings.setdefault(folder, Routing(routes))
+                found = self._read([folder / "plugins" / "module_utils"], parts)
                 return found or self._redirected(name, routing, parts)
         return None
 
@@ -192,25 +201,25 @@ class _Packing:
             target = ".".join(["ansible_collections", namespace, collection, "plugins", "module_utils", *rest])
         return _Source(f"import sys\nimport {target}\nsys.modules[{name!r}] = sys.modules[{target!r}]\n".encode())
 
+    def _read(self, folders: Sequence[Path], parts: Sequence[str]) -> _Source | None:
+        looks = self._looks
+        for folder in folders:
+            path = folder.joinpath(*parts)
+            file = path.with_name(f"{path.name}.py")
+            if looks.is_file(path / "__init__.py"):
+                return _Source(looks.read(path / "__init__.py"), package=True)
+            if looks.is_file(file):
+                return _Source(looks.read(file))
+            if looks.is_folder(path):
+                return _Source(b"", package=True)
+        return None
+
 
 def _is_utils(name: str) -> bool:
     parts = name.split(".")
     if parts[0] == "ansible_collections":
         return len(parts) > 4 and parts[3:5] == ["plugins", "module_utils"]
     return parts[:2] == ["ansible", "module_utils"]
-
-
-def _read(folders: Sequence[Path], parts: Sequence[str]) -> _Source | None:
-    for folder in folders:
-        path = folder.joinpath(*parts)
-        file = path.with_name(f"{path.name}.py")
-        if (path / "__init__.py").is_file():
-            return _Source((path / "__init__.py").read_bytes(), package=True)
-        if file.is_file():
-            return _Source(file.read_bytes())
-        if path.is_dir():
-            return _Source(b"", package=True)
-    return None
 
 
 def _zip(sources: dict[str, _Source]) -> bytes:

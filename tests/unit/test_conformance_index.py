@@ -141,6 +141,15 @@ def test_every_case_has_a_record() -> None:
     assert [case.name for case in all_cases() if not case.record.exists()] == []
 
 
+def test_the_index_has_the_sixteen_parts_of_the_language() -> None:
+    parts = re.findall(r"(?m)^## (\d+)\. ", (CASES / "INDEX.md").read_text())
+    assert [int(part) for part in parts] == list(range(1, 17))
+
+
+def test_a_row_about_behaviour_says_what_to_look_for() -> None:
+    assert [row.line for row in ROWS if row.kind == "what" and row.cases and not row.written + row.seen] == []
+
+
 def test_every_row_is_shown_by_something() -> None:
     assert [row.line for row in ROWS if not row.cases and not row.tests] == []
 

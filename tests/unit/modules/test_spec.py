@@ -167,3 +167,17 @@ def test_a_default_list_is_never_shared_between_tasks() -> None:
     first = values()["items"]
     first.append("x")
     assert values()["items"] == []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Odd:
+    global_: bool = arg(default=False)
+    names: list[str] = arg(default_factory=list)
+    list_: str | None = arg(default=None)
+
+
+def test_an_argument_whose_name_python_has_a_use_for_is_called_by_it() -> None:
+    module = Module(name="odd", args=_Odd, plan=lambda _args, _context: None)
+    checked = check_arguments(module, {"global": "yes", "list": "all"})
+    assert checked.shown == {"global": True, "names": [], "list": "all"}
+    assert _Odd(**checked.values) == _Odd(global_=True, list_="all")

@@ -17,6 +17,10 @@ _NOT_RUNNING = (
 )
 _OFFLINE = "(offline operation: only on-disk configs were altered)"
 _SERVICES = "Services are defined by port/tcp relationship and named as they are in /etc/services (on most systems)"
+_PERMANENT_ONLY = (
+    "Zone operations must be permanent. Make sure you didn't set the 'permanent' flag to 'false' or the 'immediate' "
+    "flag to 'true'."
+)
 _DEFAULT_TARGET = "default"
 # Settings of a zone, and what firewall-cmd calls them.
 _LISTED = {
@@ -126,10 +130,7 @@ def _setting(args: Args, wall: Firewall, immediate: bool) -> Setting | None:
         if args.state in ("enabled", "disabled") or zone is None:
             return None
         if immediate:
-            raise ModuleError(
-                "Zone operations must be permanent. Make sure you didn't set the 'permanent' flag to 'false' or the "
-                "'immediate' flag to 'true'."
-            )
+            raise ModuleError(_PERMANENT_ONLY)
         return _zone(args, wall, zone)
     name = named[0]
     zone = zone or wall.tell("--get-default-zone", permanent=False)
@@ -207,7 +208,7 @@ def _zone(args: Args, wall: Firewall, zone: str) -> Setting:
 
 def _target(args: Args, wall: Firewall, zone: str, immediate: bool) -> Setting:
     if immediate:
-        raise ModuleError("The target of a zone can be set permanently only")
+        raise ModuleError(_PERMANENT_ONLY)
     sets = args.state in ("present", "enabled")
     target = str(args.target) if sets else _DEFAULT_TARGET
     said = f"Set zone {zone} target to {target}" if sets else f"Reset zone {zone} target to default"

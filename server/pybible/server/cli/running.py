@@ -42,6 +42,7 @@ from pybible.server.engine.variables.magic import RunMagic
 from pybible.server.engine.variables.scope import VariableManager
 from pybible.server.engine.vault import VaultSecrets
 from pybible.server.engine.watch import Watch
+from pybible.server.report.live_lines import LiveLines
 from pybible.server.report.registry import short_name
 from pybible.server.report.terminal import Terminal
 from pybible.server.results.events import Message, MessageLevel, Output, RunEvent
@@ -94,8 +95,11 @@ def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_lin
         terminal = progress.terminal
     shows, adds, warnings = callbacks_of(asked, settings, terminal)
     callbacks = [shows, *adds]
+    live = LiveLines(terminal) if _shows_output(asked, settings) else None
 
     def event(happened: RunEvent) -> None:
+        if live is not None:
+            live(happened)
         if not isinstance(happened, Output):
             for callback in callbacks:
                 callback(happened)
@@ -107,10 +111,18 @@ def reports_for(asked: Asked, settings: Settings, *, terminal: Terminal, one_lin
             callback.recap(counts)
 
     close = progress.close if progress is not None else lambda: None
-    reports = Reports(event=event, recap=recap, close=close, live=progress is not None, line=terminal.line)
+    wanted = progress is not None or live is not None
+    reports = Reports(event=event, recap=recap, close=close, live=wanted, line=terminal.line)
     for text in warnings:
         reports.warn(text)
     return reports
+
+
+def _shows_output(asked: Asked, settings: Settings) -> bool:
+    """Tell whether what tasks print is shown while they run: with -v, to somebody who looks on."""
+    if settings.live_output is not None:
+        return settings.live_output
+    return bool(asked.verbose) and sys.stdout.isatty()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

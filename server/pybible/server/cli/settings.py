@@ -39,6 +39,8 @@ class Settings:
     lookup_limit: float = LOOKUP_SECONDS
     # Facts that agents told by themselves answer a play's gathering while they are no older, in seconds; 0: never.
     facts_within: float = FACTS_WITHIN
+    # Whether what tasks print is shown while they run; None: with -v, on a terminal.
+    live_output: bool | None = None
     # What ansible.cfg and its environment variables say.
     ansible: AnsibleConfig
 
@@ -86,10 +88,18 @@ def load_settings(
         signing_key=Path(named_key).expanduser() if named_key else usual_key if usual_key.exists() else None,
         state_folder=_xdg(environment, "XDG_STATE_HOME", home / ".local/state") / "pybible",
         render_limit=_seconds(environment, "PYBIBLE_RENDER_LIMIT", RENDER_SECONDS),
+        live_output=_switch(environment, "PYBIBLE_LIVE_OUTPUT"),
         facts_within=_facts_within(environment.get("PYBIBLE_FACTS") or ours.get("facts", "smart")),
         lookup_limit=_seconds(environment, "PYBIBLE_LOOKUP_LIMIT", LOOKUP_SECONDS),
         ansible=ansible,
     )
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool | None:
+    text = environment.get(name) or None
+    if text not in (None, "0", "1"):
+        raise ConfigError(f"{name} must be 0 or 1, not {text!r}")
+    return None if text is None else text == "1"
 
 
 def _facts_within(text: str) -> float:

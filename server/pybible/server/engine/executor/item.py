@@ -46,7 +46,6 @@ logger = logging.getLogger(__name__)
 # Actions that wait on the control node itself: the agent's limit does not reach them.
 _WAITS_HERE = frozenset({"pause", "reboot", "wait_for_connection"})
 # Modules whose output is shown while they run.
-_PRINTS = frozenset({"command", "shell", "raw", "script"})
 
 
 class ItemRun:
@@ -314,7 +313,7 @@ class ItemRun:
         known_facts: bool = False,
     ) -> Outcome:
         run, options = self._context.run, self._context.run.options
-        limit = options.output_limit if module in _PRINTS and not self._no_log else 0
+        limit = 0 if self._no_log else options.output_limit
         target = Target(host=self._host, agent="") if here else self._target
         if target is None:
             raise RuntimeError("the task has no target yet")

@@ -14,7 +14,7 @@ from pybible.server.engine.inventory import patterns
 from pybible.server.engine.inventory.addresses import is_address
 from pybible.server.engine.inventory.groups import LOCALHOST, Group, Host, has_odd_characters, safe_name
 from pybible.server.engine.inventory.options import DEFAULTS, InventoryOptions
-from pybible.server.engine.inventory.patterns import BadOrder, BadPattern, Subscript
+from pybible.server.engine.inventory.patterns import BadOrder, BadPattern
 from pybible.server.engine.inventory.vars_files import VarsFiles
 from pybible.server.engine.model.keywords import VarsLayer
 from pybible.server.engine.parsing.yaml_source import Decrypter, Warn
@@ -436,7 +436,7 @@ class Inventory:
             expression, subscript = patterns.split_subscript(pattern)
             names = self._enumerate(expression)
             if subscript is not None and names:
-                names = _subscripted(names, subscript, pattern)
+                names = subscript.pick(names, pattern)
             known = self._matches[pattern] = names
         return known
 
@@ -475,16 +475,6 @@ class Inventory:
 
 def _layers(level: str, mappings: Iterable[Mapping[str, object]]) -> Iterable[VarsLayer]:
     return (VarsLayer(level=level, values=values) for values in mappings if values)
-
-
-def _subscripted(names: list[str], subscript: Subscript, pattern: str) -> list[str]:
-    if subscript.last is None or subscript.last == 0:
-        try:
-            return [names[subscript.first]]
-        except IndexError:
-            raise BadPattern(f"No hosts matched the subscripted pattern '{pattern}'") from None
-    last = len(names) - 1 if subscript.last == -1 else subscript.last
-    return names[subscript.first : last + 1]
 
 
 def ordered(names: list[str], order: str | None, *, shuffle: Callable[[list[str]], None] = random.shuffle) -> list[str]:

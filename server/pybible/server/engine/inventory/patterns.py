@@ -33,6 +33,16 @@ class Subscript:
     first: int
     last: int | None = None
 
+    def pick(self, names: list[str], pattern: str) -> list[str]:
+        """Return the names that are meant. Raises BadPattern when there is none."""
+        if self.last is None or self.last == 0:
+            try:
+                return [names[self.first]]
+            except IndexError:
+                raise BadPattern(f"No hosts matched the subscripted pattern '{pattern}'") from None
+        last = len(names) - 1 if self.last == -1 else self.last
+        return names[self.first : last + 1]
+
 
 def split_patterns(pattern: object) -> list[str]:
     """Return the single patterns of a text or of a list of texts, separated by commas, else by colons."""

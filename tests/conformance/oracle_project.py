@@ -19,66 +19,81 @@ print(json.dumps({"changed": False, "ansible_facts": json.loads('''FACTS''')}))
 def project(facts_module: str = FACTS_MODULE) -> dict[str, str]:
     """Return the project's files by name. The inventory is inventory/hosts, the playbook site.yml."""
     sets = variable_sets()
-
-    def values(level: str) -> str:
-        return json.dumps(at(level, sets))
-
-    def pairs(level: str) -> str:
-        return "".join(f"{name}={value}\n" for name, value in at(level, sets).items())
-
     shown = ", ".join(f"{name}: '{{{{ {name} | default(\"-\") }}}}'" for name in sorted_names(sets))
     look = f"debug: {{msg: {{{shown}}}}}"
-    registered = at("registered", sets)
-    facts = {**at("facts", sets)}
     return {
-        "inventory/hosts": f"h1 {' '.join(pairs('inventory_host').split())}\nh2\n[web]\nh1\n[parent:children]\nweb\n"
-        f"[web:vars]\n{pairs('inventory_group')}[parent:vars]\n{pairs('inventory_parent_group')}"
-        f"[all:vars]\n{pairs('inventory_all')}",
-        "inventory/group_vars/all.yml": values("inventory_group_vars_all"),
-        "inventory/group_vars/web.yml": values("inventory_group_vars"),
-        "inventory/host_vars/h1.yml": values("inventory_host_vars"),
-        "group_vars/all.yml": values("playbook_group_vars_all"),
-        "group_vars/web.yml": values("playbook_group_vars"),
-        "host_vars/h1.yml": values("playbook_host_vars"),
-        "files.yml": values("vars_files"),
-        "included.yml": values("include_vars"),
-        "extra.json": values("extra_vars"),
-        f"library/{FACTS_MODULE}.py": _MODULE.replace("FACTS", json.dumps(facts)),
-        "roles/r/defaults/main.yml": values("role_defaults"),
-        "roles/r/vars/main.yml": values("role_vars"),
-        "roles/r/tasks/main.yml": f"""
-- name: in the role, in a block, in a task
-  vars: {values("task_vars")}
+        **_inventory(),
+        "group_vars/all.yml": _values("playbook_group_vars_all"),
+        "group_vars/web.yml": _values("playbook_group_vars"),
+        "host_vars/h1.yml": _values("playbook_host_vars"),
+        "files.yml": _values("vars_files"),
+        "included.yml": _values("include_vars"),
+        "extra.json": _values("extra_vars"),
+        f"library/{FACTS_MODULE}.py": _MODULE.replace("FACTS", _values("facts")),
+        "roles/r/defaults/main.yml": _values("role_defaults"),
+        "roles/r/vars/main.yml": _values("role_vars"),
+        "roles/r/tasks/main.yml": _role(look),
+        "roles/r/tasks/deep.yml": f"- name: in an included file\n  vars: {_values('task_vars')}\n  {look}\n",
+        "roles/plain/tasks/main.yml": f"- name: in a role that was included\n  {look}\n",
+        "site.yml": _playbook(look, facts_module),
+    }
+
+
+def _values(level: str) -> str:
+    return json.dumps(at(level, variable_sets()))
+
+
+def _pairs(level: str) -> str:
+    return "".join(f"{name}={value}\n" for name, value in at(level, variable_sets()).items())
+
+
+def _inventory() -> dict[str, str]:
+    return {
+        "inventory/hosts": f"h1 {' '.join(_pairs('inventory_host').split())}\nh2\n[web]\nh1\n[parent:children]\nweb\n"
+        f"[web:vars]\n{_pairs('inventory_group')}[parent:vars]\n{_pairs('inventory_parent_group')}"
+        f"[all:vars]\n{_pairs('inventory_all')}",
+        "inventory/group_vars/all.yml": _values("inventory_group_vars_all"),
+        "inventory/group_vars/web.yml": _values("inventory_group_vars"),
+        "inventory/host_vars/h1.yml": _values("inventory_host_vars"),
+    }
+
+
+def _role(look: str) -> str:
+    included = f"""- block:
+    - include_tasks: deep.yml
+      vars: {_values("include_params")}
+  vars: {_values("block_vars")}
+"""
+    return f"""
+- name: in the role, in a task
+  vars: {_values("task_vars")}
   {look}
 - block:
     - name: in the role's block
       {look}
-    - include_tasks: deep.yml
-      vars: {values("include_params")}
-  vars: {values("block_vars")}
+  vars: {_values("block_vars")}
+{included}
 - when: inventory_hostname == 'h1'
   block:
     - include_vars: ../../../included.yml
-    - set_fact: {values("set_fact")}
-{_registering(registered)}
+    - set_fact: {_values("set_fact")}
+{_registering(at("registered", variable_sets()))}
 - name: in the role, after it learned
   {look}
 - name: in the role, after it learned, in a task
-  vars: {values("task_vars")}
+  vars: {_values("task_vars")}
   {look}
-- block:
-    - include_tasks: deep.yml
-      vars: {values("include_params")}
-  vars: {values("block_vars")}
-""",
-        "roles/r/tasks/deep.yml": f"- name: in an included file\n  vars: {values('task_vars')}\n  {look}\n",
-        "roles/plain/tasks/main.yml": f"- name: in a role that was included\n  {look}\n",
-        "site.yml": f"""
+{included}
+"""
+
+
+def _playbook(look: str, facts_module: str) -> str:
+    return f"""
 - hosts: all
   gather_facts: false
-  vars: {values("play_vars")}
+  vars: {_values("play_vars")}
   vars_files: [files.yml]
-  vars_prompt: {_prompts(at("vars_prompt", sets))}
+  vars_prompt: {_prompts(at("vars_prompt", variable_sets()))}
   pre_tasks:
     - name: before facts
       {look}
@@ -86,24 +101,23 @@ def project(facts_module: str = FACTS_MODULE) -> dict[str, str]:
     - name: before roles
       {look}
     - include_role: {{name: plain}}
-      vars: {values("include_role_vars")}
+      vars: {_values("include_role_vars")}
   roles:
-    - {{role: r, vars: {values("role_entry_vars")}, {values("role_params")[1:-1] or "z: 1"}}}
+    - {{role: r, vars: {_values("role_entry_vars")}, {_values("role_params")[1:-1]}}}
   post_tasks:
     - name: after roles
       {look}
     - name: after roles, in a task
-      vars: {values("task_vars")}
+      vars: {_values("task_vars")}
       {look}
     - include_role: {{name: plain}}
-      vars: {values("include_role_vars")}
+      vars: {_values("include_role_vars")}
 - hosts: all
   gather_facts: false
   tasks:
     - name: in another play
       {look}
-""",
-    }
+"""
 
 
 def _prompts(values: Mapping[str, str]) -> str:

@@ -240,9 +240,10 @@ def outcome(case: Case, folder: Path, call: Callable[[dict[str, Any]], dict[str,
             found["again"] = shown(case, results[1], folder)
         if case.probe:
             found["probe"] = [_plain(case, text, folder) for text in case.run(case.probe, folder)]
-        found["tree"] = {_plain(case, name, folder): _plain(case, text, folder) for name, text in tree(folder).items()}
-        if not case.whole:
-            del found["tree"]
+        if case.whole:
+            found["tree"] = {
+                _plain(case, name, folder): _plain(case, text, folder) for name, text in tree(folder).items()
+            }
     finally:
         case.run(case.cleanup, folder)
     return found

@@ -31,6 +31,7 @@ from pybible.server.engine.templating.lookups.registry import LOOKUPS
 from pybible.server.engine.templating.tests.registry import TESTS
 from pybible.server.results.events import RunEvent
 from pybible.wire.values import JsonObject
+from tests.support import transcripts
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "reference"
@@ -185,7 +186,15 @@ def _module_section(module: JsonObject) -> str:
     text = f"## {module['name']}\n\n{_capital(module['purpose'])}\n\n{_arguments_table(own)}"
     if len(own) < len(module["arguments"]):
         text += "\nAnd the [file attributes](#file-attributes).\n"
-    return text + _rules(module)
+    return text + _rules(module) + _tested(module["name"])
+
+
+def _tested(name: str) -> str:
+    """Return what the module was tested with, where that was not the program itself on a host."""
+    programs = [of for transcript in transcripts.names() for of in transcripts.source(transcript, name)]
+    if not programs:
+        return ""
+    return f"\nTested with transcripts of the programs that it calls: {'; '.join(programs)}.\n"
 
 
 def _arguments_table(arguments: Iterable[JsonObject]) -> str:
@@ -300,7 +309,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "strategies": lambda: f"{_words(STRATEGIES)}.\n",
     "events": _events,
     "meta": lambda: f"{_words(known.META)}.\n",
-    "modules not yet": lambda: f"{_words(known.NOT_YET)}.\n",
     "ansible settings": _ansible_settings,
     "controller options": _controller_options,
     "agent options": _agent_options,

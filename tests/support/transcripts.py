@@ -59,6 +59,12 @@ def load(name: str) -> list[Case]:
     return [Case(**{"module": document["module"], "programs": programs, **case}) for case in document["cases"]]
 
 
+def source(name: str, module: str) -> list[str]:
+    """Return what a transcript is from, nothing when it is another module's."""
+    document = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return [", ".join(str(document["of"]).splitlines())] if document["module"] == module else []
+
+
 def names() -> list[str]:
     """Return the names of all transcripts."""
     return sorted(path.stem for path in FOLDER.glob("*.json"))

@@ -327,8 +327,6 @@ IGNORED = '\nThis error can be suppressed as a warning using the "invalid_task_a
         ("- block: []\n  module_defaults: {group/aws: {}}",
          "Error loading module_defaults: could not resolve the module_defaults group ansible.builtin.aws", (4, 25),
          "ansible-core, which has it, is not on this machine."),
-        ("- subversion: repo=x", "module 'subversion' is not supported yet", (3, 7),
-         "With ansible-core on this machine it would run as it is: pip install 'pybible[ansible]'."),
     ],
 )  # fmt: skip
 def test_a_task_that_is_wrong_is_told_at_its_place(

@@ -24,7 +24,6 @@ _WITH_ACTION: Final = frozenset(
         "service", "template", "unarchive", "uri",
     }
 )  # fmt: skip
-_CORE_HINT: Final = "With ansible-core on this machine it would run as it is: pip install 'pybible[ansible]'."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,17 +168,13 @@ def _resolve(
         raise SourceError(error.message, origin=origin_of(written) or origin_of(task)) from error
     if bridged is not None:
         return action, bridged
-    if action in known.NOT_YET:
-        raise ParseError(
-            f"module '{action}' is not supported yet", origin=origin_of(written) or origin_of(task), hint=_CORE_HINT
-        )
     if named:
         return action, _nowhere(written)
     raise _unknown(task, written, action)
 
 
 def _unknown(task: Mapping[str, object], written: str, action: str) -> ParseError:
-    hint = keywords.nearest(action, known.SUPPORTED | known.NOT_YET) or keywords.nearest(action, keywords.TASK)
+    hint = keywords.nearest(action, known.SUPPORTED) or keywords.nearest(action, keywords.TASK)
     if action.count(".") >= 2 and not hint:
         hint = "Its collection, or the module in it, was not found on this machine."
     return ParseError(
@@ -206,7 +201,7 @@ def _conflict(task: Mapping[str, object], first: str, second: str) -> ParseError
 
 
 def _is_unknown(name: str) -> bool:
-    return known.canonical(name) not in known.SUPPORTED | known.NOT_YET
+    return known.canonical(name) not in known.SUPPORTED
 
 
 def _action_hint(task: Mapping[str, object]) -> str:

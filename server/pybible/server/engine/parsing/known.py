@@ -47,9 +47,6 @@ _REDIRECTS: Final[Mapping[str, str]] = {"yum": "dnf", **_MOVED}
 MODULES: Final = _BUILTIN | frozenset(_MOVED.values())
 SUPPORTED: Final = MODULES | ACTIONS
 
-# Everything else in ansible.builtin of ansible-core 2.19.
-NOT_YET: Final[frozenset[str]] = frozenset()
-
 LOOKUPS: Final = frozenset(
     {
         "config", "csvfile", "dict", "env", "file", "fileglob", "first_found", "flattened", "indexed_items", "ini",

@@ -74,7 +74,7 @@ class ModuleDefaults:
 
     def _action(self, name: str, origin: Origin | None, directory: Path) -> str:
         canonical = known.canonical(name)
-        if canonical in known.SUPPORTED | known.NOT_YET or self._finder is None:
+        if canonical in known.SUPPORTED or self._finder is None:
             return canonical
         try:
             module = self._finder.find(name, directory=directory)

@@ -77,3 +77,11 @@ def test_a_role_has_its_own_list_of_collections(project: Path, role: str, found:
     else:
         with pytest.raises(ParseError, match="couldn't resolve module/action 'hello'"):
             load(project / "site.yml")
+
+
+def test_a_role_that_is_nowhere_was_looked_for_in_collections_too(project: Path) -> None:
+    write(project, {"site.yml": "- hosts: all\n  collections: [acme.tools]\n  roles: [nowhere]\n"})
+    with pytest.raises(IncludeError) as caught:
+        load(project / "site.yml")
+    places = f"acme.tools:ansible.legacy:{project}/roles:{project}"
+    assert caught.value.message == f"the role 'nowhere' was not found in {places}"

@@ -162,7 +162,7 @@ class RoleReader:
                 collection, path = found
                 return _Found(f"{collection}.{path.name}", _tidy(path), collection)
         searched = [scope.play.directory / "roles", *self._roles_path]
-        if scope.role is not None:
+        if scope.role is not None and not scope.role.collection:
             searched.append(scope.role.path.parent)
         searched.append(scope.play.directory)
         for folder in searched:
@@ -172,7 +172,12 @@ class RoleReader:
         path = Path(name).expanduser()
         if path.exists():
             return _Found(path.name, _tidy(path))
-        places = ":".join(dict.fromkeys(str(folder) for folder in searched))
+        collections = list(scope.collections)
+        if collections and not {"ansible.builtin", "ansible.legacy"}.intersection(collections):
+            collections.append(
+                "ansible.builtin" if scope.role is not None and scope.role.collection else "ansible.legacy"
+            )
+        places = ":".join(dict.fromkeys([*collections, *map(str, searched)]))
         raise IncludeError(f"the role '{name}' was not found in {places}", origin=origin)
 
     # -- reading --------------------------------------------------------------------------------------------------

@@ -35,7 +35,10 @@ async def run(call: ActionCall) -> ActionResult:
     read: list[str] = []
     values: dict[str, object] = {}
     try:
-        for path in _paths(call):
+        # Its patterns are the operator's, and names of files may be anybody's.
+        with call.templar.engine.watch.over():
+            paths = list(_paths(call))
+        for path in paths:
             values.update(_load(call, path))
             read.append(str(path))
     except ActionFailed as error:

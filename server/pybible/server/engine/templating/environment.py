@@ -172,6 +172,12 @@ class TemplateEnvironment(SandboxedEnvironment):
         """Do an operation that may make much of a little."""
         return operate(operator, left, right)
 
+    def call(self, context: Context, function: Callable[..., object], *args: object, **kwargs: object) -> object:
+        """Call what a template calls: not a text's method that would pad it beyond all limits."""
+        if args and type(args[0]) is int and args[0] > OUTPUT_LIMIT and isinstance(_self_of(function), str):
+            raise too_much_text()
+        return super().call(context, function, *args, **kwargs)
+
     @staticmethod
     def join(parts: Iterable[object]) -> str:
         """Join what stands between `~`."""
@@ -230,7 +236,7 @@ def concat(values: Iterable[object]) -> object:
     taken = values if type(values) is list else list(islice(rest, _PIECES))
     parts = [value for value in taken if value is not None]
     if len(taken) < _PIECES or taken is values:
-        return _joined(parts) if len(parts) > 1 else parts[0] if parts else None
+        return _joined(parts) if len(parts) > 1 else _single(parts[0]) if parts else None
     texts: list[str] = []
     size = 0
     while taken:
@@ -240,6 +246,16 @@ def concat(values: Iterable[object]) -> object:
             raise too_much_text()
         taken = list(islice(rest, _PIECES))
     return "".join(texts)
+
+
+def _single(value: object) -> object:
+    if type(value) is str and len(value) > OUTPUT_LIMIT:
+        raise too_much_text()
+    return value
+
+
+def _self_of(function: object) -> object:
+    return getattr(function, "__self__", None)
 
 
 def _joined(parts: Iterable[object]) -> str:

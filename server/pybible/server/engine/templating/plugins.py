@@ -18,6 +18,7 @@ Plugin: TypeAlias = Callable[..., object]
 
 # These decide themselves what an undefined value means to them.
 TAKES_UNDEFINED = frozenset({"default", "d", "mandatory", "ternary", "type_debug", "defined", "undefined", "combine"})
+_PAD = frozenset({"center", "indent", "comment", "wordwrap"})
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
 
@@ -56,6 +57,8 @@ def _guarded(plugins: Mapping[str, Plugin], kind: str, own: bool) -> dict[str, P
 
 def _guard(name: str, plugin: Plugin, kind: str, own: bool) -> Plugin:
     full = name if own or "." in name else f"ansible.builtin.{name}"
+    if name in _PAD and not own:
+        plugin = _bounded(plugin)
     takes_undefined = name in TAKES_UNDEFINED
 
     @wraps(plugin)
@@ -83,6 +86,19 @@ def _guard(name: str, plugin: Plugin, kind: str, own: bool) -> Plugin:
             raise PluginError(f"The {kind} plugin {full!r} failed") from TemplateError(told(error))
         except Exception as error:
             raise PluginError(f"The {kind} plugin {full!r} failed: {told(error)}") from error
+
+    return run
+
+
+def _bounded(plugin: Plugin) -> Plugin:
+    """Have a filter that pads texts refuse what would be too much, before it is made."""
+
+    @wraps(plugin)
+    def run(*args: object, **kwargs: object) -> object:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, int) and value > OUTPUT_LIMIT:
+                raise too_much_text()
+        return plugin(*args, **kwargs)
 
     return run
 

@@ -198,11 +198,16 @@ def _tested(name: str) -> str:
 
 
 def _arguments_table(arguments: Iterable[JsonObject]) -> str:
-    return _table(("argument", "type", "default", "meaning"), map(_argument_row, arguments))
+    rows = [
+        row
+        for item in arguments
+        for row in (_argument_row(item), *(_argument_row(inner, f"{item['name']}[].") for inner in item["suboptions"]))
+    ]
+    return _table(("argument", "type", "default", "meaning"), rows)
 
 
-def _argument_row(item: JsonObject) -> tuple[str, str, str, str]:
-    name = "free form" if item["name"] == "_raw_params" else f"`{item['name']}`"
+def _argument_row(item: JsonObject, outer: str = "") -> tuple[str, str, str, str]:
+    name = "free form" if item["name"] == "_raw_params" else f"`{outer}{item['name']}`"
     if item["aliases"]:
         name += f" ({', '.join(f'`{alias}`' for alias in item['aliases'])})"
     text = item["doc"]
@@ -226,6 +231,7 @@ def _rules(module: JsonObject) -> str:
         *(f"At most one of {_names(group)}." for group in module["mutually_exclusive"]),
         *(f"One of {_names(group)} is needed." for group in module["required_one_of"]),
         *(f"{_names(group)} only together." for group in module["required_together"]),
+        *(f"`{name}` needs {_names(needed)}." for name, needed in module["required_by"]),
         *(f"`{name}: {_shown(value)[1:-1]}` needs {_names(needed)}." for name, value, needed in module["required_if"]),
     ]
     return f"\n{' '.join(lines)}\n" if lines else ""

@@ -38,6 +38,7 @@ def described(name: str) -> JsonObject:
         "mutually_exclusive": [list(group) for group in module.mutually_exclusive],
         "required_one_of": [list(group) for group in module.required_one_of],
         "required_together": [list(group) for group in module.required_together],
+        "required_by": [[argument, list(needed)] for argument, needed in module.required_by],
         "required_if": [[argument, value, list(needed)] for argument, value, needed in module.required_if],
     }
 
@@ -65,6 +66,10 @@ def _argument(item: Argument, *, shared: bool) -> JsonObject:
         "no_log": item.no_log,
         "file_attribute": shared and item.name in _FILE_ATTRIBUTES,
         "doc": item.doc,
+        "suboptions": [
+            _argument(inner, shared=False)
+            for inner in (item.suboptions.spec.arguments.values() if item.suboptions else ())
+        ],
     }
 
 

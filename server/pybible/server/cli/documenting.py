@@ -84,7 +84,7 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _arguments(arguments: Iterable[JsonObject]) -> Iterable[str]:
+def _arguments(arguments: Iterable[JsonObject], indent: str = "  ") -> Iterable[str]:
     for item in arguments:
         about = [item["type"] + (f" of {item['elements']}" if item["elements"] else "")]
         if item["required"]:
@@ -93,14 +93,15 @@ def _arguments(arguments: Iterable[JsonObject]) -> Iterable[str]:
             about.append(f"default {_word(item['default'])}")
         if item["no_log"]:
             about.append("never shown")
-        yield f"  {_name(item['name'])} ({', '.join(about)})"
+        yield f"{indent}{_name(item['name'])} ({', '.join(about)})"
         details = [item["doc"]] if item["doc"] else []
         if item["choices"]:
             details.append(f"One of: {', '.join(map(_word, item['choices']))}")
         if item["aliases"]:
             details.append(f"Also called {', '.join(item['aliases'])}")
         for detail in details:
-            yield textwrap.fill(detail, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+            yield textwrap.fill(detail, _WIDTH, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}    ")
+        yield from _arguments(item["suboptions"], f"{indent}    ")
 
 
 def _name(argument: str) -> str:
@@ -118,6 +119,8 @@ def _rules(module: JsonObject) -> Iterable[str]:
         yield f"One of {_names(group)} is needed."
     for group in module["required_together"]:
         yield f"{_names(group)} only together."
+    for name, needed in module["required_by"]:
+        yield f"{name} needs {_names(needed)}."
     for name, value, needed in module["required_if"]:
         yield f"{name}={_word(value)} needs {_names(needed)}."
 

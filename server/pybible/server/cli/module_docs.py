@@ -26,6 +26,7 @@ def argument(
     return {
         "name": name, "type": kind, "elements": None, "required": required, "default": default,
         "choices": list(choices), "aliases": [], "no_log": False, "file_attribute": False, "doc": doc,
+        "suboptions": [],
     }  # fmt: skip
 
 

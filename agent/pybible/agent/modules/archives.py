@@ -23,6 +23,7 @@ _GROUP = re.compile(r": Gid differs$")
 _MODE = re.compile(r": Mode differs$")
 _TIME = re.compile(r": Mod time differs$")
 _EMPTY = re.compile(r": : Warning: Cannot stat: No such file or directory$")
+_BLOCK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ class Zip:
             return True
         if found.st_size != entry.file_size or int(found.st_mtime) not in range(int(packed) - 1, int(packed) + 2):
             return True
-        return zlib.crc32(path.read_bytes()) != entry.CRC
+        return _crc(path) != entry.CRC
 
     def extract(self) -> Unpacked:
         """Unpack by unzip."""
@@ -214,3 +215,12 @@ class Zip:
         words += ["-d", args.dest]
         done = call([program, *words], self._context, also={"LC_ALL": "C.UTF-8"})
         return Unpacked([program, *words], done.rc, done.stdout, done.stderr)
+
+
+def _crc(path: Path) -> int:
+    """Return the checksum that a zip has of its files, without holding the file."""
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum

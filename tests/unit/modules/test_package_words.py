@@ -161,3 +161,26 @@ def test_who_holds_dnfs_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert result["failed"] is True
     assert str(result["msg"]).startswith("dnf lockfile is held by another process: pid 1 (")
     assert str(result["msg"]).endswith(", waited 0 seconds")
+
+
+@pytest.mark.parametrize(
+    ("there", "backend", "program"),
+    [
+        (["dnf5"], "auto", "dnf5"),
+        (["dnf-3"], "auto", "dnf-3"),
+        (["dnf-3"], "yum", "dnf-3"),
+        (["dnf"], "auto", "dnf"),
+        (["dnf5", "dnf-3"], "dnf4", "dnf-3"),
+        (["dnf5", "dnf-3"], "dnf5", "dnf5"),
+    ],
+)
+def test_dnf_is_the_generation_that_is_named_or_there(
+    there: list[str], backend: str, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = "--enabled"
+    lock = [] if program == "dnf5" else ["--setopt=exit_on_lock=True"]
+    commands = [{"argv": [program, "-y", *lock, "repolist", lists], "stdout": "repo id  repo name\ndemo  Demo\n"}]
+    case = Case(name="repos", module="dnf", args={}, result={}, programs=there, commands=commands)
+    monkeypatch.setenv("PATH", str(stand_in(case, tmp_path)))
+    result = run_module("dnf", {"list": "repos", "use_backend": backend}, context())
+    assert result["results"] == [{"repoid": "demo", "state": "enabled"}]

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from pybible.agent.facts import packages
+from pybible.agent.facts.source import Host
 from pybible.agent.modules.api import Change, Context, Module, ModuleError, Plan, Unchanged, arg
 from pybible.agent.modules.dnf_command import DNF4, DNF5, Dialect, Dnf
 from pybible.agent.modules.dnf_list import listed
 from pybible.agent.modules.dnf_output import Row, no_group, parse_table, problem, unknown, unsigned
-from pybible.agent.modules.programs import Answer
+from pybible.agent.modules.process import environment_for
+from pybible.agent.modules.programs import Answer, locate
 from pybible.agent.modules.web import Request, fetch
 from pybible.wire.values import JsonObject
 
@@ -84,14 +87,25 @@ class _Task:
         return [*steps, ("autoremove", [])] if self.autoremove else steps
 
 
-def plan(args: Args, context: Context, dialect: Dialect = DNF4) -> Plan:
+def plan(args: Args, context: Context) -> Plan:
     """In check mode dnf is asked what it would do; otherwise it does it."""
-    if args.use_backend == "dnf5":
-        dialect = DNF5
+    dialect = _dialect(args, context)
     if context.check:
         values = _work(args, context, dialect)
         return Change(values=values, apply=_nothing) if values.pop("changed") else Unchanged(values=values)
     return Change(changed=False, apply=partial(_work, args, context, dialect))
+
+
+def _dialect(args: Args, context: Context) -> Dialect:
+    """Return the generation of dnf that is named, or that is the host's own."""
+    if args.use_backend not in ("auto", "yum"):
+        return DNF5 if args.use_backend == "dnf5" else DNF4
+    if locate("dnf5", context) is None:
+        return DNF4
+    if locate("dnf-3", context) is None:
+        return DNF5
+    facts = packages.collect(Host(environment=environment_for(context.environment)))
+    return DNF5 if facts["pkg_mgr"] == "dnf5" else DNF4
 
 
 def _nothing() -> None:

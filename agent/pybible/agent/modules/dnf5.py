@@ -7,7 +7,6 @@ from typing import Literal
 
 from pybible.agent.modules import dnf
 from pybible.agent.modules.api import Context, Module, Plan, arg
-from pybible.agent.modules.dnf_command import DNF5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +19,7 @@ class Args(dnf.Args):
 
 def plan(args: Args, context: Context) -> Plan:
     """As dnf, by dnf5's command line."""
-    return dnf.plan(args, context, DNF5)
+    return dnf.plan(args, context)
 
 
 MODULE = Module(name="dnf5", args=Args, plan=plan, mutually_exclusive=dnf.MODULE.mutually_exclusive, exclusive=True)

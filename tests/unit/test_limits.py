@@ -174,6 +174,11 @@ def test_what_would_be_too_much(templar: Templar, template: str, limit: str) -> 
         ("{{ 2 ** 10 }} {{ 2 ** -1 }} {{ 1.5 * 2 }} {{ 2 + 0.5 }} {{ 1 ** (10 ** 9) }}", "1024 0.5 3.0 2.5 1"),
         ("{{ 'a' + 'b' }}", "ab"),
         ("{{ 'x' * -1 }}", ""),
+        (
+            "{% macro m(self='', context='', function='') %}{{ context }}{{ function }}{% endmacro %}"
+            "{{ m(context='a', function='b') }}",
+            "ab",
+        ),
         ("{{ 'x'.ljust(3) ~ '|' }} {{ 'x' | center(3) }} {{ 'x'.center(3) }}", "x  |  x   x "),
         ("{{ 4000000000 in range(10 ** 12) }}", True),
         ("{% for i in range(10 ** 12) %}{% if i > 3 %}{{ undefined_is_never_reached }}{% endif %}{% endfor %}", None),

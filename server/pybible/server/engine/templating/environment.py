@@ -172,7 +172,7 @@ class TemplateEnvironment(SandboxedEnvironment):
         """Do an operation that may make much of a little."""
         return operate(operator, left, right)
 
-    def call(self, context: Context, function: Callable[..., object], *args: object, **kwargs: object) -> object:
+    def call(self, context: Context, function: Callable[..., object], /, *args: object, **kwargs: object) -> object:
         """Call what a template calls: not a text's method that would pad it beyond all limits."""
         if args and type(args[0]) is int and args[0] > OUTPUT_LIMIT and isinstance(_self_of(function), str):
             raise too_much_text()

@@ -140,6 +140,7 @@ def _listed(playbook: Playbook, engine: Engine, listing: Listing) -> list[Listed
         check_play(play, templar)
         patterns = play_patterns(play, templar)
         shown = tuple(map(str, patterns)) if isinstance(patterns, list) else (str(patterns),)
-        hosts = tuple(engine.inventory.match(patterns)) if listing.hosts else ()
-        listed.append(ListedPlay(play=play, name=name, patterns=shown, hosts=hosts))
+        # Asked for in any case: that a pattern matches nobody is a warning in every list.
+        hosts = tuple(engine.inventory.match(patterns))
+        listed.append(ListedPlay(play=play, name=name, patterns=shown, hosts=hosts if listing.hosts else ()))
     return listed

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pybible.agent.modules import acl, alternatives, at, firewall, fstab, modprobe, selinux, ssh_keys, sysctl, ufw
 from pybible.agent.modules.api import ModuleError
+from pybible.agent.modules.mounts import unescape
 from pybible.agent.modules.rewrite import lines_of
 
 WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=8)
@@ -20,7 +21,7 @@ PATH = WORD.map(lambda word: f"/{word}")
 @given(st.text())
 def test_a_field_of_the_table_comes_back(text: str) -> None:
     written = fstab.escaped(text)
-    assert fstab.unescaped(written) == text
+    assert unescape(written) == text
     assert not set(" \t\n") & set(written)
 
 

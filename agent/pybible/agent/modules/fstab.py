@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybible.agent.modules.mounts import unescape
 from pybible.agent.modules.rewrite import lines_of
 
-_OCTAL = re.compile(r"\\([0-7]{3})")
 _FIELDS = range(4, 7)
 
 
@@ -34,16 +34,11 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011").replace("\n", "\\012")
 
 
-def unescaped(text: str) -> str:
-    """Return what a field means."""
-    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)
-
-
 def parse(line: str) -> Entry | None:
     """Return the entry of a line, None when it is something else."""
-    if not line.strip() or line.lstrip().startswith("#"):
+    if line.lstrip(" \t").startswith("#"):
         return None
-    fields = line.split()
+    fields = re.split(r"[ \t]+", line.strip(" \t"))
     if len(fields) not in _FIELDS:
         return None
     source, path, kind, options, *numbers = fields
@@ -99,8 +94,8 @@ def parse_mounts(text: str) -> tuple[Mounted, ...]:
         fields, _, rest = line.partition(" - ")
         first, behind = fields.split(), rest.split(" ")
         if len(first) >= 5 and len(behind) >= 2:
-            root, path = unescaped(first[3]), unescaped(first[4])
-            mounts.append(Mounted(device=first[2], root=root, path=path, source=unescaped(behind[1])))
+            root, path = unescape(first[3]), unescape(first[4])
+            mounts.append(Mounted(device=first[2], root=root, path=path, source=unescape(behind[1])))
     return tuple(mounts)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pybible.agent.modules.rewrite import lines_of
 
+_BLANKS = re.compile(r"[ \t]+")
 TYPES = frozenset(
     {
         "sk-ecdsa-sha2-nistp256@openssh.com",
@@ -86,10 +88,10 @@ def parse_key(line: str) -> Key | None:
     if not text or text.startswith("#"):
         return None
     options = ""
-    if text.split(maxsplit=1)[0] not in TYPES:
+    if _BLANKS.split(text, maxsplit=1)[0] not in TYPES:
         at = _unquoted(text, " \t")
-        options, text = text[:at], text[at:]
-    words = text.split()
+        options, text = text[:at], text[at:].lstrip(" \t")
+    words = _BLANKS.split(text)
     if len(words) < 2 or words[0] not in TYPES:
         return None
     return Key(split_options(options), words[0], words[1], " ".join(words[2:]))

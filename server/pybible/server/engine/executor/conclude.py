@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pybible.server.engine.executor import hygiene
 from pybible.server.engine.executor.compiled import CompiledTask, qualified
@@ -74,7 +74,25 @@ def notified_by(context: BatchContext, outcome: HostOutcome) -> tuple[str, ...]:
             if context.run.options.error_on_missing_handler:
                 raise MissingHandler(text)
             context.run.warn(text)
+    if outcome.final.notify:
+        tell_notified(context, outcome.host, outcome.final.notify, now=context.batch.cursors[outcome.host].in_handlers)
     return outcome.final.notify
+
+
+def tell_notified(context: BatchContext, host: str, names: Iterable[str], *, now: bool) -> None:
+    """Say at -vv which handlers were notified; outside of handlers that is known at the flush only."""
+    if context.run.options.verbosity < 2:
+        return
+    known = set(context.batch.cursors[host].notified)
+    for name in names:
+        if not now:
+            context.run.notice(f"Notification for handler {name} has been saved.")
+            continue
+        for task in context.play_context.handlers.find(name):
+            if task.id not in known:
+                known.add(task.id)
+                shown = context.task_name(context.play_context.compiled(task), context.templar(host, task))
+                context.run.notice(f"NOTIFIED HANDLER {shown} for {host}")
 
 
 def tell(context: BatchContext, compiled: CompiledTask, outcome: HostOutcome, *, rescued: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pybible.server.engine.executor import conclude
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.model.play import Task
@@ -70,6 +71,8 @@ def perform(context: BatchContext, compiled: CompiledTask, host: str, templar: T
         # Of every host that the play is meant for, those that failed in an earlier play too.
         context.run.failed.difference_update(context.play_context.hosts)
         context.run.unreachable.difference_update(context.play_context.hosts)
+    if effect is Effect.FLUSH:
+        conclude.tell_notified(context, host, context.batch.cursors[host].asked, now=True)
     if kind != "end_role":
         _tell(context, compiled, _done(kind, host))
     return MetaEnd(end=TaskEnd(effect=effect), once=once)

@@ -70,8 +70,6 @@ class Loader:
         self._tasks = TaskReader(sources)
         self._roles = RoleReader(sources, self._tasks, roles_path=roles_path, private=private_roles)
         self._plays = PlayReader(sources, self._tasks, self._roles)
-        # A role that a play includes again brings the handlers that it brought before: notified twice, they run once.
-        self._handlers: dict[tuple[str, object], tuple[Node, ...]] = {}
 
     def load_playbook(self, path: Path) -> Playbook:
         """Read a playbook file. Raises SourceError: ParseError, IncludeError, TemplateError, VaultError."""
@@ -113,10 +111,9 @@ class Loader:
         compiled = self._roles.read_include(
             args, include, scope.within(inside), public=False, entry_vars=own_vars(include)
         )
-        handlers = self._handlers.setdefault((play.id, compiled.role.key), compiled.handlers)
         return Included(
             blocks=compiled.blocks,
-            handlers=(*handlers, *scope.play.imported_handlers),
+            handlers=(*compiled.handlers, *scope.play.imported_handlers),
             roles=(compiled.role, *scope.play.imported_roles),
             role=compiled.role,
             path=compiled.role.path,

@@ -30,14 +30,12 @@ class Handlers:
         self._found: dict[str, tuple[Task, ...]] = {}
 
     def add(self, handlers: Iterable[NamedHandler]) -> None:
-        """Append handlers; one that is already there keeps its turn, but is the last of its name from now on."""
+        """Append handlers; one that is already there stays where it is."""
         known = {task.id for task in self.tasks}
-        added = list(handlers)
-        again = {handler.task.id for handler in added} & known
-        if again:
-            self._named = [handler for handler in self._named if handler.task.id not in again]
-        self._named += added
-        self.tasks += [handler.task for handler in added if handler.task.id not in known]
+        for handler in handlers:
+            if handler.task.id not in known:
+                self.tasks.append(handler.task)
+                self._named.append(handler)
         self._found.clear()
 
     def find(self, notification: str) -> tuple[Task, ...]:

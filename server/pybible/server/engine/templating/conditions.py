@@ -52,5 +52,7 @@ def is_delimited(text: str) -> bool:
 
 
 def _is_constant(value: object, expression: str) -> bool:
-    """Whether a value is text that stands in the expression itself."""
+    """Whether a value is text or a number that stands in the expression itself."""
+    if isinstance(value, int | float):
+        return repr(value) == expression.strip()
     return isinstance(value, str) and (f"'{value}'" in expression or f'"{value}"' in expression)

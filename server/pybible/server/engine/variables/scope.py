@@ -314,6 +314,8 @@ class VariableManager:
         seen = [each for each in self._roles_of(play) if each.public or each in exposed]
         for each in seen if role is None else (*seen, role):
             self.engine.add_plugins(each.path)
+        if role is not None:
+            self._warn_reserved(role.params)
         if role is None:
             return {
                 "role_defaults": _non_empty(each.defaults for each in seen),

@@ -227,7 +227,9 @@ def _touch_new(args: Args, path: str, times: Times, with_diff: bool) -> JsonObje
     try:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
     except OSError as error:
-        raise ModuleError("Error, could not touch target.", cause=str(error), path=path) from error
+        # ansible-core's module has the path as bytes, and tells it so.
+        cause = f"[Errno {error.errno}] {error.strerror}: {os.fsencode(path)!r}"
+        raise ModuleError("Error, could not touch target.", cause=cause, path=path) from error
     diff = state_diff(path, {"state": "absent"}, {"state": "touch"})
     change = plan_attributes(path, args)
     diff["before"].update(change.before)

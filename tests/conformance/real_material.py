@@ -62,8 +62,9 @@ class Answer:
 class Command:
     """One of the two commands, waiting for arguments."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], work: Path) -> None:
         self._process = process
+        self._work = str(work)
 
     def ask(self, arguments: Sequence[str]) -> Answer:
         """Run it once."""
@@ -72,7 +73,8 @@ class Command:
         self._process.stdin.write(json.dumps([0, *arguments]) + "\n")
         self._process.stdin.flush()
         _number, status, out, err = json.loads(self._process.stdout.readline())
-        return Answer(status, out, err)
+        # The folder is another each time.
+        return Answer(status, out.replace(self._work, "WORK"), err.replace(self._work, "WORK"))
 
 
 @contextmanager
@@ -87,7 +89,7 @@ def started(name: str, python: str, environment: Mapping[str, str], work: Path) 
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        yield Command(process)
+        yield Command(process, work)
 
 
 class Cache:
@@ -143,7 +145,6 @@ def compare(material: Material, venv: Path, cache: Cache, work: Path, tally: Tal
             playbook = item.playbook(work)
             same = accepted = worded = True
             for mode in _MODES if item.kind == PLAYBOOK else ("--list-tasks",):
-                # Not by its path in a folder that is another each time.
                 name = playbook.name if playbook.is_relative_to(work) else str(playbook)
                 arguments = ["-i", "inventory.ini", mode, name]
                 expected = cache.ask(ansible, arguments, item.text + material.inventory())

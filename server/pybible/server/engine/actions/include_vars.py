@@ -35,10 +35,7 @@ async def run(call: ActionCall) -> ActionResult:
     read: list[str] = []
     values: dict[str, object] = {}
     try:
-        # Its patterns are the operator's, and names of files may be anybody's.
-        with call.templar.engine.watch.over():
-            paths = list(_paths(call))
-        for path in paths:
+        for path in _paths(call):
             values.update(_load(call, path))
             read.append(str(path))
     except ActionFailed as error:
@@ -85,10 +82,11 @@ def _paths(call: ActionCall) -> Iterator[Path]:
     skip_unknown = as_bool(args.get("ignore_unknown_extensions"), name="ignore_unknown_extensions")
     depth = as_int(args.get("depth") or 0, name="depth")
     for path in _walk(folder, depth):
-        if any(pattern.search(path.name) for pattern in ignored):
-            continue
-        if matching is not None and not matching.search(path.name):
-            continue
+        # A name may be anybody's, and a pattern may backtrack for ever.
+        with call.templar.engine.watch.over():
+            wanted = matching is None or matching.search(path.name)
+            if not wanted or any(pattern.search(path.name) for pattern in ignored):
+                continue
         if path.suffix.lstrip(".") not in extensions:
             if skip_unknown:
                 continue

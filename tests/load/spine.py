@@ -108,7 +108,9 @@ def measure(hosts: int, *, rounds: int) -> Spine:
     with tempfile.TemporaryDirectory(prefix="bench") as scratch:
         folder = Path(scratch)
         (folder / "out").mkdir()
-        with lab(agents=hosts, prefix="bench", state=folder / "lab") as running:
+        # Tasks are measured, nothing that agents do by themselves: they tell no facts, and W4 asks for them.
+        quiet = "facts_interval = 0.0\n"
+        with lab(agents=hosts, prefix="bench", state=folder / "lab", agent_config=quiet) as running:
             names = [f"bench{number:02}" for number in range(1, hosts + 1)]
             inventory = workloads.inventory(folder, names)
             processes = running.pids

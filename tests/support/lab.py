@@ -97,15 +97,18 @@ class Lab:
 
 
 @contextmanager
-def lab(*, agents: int, prefix: str = "lab", state: Path | None = None, config: str = "") -> Iterator[Lab]:
-    """Start one, with `config` as the controller's TOML, and end all its processes whatever happens."""
+def lab(
+    *, agents: int, prefix: str = "lab", state: Path | None = None, config: str = "", agent_config: str = ""
+) -> Iterator[Lab]:
+    """Start one, with the settings of controller and agents as TOML, and end all its processes whatever happens."""
     with tempfile.TemporaryDirectory() as folder:
         where = state or Path(folder) / "lab"
         up = ["pybible-ctl", "lab", "up", "--agents", str(agents), "--prefix", prefix, "--state", str(where)]
-        if config:
-            settings = Path(folder) / "controller.toml"
-            settings.write_text(config)
-            up += ["--config", str(settings)]
+        for option, text in (("--config", config), ("--agent-config", agent_config)):
+            if text:
+                settings = Path(folder) / f"{option.strip('-')}.toml"
+                settings.write_text(text)
+                up += [option, str(settings)]
         printed = subprocess.run(up, check=True, capture_output=True, text=True, timeout=SECONDS).stdout
         [line] = [line for line in printed.splitlines() if line.startswith("export PYBIBLE_CONTROLLER=")]
         running = Lab(folder=where, controller=line.partition("=")[2].strip("'\""))

@@ -81,13 +81,14 @@ def command() -> None:
 @_state
 @click.option("--prefix", default="lab", help="Agents are called PREFIX01, PREFIX02, ...")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The controller's settings.")
-def up(count: int, state: Path, prefix: str, config: Path | None) -> None:
+@click.option("--agent-config", type=click.Path(path_type=Path, dir_okay=False), help="The settings of the agents.")
+def up(count: int, state: Path, prefix: str, config: Path | None, agent_config: Path | None) -> None:
     """Start a controller and agents; print the line that makes them this shell's, for eval."""
     lab = _prepare(state.absolute())
     try:
         _start_controller(lab, config)
         names = [f"{prefix}{number:02}" for number in range(1, count + 1)]
-        _start_agents(lab, names)
+        _start_agents(lab, names, agent_config)
     except BaseException:
         _end(lab)
         raise
@@ -143,7 +144,7 @@ def _start_controller(lab: Lab, config: Path | None) -> None:
         signs.close()
 
 
-def _start_agents(lab: Lab, names: list[str]) -> None:
+def _start_agents(lab: Lab, names: list[str], config: Path | None) -> None:
     if not names:
         return
     token = _token(lab, len(names))
@@ -156,7 +157,10 @@ def _start_agents(lab: Lab, names: list[str]) -> None:
         for name in names:
             daemon, processes[f"agent {name}"] = start_daemon(
                 f"agent {name}",
-                (command_path("pybible-agent"), "run", "--state", str(lab.folder / "agents" / name)),
+                (
+                    *(command_path("pybible-agent"), "run", "--state", str(lab.folder / "agents" / name)),
+                    *(("--config", str(config.absolute())) if config is not None else ()),
+                ),
                 log=lab.folder / "agents" / f"{name}.log",
                 environment=signs.environment,
             )

@@ -24,3 +24,25 @@ def test_a_module_asks_and_answers_as_recorded(case: Case, tmp_path: Path, monke
     for key in ("invocation", "warnings"):
         result.pop(key, None)
     assert transcripts.without_place(result, tmp_path) == case.result
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("apk", "Installing bar"),
+        ("dnf", "Installing:"),
+        ("dnf5", "Installing:"),
+        ("pacman", "installing pone..."),
+        ("snap", "bar 1.0 from Me installed"),
+        ("zypper", "<to-install>"),
+    ],
+)
+def test_what_a_package_manager_says_is_shown_while_it_runs(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = next(case for case in transcripts.load(name) if case.name == "installed")
+    monkeypatch.setenv("PATH", str(transcripts.stand_in(case, tmp_path)))
+    shown: list[bytes] = []
+    how = context(emit=lambda _stream, data: shown.append(data))
+    run_module(case.module, transcripts.placed(case.args, tmp_path), how)
+    assert words in b"".join(shown).decode()

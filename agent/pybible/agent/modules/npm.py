@@ -127,7 +127,7 @@ def _run_all(args: Args, context: Context, verbs: list[list[str]]) -> JsonObject
 def _run(args: Args, context: Context, verb: list[str], *, named: bool) -> None:
     if args.path is not None:
         Path(args.path).mkdir(parents=True, exist_ok=True)
-    must(_command(args, context, verb, named=named), context, directory=args.path)
+    must(_command(args, context, verb, named=named), context, directory=args.path, live=True)
 
 
 MODULE = Module(

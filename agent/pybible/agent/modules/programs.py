@@ -77,9 +77,10 @@ def must(
     directory: str | None = None,
     stdin: str | None = None,
     also: Mapping[str, str] | None = None,
+    live: bool = False,
 ) -> Answer:
     """Run a program that has to succeed. ModuleError with what it said, in the stock modules' shape, when it fails."""
-    done = call(words, context, directory=directory, stdin=stdin, also=also)
+    done = call(words, context, directory=directory, stdin=stdin, also=also, live=live)
     if done.rc:
         shown = shlex.join(words)
         raise ModuleError(done.stderr.rstrip(), cmd=shown, rc=done.rc, stdout=done.stdout, stderr=done.stderr)

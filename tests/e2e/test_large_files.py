@@ -123,6 +123,15 @@ def test_a_large_file_is_fetched_whole_and_unchanged_not_at_all(running: Lab, tm
     assert [path for path in (tmp_path / "got").rglob("*") if path.name.startswith(".")] == []
 
 
+def test_content_that_the_controller_has_is_fetched_without_being_put_again(running: Lab, tmp_path: Path) -> None:
+    source = random_file(tmp_path / "source", 4 * SOME)
+    for name in ("one", "two"):
+        site = play(tmp_path, f"fetch: {{src: {source}, dest: {tmp_path}/{name}, flat: true}}", hosts="lab01")
+        result = running.ctl("run", str(site))
+        assert "changed=1" in result.stdout, result.stdout
+        assert same(source, tmp_path / name)
+
+
 def test_an_agent_that_is_killed_half_way_goes_on_where_it_was(tmp_path: Path) -> None:
     source = random_file(tmp_path / "source")
     with lab(agents=1) as running:

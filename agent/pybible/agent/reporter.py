@@ -23,6 +23,8 @@ from pybible.wire.values import dumps
 
 _COMMAND = (sys.executable, "-P", "-m", "pybible.agent.facts.report")
 _GATHER_SECONDS = 60.0
+# As much as a controller takes.
+_LARGEST = 1024 * 1024
 # How often a look is taken at what tells of changes by others than tasks.
 _LOOK_SECONDS = 15.0
 # So long nothing must have changed the host before its facts are gathered, and so long they are not gathered again.
@@ -107,8 +109,8 @@ class Reporter:
         try:
             async with asyncio.timeout(_GATHER_SECONDS):
                 output, _ = await process.communicate()
-            [frame] = FrameBuffer().feed(output)
-        except (TimeoutError, ProtocolError, ValueError) as error:
+            return _report(output, began)
+        except (TimeoutError, ProtocolError, ValueError, LookupError) as error:
             _log.warning("facts can't be gathered", extra=fields(error=str(error) or "they take too long"))
             return None
         finally:
@@ -116,14 +118,17 @@ class Reporter:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        header = frame.header
-        return Report(
-            digest=bytes.fromhex(header["digest"]),
-            facts=frame.body,
-            moving=dumps(header["moving"]),
-            user=str(header["user"]),
-            at=began,
-        )
+
+
+def _report(output: bytes, began: float) -> Report:
+    """Read what the gathering process printed. ValueError, LookupError, ProtocolError when that is no report."""
+    [frame] = FrameBuffer().feed(output)
+    header, moving = frame.header, dumps(frame.header["moving"])
+    if len(frame.body) + len(moving) > _LARGEST:
+        raise ValueError(f"they are too large to be told: {len(frame.body) + len(moving)} bytes")
+    return Report(
+        digest=bytes.fromhex(header["digest"]), facts=frame.body, moving=moving, user=str(header["user"]), at=began
+    )
 
 
 def signs() -> int:

@@ -144,6 +144,14 @@ def test_runs_are_listed(ask: Ask) -> None:
     assert result.output.splitlines()[1].split()[:3] == ["01abc", "finished", "2"]
 
 
+def test_a_run_that_nobody_brought_to_its_end_has_no_exit_status(ask: Ask) -> None:
+    lost = run_pb2.RunSummary(run_id="01abc", state=run_pb2.RUN_STATE_INTERRUPTED, started=SINCE, ended=SINCE)
+    found = json.loads(
+        ask(runs.command, ["show", "01a", "--json"], "GetRun", run_pb2.GetRunResponse(run=lost))[0].output
+    )
+    assert (found["state"], found["exit_status"]) == ("interrupted", None)
+
+
 def test_one_run_with_its_recap_and_attempts(ask: Ask) -> None:
     attempt = run_pb2.AttemptRecord(host="web01", agent="web01", module="ping", state="done", dispatched=SINCE)
     answer = run_pb2.GetRunResponse(run=RUN, attempts=[attempt])

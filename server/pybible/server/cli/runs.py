@@ -36,7 +36,15 @@ def command(ctx: click.Context, limit: int, controller: str, as_json: bool) -> N
     print_table(
         ("ID", "STATE", "EXIT", "STARTED", "HOSTS", "OPERATOR", "NAME"),
         [
-            (short[run.run_id], _state(run), _exit(run), ago(run.started), len(run.recap), run.operator, run.name)
+            (
+                short[run.run_id],
+                _state(run),
+                str(_cell(_exit_status(run))),
+                ago(run.started),
+                len(run.recap),
+                run.operator,
+                run.name,
+            )
             for run in runs
         ],
     )
@@ -144,9 +152,10 @@ def _state(run: run_pb2.RunSummary) -> str:
     return word(run_pb2.RunState.Name(run.state), _STATE)
 
 
-def _exit(run: run_pb2.RunSummary) -> str:
+def _exit_status(run: run_pb2.RunSummary) -> int | None:
+    """Return how the run ended; None while it runs, and of one that nobody brought to its end."""
     ended = run.state in {run_pb2.RUN_STATE_FINISHED, run_pb2.RUN_STATE_FAILED}
-    return str(run.exit_status) if ended else "-"
+    return run.exit_status if ended or run.exit_status else None
 
 
 def _cell(value: object) -> object:
@@ -162,7 +171,7 @@ def _summary(run: run_pb2.RunSummary) -> dict[str, object]:
         "name": run.name,
         "operator": run.operator,
         "state": _state(run),
-        "exit_status": run.exit_status if ended else None,
+        "exit_status": _exit_status(run),
         "error": run.error,
         "forks": run.forks,
         "check": run.check,

@@ -39,12 +39,14 @@ ACTIONS: Final = frozenset(
         "set_stats", "validate_argument_spec", "wait_for_connection",
     }
 )  # fmt: skip
-# The short names that these had before there were collections mean them still.
+# Made when there were collections: their short names never meant them.
+_NEVER_SHORT: Final = frozenset({"firewalld_info"})
+# The short names that the others had before mean them still.
 _MOVED: Final[Mapping[str, str]] = {
-    name: f"{collection}.{name}" for collection, names in COLLECTIONS.items() for name in names
+    name: f"{collection}.{name}" for collection, names in COLLECTIONS.items() for name in names - _NEVER_SHORT
 }
 _REDIRECTS: Final[Mapping[str, str]] = {"yum": "dnf", **_MOVED}
-MODULES: Final = _BUILTIN | frozenset(_MOVED.values())
+MODULES: Final = _BUILTIN | {f"{collection}.{name}" for collection, names in COLLECTIONS.items() for name in names}
 SUPPORTED: Final = MODULES | ACTIONS
 
 LOOKUPS: Final = frozenset(

@@ -42,7 +42,7 @@ def read_inventory(program: str, context: Context, listed: str | None) -> Invent
     """Ask pacman. `listed`: its list of what is available, where that is known already."""
 
     def ask(*words: str) -> str:
-        return must([program, *words], context).stdout
+        return must([program, *words], context, also=ENVIRONMENT).stdout
 
     installed = parse_versions(ask("--query"))
     installed_groups = parse_groups(_groups(program, context))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pybible.agent.modules import mounts
-from pybible.agent.modules.api import Context, ModuleError
-from pybible.agent.modules.programs import Answer, call, need
+from pybible.agent.modules.api import Context
+from pybible.agent.modules.programs import Answer, call, must, need
 
 # Device and mount point (empty when it is not mounted) are put in by `words`.
 _DEVICE, _MOUNTED = "DEVICE", "MOUNTED"
@@ -166,10 +165,4 @@ class Device:
 
     def run(self, command: tuple[str, ...], uuid: str = "") -> Answer:
         """Run a command of a kind. ModuleError when it fails."""
-        words = self.words(command, uuid)
-        done = call(words, self._context, also={"LC_ALL": "C"})
-        if done.rc:
-            raise ModuleError(
-                done.stderr.rstrip(), rc=done.rc, cmd=shlex.join(words), stdout=done.stdout, stderr=done.stderr
-            )
-        return done
+        return must(self.words(command, uuid), self._context, also={"LC_ALL": "C"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pybible.agent.modules.api import Change, Context, Module, ModuleError, Plan, Unchanged, arg
-from pybible.agent.modules.programs import call, need
+from pybible.agent.modules.programs import call, must, need
 from pybible.agent.modules.rewrite import read_text, write_text
 from pybible.wire.values import JsonObject
 
@@ -85,28 +85,20 @@ def edit(text: str, names: list[str], charsets: dict[str, str], *, present: bool
 def _generate(args: Args, context: Context, charsets: dict[str, str]) -> None:
     text = edit(read_text(str(_GLIBC)), args.name, charsets, present=args.state == "present")
     write_text(str(_GLIBC), text)
-    _run([need("locale-gen", context)], context)
+    must([need("locale-gen", context)], context)
 
 
 def _generate_ubuntu(args: Args, context: Context, _charsets: dict[str, str]) -> None:
     program = need("locale-gen", context)
     if args.state == "present":
-        _run([program, *args.name], context)
+        must([program, *args.name], context)
         return
     for path in _UBUNTU.iterdir():
         lines = read_text(str(path)).splitlines()
         kept = [line for line in lines if line.partition(" ")[0] not in args.name]
         if kept != lines:
             write_text(str(path), "".join(f"{line}\n" for line in kept))
-    _run([program, "--purge"], context)
-
-
-def _run(words: list[str], context: Context) -> None:
-    done = call(words, context)
-    if done.rc:
-        raise ModuleError(
-            done.stderr.rstrip() or done.stdout.rstrip(), rc=done.rc, cmd=words, stdout=done.stdout, stderr=done.stderr
-        )
+    must([program, "--purge"], context)
 
 
 MODULE = Module(name="locale_gen", args=Args, plan=plan)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pybible.agent.modules.api import Change, Context, Module, ModuleError, PathText, Plan, Unchanged, arg
-from pybible.agent.modules.programs import call, locate, need
+from pybible.agent.modules.programs import call, locate, must, need
 from pybible.wire.values import JsonObject, JsonValue
 
 
@@ -64,11 +64,7 @@ def _end(text: str) -> str:
 
 
 def _make(args: Args, context: Context, words: list[str]) -> JsonObject:
-    done = call(words, context, directory=args.chdir, live=True)
-    if done.rc:
-        raise ModuleError(
-            done.stderr.rstrip(), rc=done.rc, stdout=done.stdout, stderr=done.stderr, cmd=shlex.join(words)
-        )
+    done = must(words, context, directory=args.chdir, live=True)
     return {"stdout": _end(done.stdout), "stderr": _end(done.stderr)}
 
 

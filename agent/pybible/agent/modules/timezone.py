@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pybible.agent.modules.api import Change, Context, Module, ModuleError, Plan, Unchanged, arg
-from pybible.agent.modules.programs import call, locate, need
+from pybible.agent.modules.programs import call, locate, must, need
 from pybible.agent.modules.rewrite import read_text, write_text
 from pybible.wire.values import JsonObject
 
@@ -91,25 +90,17 @@ def _clock_of_files() -> str:
     return {"LOCAL": "local", "UTC": "UTC"}.get(lines[2].strip() if len(lines) > 2 else "", _UNKNOWN)
 
 
-def _run(words: list[str], context: Context) -> None:
-    done = call(words, context)
-    if done.rc:
-        raise ModuleError(
-            done.stderr.rstrip(), rc=done.rc, cmd=shlex.join(words), stdout=done.stdout, stderr=done.stderr
-        )
-
-
 def _set_by_systemd(program: str, changes: dict[str, str], context: Context) -> None:
     for key, value in changes.items():
         words = ["set-timezone", value] if key == "name" else ["set-local-rtc", "yes" if value == "local" else "no"]
-        _run([program, *words], context)
+        must([program, *words], context)
 
 
 def _set_by_files(changes: dict[str, str], context: Context) -> JsonObject | None:
     clock = changes.get("hwclock")
     if clock is not None:
         option = "--localtime" if clock == "local" else "--utc"
-        _run([need("hwclock", context), "--systohc", option], context)
+        must([need("hwclock", context), "--systohc", option], context)
     name = changes.get("name")
     if name is None:
         return None

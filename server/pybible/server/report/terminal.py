@@ -66,7 +66,7 @@ def _is_set(value: str | None) -> bool:
 
 
 def _columns(text: str) -> int:
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return len(text)
     import unicodedata
 
@@ -76,7 +76,8 @@ def _columns(text: str) -> int:
 def _width_of(character: str, kind: str) -> int:
     import unicodedata
 
-    if unicodedata.combining(character):
+    # Newlines and what else steers a terminal, and what stands over or in between other characters.
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cc", "Cf"):
         return 0
     return 2 if kind in "WF" else 1
 

@@ -14,7 +14,7 @@ from pybible.server.engine.model.text import SourceDict
 from pybible.server.engine.parsing import known
 from pybible.server.engine.parsing.actions import Statement, read_statement
 from pybible.server.engine.parsing.scope import PlayScope, Scope, ScopedFinder
-from pybible.wire.errors import Origin
+from pybible.wire.errors import Origin, ParseError
 from tests.support.ansible_tree import write_files
 
 MINE = "plugins/modules/{}.py"
@@ -44,6 +44,12 @@ def statement(name: str, project: Path, *, collections: list[str] | None = None)
 def test_a_name_means_the_module_that_ansible_core_takes_it_for(written: str, action: str, tmp_path: Path) -> None:
     found = statement(written, tmp_path)
     assert (found.action, found.bridged) == (action, None)
+
+
+def test_a_module_that_is_younger_than_collections_has_no_short_name(tmp_path: Path) -> None:
+    assert statement("ansible.posix.firewalld_info", tmp_path).bridged is None
+    with pytest.raises(ParseError, match="couldn't resolve module/action 'firewalld_info'"):
+        statement("firewalld_info", tmp_path)
 
 
 @pytest.mark.parametrize(

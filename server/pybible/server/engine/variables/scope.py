@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.model.play import Block, Node, Play, Role, Task
+from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.templating.engine import TemplateEngine
 from pybible.server.engine.templating.templar import Templar
 from pybible.server.engine.variables import magic as magic_variables
@@ -18,6 +19,7 @@ from pybible.server.engine.variables.magic import NO_HOSTS, PlayHosts, RunMagic
 from pybible.server.engine.variables.names import warn_reserved
 from pybible.server.engine.variables.precedence import Layer, Layered, Layers, arranged, merged
 from pybible.server.engine.variables.vars_files import VarsFiles
+from pybible.wire.errors import Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class VariableManager:
         self.engine = engine
         self.extra_vars: Mapping[str, object] = extra_vars or {}
         self.playbook_directory = playbook_directory
-        self._warned: set[str] = set()
+        self._warned: set[tuple[str, Origin | None]] = set()
         self._run_magic = magic_variables.run_variables(magic or RunMagic(), inventory)
         self._hostvars = HostVars(inventory, self._hostvars_templar)
         # Files that hosts filled in this run: no template in them is the operator's.
@@ -222,8 +224,9 @@ class VariableManager:
             del self._role_layers[key]
 
     def _warn_reserved(self, names: Iterable[str]) -> None:
-        fresh = [name for name in names if name not in self._warned]
-        self._warned.update(fresh)
+        # Each place counts for itself.
+        fresh = [name for name in names if (name, origin_of(name)) not in self._warned]
+        self._warned.update((name, origin_of(name)) for name in fresh)
         warn_reserved(fresh, self.engine.warn)
 
     def _match_hosts(self, pattern: str) -> list[str]:

@@ -12,7 +12,7 @@ from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionR
 from pybible.server.engine.dispatcher import Outcome
 from pybible.wire.values import JsonObject
 
-_HERE = "Running reboot with local connection would reboot the control node."
+_HERE = "Running {action} with local connection would reboot the control node."
 _SEARCHED = ("/sbin", "/bin", "/usr/sbin", "/usr/bin", "/usr/local/sbin")
 _BOOT_TIME = "cat /proc/sys/kernel/random/boot_id"
 _LONGEST_PAUSE = 12.0
@@ -35,7 +35,8 @@ class Wanted:
 async def run(call: ActionCall) -> ActionResult:
     """Reboot and wait."""
     if call.runs_here:
-        raise ActionFailed(_HERE, returned=True, elapsed=0, rebooted=False)
+        text = _HERE.format(action=call.task.action_written)
+        raise ActionFailed(text, returned=True, elapsed=0, rebooted=False)
     if call.check:
         return ActionResult(result={"changed": True, "elapsed": 0, "rebooted": True})
     wanted = _wanted(call)

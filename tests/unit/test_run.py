@@ -11,12 +11,13 @@ import pytest
 
 from pybible.server.controller.dispatch.router import Router
 from pybible.server.controller.runs.events import EventLog, TooSlow, Watcher, count_events
-from pybible.server.controller.runs.history import History
+from pybible.server.controller.runs.history import History, Work
 from pybible.server.controller.runs.ids import new_run_id, wire_id
 from pybible.server.controller.runs.outgoing import Outgoing
 from pybible.server.controller.runs.run import Run, RunSettings, RunTerms
 from pybible.server.controller.sessions.attempts import Attempt, Verdict
 from pybible.server.controller.store.runs import RunRecord, RunState, StoredBatch
+from pybible.server.results.audit import AuditEntry
 from pybible.server.results.events import HostResult, Included, RunEvent, Status, encode_event
 from pybible.server.results.recap import HostRecap, Recap
 from pybible.v1 import agent_pb2, run_pb2
@@ -42,6 +43,12 @@ class KeptHistory(History):
         self.batches.append(batch)
 
     def recap(self, run_id: str, counts: Mapping[str, HostRecap]) -> None:
+        """Forget it."""
+
+    def note(self, entry: AuditEntry) -> None:
+        """Forget it."""
+
+    def dispatched(self, work: Work, *, host: str, attempt_id: str) -> None:
         """Forget it."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from pybible.server.cli.module_docs import completed
 from pybible.server.controller.cli import command as controller_command
 from pybible.server.engine.executor.play import STRATEGIES
 from pybible.server.engine.parsing import keywords, known
+from pybible.server.engine.plan.arguments import ARGUMENTS_FILE
 from pybible.server.engine.templating.filters.registry import FILTERS
 from pybible.server.engine.templating.lookups.registry import LOOKUPS
 from pybible.server.engine.templating.tests.registry import TESTS
@@ -338,9 +340,20 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def native_arguments() -> str:
+    """Return what the engine knows of native modules: the names of their arguments, aliases among them."""
+    lines = []
+    # What `package` takes is what the host's package manager takes.
+    for name in sorted(set(registry.NAMES) - {"package"}):
+        arguments = completed(described(name))["arguments"]
+        names = {word for item in arguments for word in (item["name"], *item["aliases"])} - {"_raw_params"}
+        lines.append(f"{json.dumps(name)}: {json.dumps(sorted(names))}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def main() -> None:
-    """Write every page."""
-    for path, text in pages().items():
+    """Write every page, and what the engine knows of native modules."""
+    for path, text in {**pages(), ARGUMENTS_FILE: native_arguments()}.items():
         path.write_text(text)
 
 

@@ -24,13 +24,14 @@ from pybible.server.engine.inventory import addresses, inventory, script
 from pybible.server.engine.parsing import loader, yaml_bounds, yaml_source
 from pybible.server.engine.parsing.known import ACTIONS
 from pybible.server.engine.parsing.scope import MAX_IMPORTS
+from pybible.server.engine.plan.arguments import ARGUMENTS_FILE
 from pybible.server.engine.templating import limits
 from pybible.server.engine.templating.engine import SOURCE_LIMIT
 from pybible.server.engine.templating.templar import DATA_DEPTH, TEMPLATE_DEPTH
 from pybible.server.engine.watch import RENDER_SECONDS
 from pybible.wire.limits import RESULT_BYTES
 from pybible.wire.outcomes import Reason
-from tests.support.reference import pages
+from tests.support.reference import native_arguments, pages
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -136,7 +137,8 @@ def _agent_options(words: list[str]) -> set[str] | None:
 
 
 def test_the_pages_that_are_made_from_the_code_have_not_drifted() -> None:
-    drifted = [_name(path) for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    made = {**pages(), ARGUMENTS_FILE: native_arguments()}
+    drifted = [_name(path) for path, text in made.items() if not path.exists() or path.read_text() != text]
     assert drifted == [], "run `make docs`"
 
 

@@ -27,6 +27,7 @@ from pybible.server.cli.settings import load_settings
 from pybible.server.engine.executor.play import check_play, play_name, play_patterns
 from pybible.server.engine.executor.run import Engine
 from pybible.server.engine.model.play import Playbook
+from pybible.server.engine.plan.arguments import check_arguments
 from pybible.server.engine.plan.listing import ListedPlay, Listing, list_playbook
 from pybible.server.engine.plan.start_at import first_match
 from pybible.server.results.events import Message, MessageLevel, PlaybookStarted, RunEvent
@@ -93,6 +94,7 @@ async def _run(wanted: PlaybookRun) -> int:
             for host in inventory.match("all", ignore_limit=True):
                 engine.variables.clear_facts(host)
         playbooks = tuple(engine.loader.load_playbook(path) for path in wanted.playbooks)
+        check_arguments(playbooks)
         if wanted.only_lists or opener is None:
             _list(wanted, playbooks, engine)
             return ExitStatus.OK

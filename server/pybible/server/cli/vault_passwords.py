@@ -48,7 +48,9 @@ def vault_secrets(
             if warn is None:
                 raise
             missed = error
-            what = "in vault password file loading" if isinstance(error, _ScriptFailed) else "getting vault password file"
+            what = (
+                "in vault password file loading" if isinstance(error, _ScriptFailed) else "getting vault password file"
+            )
             warn(f"Error {what} ({label}): {error.message}")
     if missed is not None and not secrets:
         raise missed

@@ -62,10 +62,7 @@ def loads_object(data: bytes | str, *, depth: int = 0) -> JsonObject:
 
 def _check_depth(value: JsonObject, data: bytes | str, depth: int) -> None:
     # To count brackets costs next to nothing, and settles it for nearly everything.
-    if isinstance(data, bytes):
-        count = data.count(b"{") + data.count(b"[")
-    else:
-        count = data.count("{") + data.count("[")
+    count = data.count(b"{") + data.count(b"[") if isinstance(data, bytes) else data.count("{") + data.count("[")
     if count <= depth:
         return
     level: list[JsonValue] = [value]

@@ -118,5 +118,16 @@ def test_a_worker_that_runs_small_modules_loads_nothing_heavy() -> None:
     # These talk to web servers, hash names or ask which distribution this is.
     large = {
         "apt_key", "deb822_repository", "dnf", "dnf5", "get_url", "known_hosts", "package", "rpm_key", "service",
-        "setup", "uri",
+        "setup", "uri", "ansible.posix.synchronize", "community.general.archive", "community.general.htpasswd",
     }  # fmt: skip
+    names = [name for name in registry.NAMES if name not in large]
+    script = (
+        "import sys\n"
+        "from pybible.agent.modules import registry, runner\n"
+        "assert not [name for name in sys.modules if name == 'pybible.agent.modules.file']\n"
+        f"for name in {names!r}: registry.find(name).spec\n"
+        "heavy = {'grpc', 'google.protobuf', 'psutil', 'distro', 'asyncio', 'ssl', 'yaml', 'jinja2', 'cryptography'}\n"
+        "print(sorted((heavy | {'_hashlib'}) & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

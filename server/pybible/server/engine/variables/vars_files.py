@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+from pybible.server.engine.model.notices import located
 from pybible.server.engine.model.play import Play
 from pybible.server.engine.model.text import is_template, origin_of
-from pybible.server.engine.parsing.yaml_source import load_file, located
+from pybible.server.engine.parsing.yaml_source import load_file
 from pybible.server.engine.templating.errors import UndefinedVariable
 from pybible.server.engine.templating.lazy import type_name
 from pybible.server.engine.templating.templar import Templar

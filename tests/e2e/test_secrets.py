@@ -9,7 +9,8 @@ import contextlib
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,37 @@ def test_secrets_are_nowhere_but_where_tasks_put_them(
     # The search finds what is there.
     assert any(TASK in line for line in holders(out, TASK, HIDDEN))
     assert "copied" in {path.name for path in out.iterdir()}
+
+
+def test_large_content_that_may_hold_secrets_goes_with_its_task_and_its_run(
+    running: Lab, project: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    rows = "{{ (secret ~ '\n') * 9000 }}"
+    (project / "templates" / "large.j2").write_text("{{ (secret ~ '\n') * 9000 }}")
+    (project / "files" / "large").write_text((TASK + "\n") * 9000)
+    words = ["pybible-ctl", "vault", "encrypt", "--vault-password-file", "password", "files/large"]
+    subprocess.run(words, cwd=project, check=True, capture_output=True, timeout=60)
+    listed: list[dict[str, object]] = [
+        {"template": {"src": "large.j2", "dest": f"{out}/rendered"}},
+        {"copy": {"content": rows, "dest": f"{out}/content"}},
+        {"copy": {"src": "large", "dest": f"{out}/decrypted"}},
+        {"slurp": {"src": f"{out}/decrypted"}, "no_log": True},
+        {"shell": f"cat {out}/decrypted", "no_log": True},
+    ]
+    play = {"hosts": "lab01", "gather_facts": False, "vars_files": ["secrets.yml"], "tasks": listed}
+    (project / "site.yml").write_text(yaml.safe_dump([play], sort_keys=False))
+    result = running.ctl("run", str(project / "site.yml"), "--vault-password-file", str(project / "password"))
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    assert {path.name: path.stat().st_size > 64 * 1024 for path in out.iterdir()} == dict.fromkeys(
+        ("rendered", "content", "decrypted"), True
+    )
+    wait_until(lambda: holders(running.folder, TASK, HIDDEN) == [])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -62,6 +62,9 @@ class Store:
             raise ContentError("no such content")
         return attachment
 
+    def release(self, attachment: Attachment) -> None:
+        pass
+
     async def take(self, attachment: Attachment, parts: AsyncIterator[bytes]) -> None:
         raise ContentError("nothing is taken here")
 

@@ -28,6 +28,8 @@ from pybible.wire.tasks import Attachment
 
 _TRIES = 4
 _KEEP_CONNECTION = 30.0
+# What may hold secrets is called so, and goes with its task.
+_BRIEF = ".brief"
 _BROKEN_OFF_KEPT = 86400.0
 _SUM = re.compile("[0-9a-f]{64}")
 _HOPELESS = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.OUT_OF_RANGE)
@@ -41,6 +43,8 @@ class BlobCache:
         self._folder = folder
         self._dialer = dialer
         self._limit = limit
+        # How many tasks use what is not to be kept.
+        self._brief: dict[str, int] = {}
         self._fetching: dict[str, asyncio.Lock] = {}
         self._channel: grpc.aio.Channel | None = None
         self._users = 0
@@ -48,6 +52,9 @@ class BlobCache:
         self._idle = asyncio.Event()
         folder.mkdir(mode=0o700, exist_ok=True)
         before = time.time() - _BROKEN_OFF_KEPT
+        for left in folder.glob(f"*{_BRIEF}"):
+            # An agent that was killed could not see to it.
+            left.unlink(missing_ok=True)
         for partial in folder.glob("*.part"):
             # What an agent that was killed had of a blob is where the next one goes on.
             if partial.stat().st_mtime < before:
@@ -59,7 +66,9 @@ class BlobCache:
             return attachment
         if not _SUM.fullmatch(attachment.sha256):
             raise ContentError(f"{attachment.sha256!r} is not the sha256 of content")
-        path = self._folder / attachment.sha256
+        path = self._path(attachment)
+        if attachment.brief:
+            self._brief[attachment.sha256] = self._brief.get(attachment.sha256, 0) + 1
         lock = self._fetching.setdefault(attachment.sha256, asyncio.Lock())
         try:
             async with lock:
@@ -71,6 +80,18 @@ class BlobCache:
             if not lock.locked():
                 self._fetching.pop(attachment.sha256, None)
         return replace(attachment, path=str(path))
+
+    def release(self, attachment: Attachment) -> None:
+        """Say that a task is over which had located it: what is brief goes with the last of them."""
+        if not attachment.brief or attachment.sha256 not in self._brief:
+            return
+        self._brief[attachment.sha256] -= 1
+        if not self._brief[attachment.sha256]:
+            del self._brief[attachment.sha256]
+            self._path(attachment).unlink(missing_ok=True)
+
+    def _path(self, attachment: Attachment) -> Path:
+        return self._folder / (f"{attachment.sha256}{_BRIEF}" if attachment.brief else attachment.sha256)
 
     async def put(self, content: bytes) -> Attachment:
         """Put a result into the controller's store. AioRpcError when that fails."""

@@ -40,6 +40,9 @@ class _AtHand:
     async def locate(self, attachment: Attachment) -> Attachment:
         return attachment
 
+    def release(self, attachment: Attachment) -> None:
+        """Leave the file where it is: it is ctl's."""
+
     async def take(self, attachment: Attachment, parts: AsyncIterator[bytes]) -> None:
         if self._folder is None:
             raise ContentError("there is no folder for it")

@@ -63,6 +63,9 @@ class ContentSource(Protocol):
     async def locate(self, attachment: Attachment) -> Attachment:
         """Return it with `inline` or `path` set. ContentError when it can't be had."""
 
+    def release(self, attachment: Attachment) -> None:
+        """Say that the task is over which had located it."""
+
     async def take(self, attachment: Attachment, parts: AsyncIterator[bytes]) -> None:
         """Bring what a module hands over to where the engine finds it. ContentError when that can't be."""
 
@@ -75,6 +78,7 @@ class _Attempt:
     worker: WorkerProcess | None = None
     stopped: tuple[Reason, str] | None = None
     grace: float = 0.0
+    located: list[Attachment] = field(default_factory=list)
 
     def is_stopped(self) -> bool:
         """Whether it is to end early."""
@@ -282,10 +286,17 @@ class WorkerPool:
 
     async def _run(self, worker: WorkerProcess, attempt: _Attempt) -> Finished:
         attempt.worker = worker
+        try:
+            return await self._run_with_contents(worker, attempt)
+        finally:
+            for attachment in attempt.located:
+                self._contents.release(attachment)
+
+    async def _run_with_contents(self, worker: WorkerProcess, attempt: _Attempt) -> Finished:
         spec = attempt.spec
         if not attempt.is_stopped() and spec.attachments:
             try:
-                spec = await self._provide(worker, spec)
+                spec = await self._provide(worker, attempt)
             except ContentError as error:
                 return Finished(content=failure(Reason.CONTENT_MISSING, str(error)), reason=Reason.CONTENT_MISSING)
         if attempt.is_stopped():
@@ -316,15 +327,16 @@ class WorkerPool:
             return Finished(content=failure(Reason.CONTENT_MISSING, problem), reason=Reason.CONTENT_MISSING)
         return _answered(worker, answer, elapsed, no_log=spec.no_log)
 
-    async def _provide(self, worker: WorkerProcess, spec: TaskSpec) -> TaskSpec:
+    async def _provide(self, worker: WorkerProcess, attempt: _Attempt) -> TaskSpec:
         """Bring the attachments to where the worker can read them: beside the task if it is another user."""
         located = []
-        for attachment in spec.attachments:
+        for attachment in attempt.spec.attachments:
+            attempt.located.append(attachment)
             item = await self._contents.locate(attachment)
             if item.path and worker.identity.user:
                 await _send_content(worker, item)
             located.append(item)
-        return replace(spec, attachments=tuple(located))
+        return replace(attempt.spec, attachments=tuple(located))
 
     async def _end(self, worker: WorkerProcess, attempt: _Attempt) -> None:
         """See a stopped worker out: it ends by itself, or is killed by its timer."""

@@ -561,19 +561,23 @@ class Attachment(google.protobuf.message.Message):
     SHA256_FIELD_NUMBER: builtins.int
     SIZE_FIELD_NUMBER: builtins.int
     INLINE_FIELD_NUMBER: builtins.int
+    BRIEF_FIELD_NUMBER: builtins.int
     sha256: builtins.str
     """Hex, lower case."""
     size: builtins.int
     inline: builtins.bytes
     """Empty unless the content travels here."""
+    brief: builtins.bool
+    """It may hold secrets: nobody keeps it once the task, or the run, is over. So it is with all that a no_log task has."""
     def __init__(
         self,
         *,
         sha256: builtins.str = ...,
         size: builtins.int = ...,
         inline: builtins.bytes = ...,
+        brief: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["inline", b"inline", "sha256", b"sha256", "size", b"size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["brief", b"brief", "inline", b"inline", "sha256", b"sha256", "size", b"size"]) -> None: ...
 
 Global___Attachment: typing_extensions.TypeAlias = Attachment
 

@@ -31,7 +31,9 @@ def spec_to_pb(spec: TaskSpec) -> agent_pb2.TaskSpec:
     if spec.timeout is not None:
         message.timeout.FromTimedelta(timedelta(seconds=spec.timeout))
     for item in spec.attachments:
-        message.attachments.add(sha256=item.sha256, size=item.size, inline=item.inline or b"")
+        message.attachments.add(
+            sha256=item.sha256, size=item.size, inline=item.inline or b"", brief=item.brief or spec.no_log
+        )
     return message
 
 
@@ -56,7 +58,12 @@ def spec_from_pb(message: agent_pb2.TaskSpec) -> TaskSpec:
         no_log=message.no_log,
         output_limit=message.output_limit,
         attachments=tuple(
-            Attachment(sha256=item.sha256, size=item.size, inline=item.inline if item.inline or not item.size else None)
+            Attachment(
+                sha256=item.sha256,
+                size=item.size,
+                inline=item.inline if item.inline or not item.size else None,
+                brief=item.brief,
+            )
             for item in message.attachments
         ),
         terminate=message.terminate,

@@ -21,12 +21,16 @@ class Become:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """Content that goes with a task. `inline` None: it lies in the blob store (or is `path`, on this very host)."""
+    """Content that goes with a task. `inline` None: it lies in the blob store (or is `path`, on this very host).
+
+    `brief`: it may hold secrets, and nobody keeps it once the task, or the run, is over.
+    """
 
     sha256: str
     size: int
     inline: bytes | None = None
     path: str = ""
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

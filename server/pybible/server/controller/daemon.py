@@ -178,7 +178,13 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
     sessions = SessionRegistry(database=database, ledger=history, settings=_session_settings(config))
     stack.callback(sessions.close)
     enrolment.shut_out = sessions.remove
-    runs = RunRegistry(database=database, history=history, router=Router(sessions), settings=_run_settings(config))
+    runs = RunRegistry(
+        database=database,
+        history=history,
+        router=Router(sessions),
+        settings=_run_settings(config),
+        discard=lambda sha256, unused_since: blobs.remove(sha256, unused_since=unused_since),
+    )
     await runs.recover()
     return Parts(
         config=config,

@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -148,6 +149,13 @@ class BlobStore:
         if not _sha256.fullmatch(sha256):
             raise BlobRefused(f"{sha256[:80]!r} is not a sha256 in lower-case hex")
         return self._folder / sha256[:2] / sha256[2:4] / sha256
+
+    def remove(self, sha256: str, *, unused_since: float) -> None:
+        """Remove a blob, unless somebody asked for it after that moment (seconds since the epoch)."""
+        path = self.path(sha256)
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime <= unused_since:
+                path.unlink()
 
     def missing(self, sums: Iterable[str]) -> list[str]:
         """Return those of `sums` that are not here. The others count as used now: they are not collected soon."""

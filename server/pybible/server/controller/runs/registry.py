@@ -26,6 +26,8 @@ from pybible.v1 import run_pb2
 from pybible.wire.errors import PybibleError
 from pybible.wire.logs import fields
 
+# So long after a run contents that may hold secrets are still there, in seconds.
+_BRIEF_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 # Names the newest run, wherever an id is wanted.
@@ -71,8 +73,18 @@ class RunView:
 class RunRegistry:
     """Opens runs, finds them, ends them with the controller."""
 
-    def __init__(self, *, database: Database, history: History, router: Router, settings: RunSettings) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        history: History,
+        router: Router,
+        settings: RunSettings,
+        discard: Callable[[str, float], None] = lambda _sha256, _unused_since: None,
+    ) -> None:
         self.settings = settings
+        # Removes a content that was not asked for since a moment.
+        self._discard = discard
         self.router = router
         self._database = database
         self._history = history
@@ -249,8 +261,17 @@ class RunRegistry:
 
     def _ended(self, run: Run) -> None:
         self._open.pop(run.run_id, None)
+        if run.brief:
+            # A run that has just begun may have found them here, and not sent its tasks yet.
+            asyncio.get_running_loop().call_later(_BRIEF_SECONDS, self._forget, run.brief, time.time())
         if not self._open:
             self._none_open.set()
+
+    def _forget(self, contents: set[str], unused_since: float) -> None:
+        """Remove contents that were not to be kept, but for those of runs that are open."""
+        used = {sha256 for run in self._open.values() for sha256 in run.brief}
+        for sha256 in contents - used:
+            self._discard(sha256, unused_since)
 
 
 def _reader(run_id: str, from_seq: int) -> Callable[[Connection], list[StoredBatch]]:

@@ -93,6 +93,8 @@ class Run:
         self._tell = ended
         self._attempts: dict[str, Attempt] = {}
         self._position = 0
+        # Contents that are not to be kept when it is over, by their sha256.
+        self.brief: set[str] = set()
         # Set once nothing more goes out: the state in which the run will end.
         self._ending: RunState | None = None
         # Set by an operator's cancel, or by a controller that stops: how the run will end, whatever ctl says.
@@ -227,6 +229,8 @@ class Run:
             return
         if verdict.refusal:
             self._note_work(attempt, refusal=verdict.refusal)
+        if isinstance(verdict.content, agent_pb2.Attachment) and attempt.spec is not None and attempt.spec.no_log:
+            self.brief.add(verdict.content.sha256)
         self._close(attempt, verdict)
         self.outgoing.ended(attempt.name, verdict)
         self._pump()
@@ -268,6 +272,8 @@ class Run:
         if name in self._attempts:
             raise ProtocolError(f"attempt {name!r} was submitted twice")
         spec = _spec(message, batch) if message.agent else None
+        if spec is not None and spec.attachments:
+            self.brief.update(item.sha256 for item in spec.attachments if item.brief and not item.inline)
         self._position += 1
         return Attempt(
             id=wire_id(self.run_id, name),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,7 +51,9 @@ class Contents:
         async with self._lock:
             known = self._texts.get(digest)
             if known is None:
-                known = self._texts[digest] = await self._dispatcher.attach(await self._written(content, digest))
+                attachment = await self._dispatcher.attach(await self._written(content, digest))
+                # What was rendered or decrypted may hold secrets.
+                known = self._texts[digest] = replace(attachment, brief=True)
             return known
 
     async def written(self, content: bytes, name: str) -> Path:

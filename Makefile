@@ -36,7 +36,7 @@ lint: $(SETUP) ## ruff, mypy, import contracts, layout, drift of the generated c
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest -q tests/unit/test_layout.py tests/unit/test_protos.py
 
 test: $(SETUP) ## run the whole test suite
-	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest tests
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 conformance: $(SETUP) .venv-ansible/bin/ansible-playbook ## run every conformance playbook live in both, and record ansible-core's side
 	$(BIN)/python -m tests.conformance.oracle

@@ -94,7 +94,8 @@ async def _run(wanted: PlaybookRun) -> int:
             for host in inventory.match("all", ignore_limit=True):
                 engine.variables.clear_facts(host)
         playbooks = tuple(engine.loader.load_playbook(path) for path in wanted.playbooks)
-        check_arguments(playbooks)
+        if not wanted.only_lists or wanted.syntax_check:
+            check_arguments(playbooks)
         if wanted.only_lists or opener is None:
             _list(wanted, playbooks, engine)
             return ExitStatus.OK

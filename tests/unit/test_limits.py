@@ -57,6 +57,8 @@ def failure(templar: Templar, template: str) -> str:
     return message_of(caught.value)
 
 
+# What interrupts a callback of the garbage collector is lost there, and comes again.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "template",
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import errno
 import fcntl
 import os
 import pty
@@ -26,7 +25,6 @@ from pybible.wire.values import JsonObject, JsonValue
 _CHUNK = 65536
 # As pexpect, by which the stock module does it: only so much of the end is searched for a question.
 _WINDOW = 2000
-_EXIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,19 +154,15 @@ def _run(args: Args, context: Context, questions: list[Question], timeout: float
 def _converse(args: Args, context: Context, dialogue: Dialogue, timeout: float | None) -> int | None:
     """Run the command to its end; return its exit status, None when it was silent for too long."""
     master, slave = pty.openpty()
-    with os.fdopen(master, "r+b", buffering=0) as terminal:
+    # The other side stays open here: a program may have it closed for a moment before it opens /dev/tty.
+    with os.fdopen(master, "r+b", buffering=0) as terminal, os.fdopen(slave, "r+b", buffering=0):
+        _set_echo(slave, wanted=args.echo)
+        process = _start(args, context, slave)
+        end = os.pidfd_open(process.pid)
         try:
-            _set_echo(slave, wanted=args.echo)
-            process = _start(args, context, slave)
+            return process.wait() if _listen(terminal.fileno(), end, context, dialogue, timeout) else None
         finally:
-            os.close(slave)
-        try:
-            if not _listen(terminal.fileno(), context, dialogue, timeout):
-                return None
-            return process.wait(_EXIT_SECONDS if timeout is None else max(timeout, _EXIT_SECONDS))
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
+            os.close(end)
             process.kill()
             process.wait()
 
@@ -196,22 +190,17 @@ def _start(args: Args, context: Context, terminal: int) -> subprocess.Popen[byte
         raise ModuleError(f"The command was not found or was not executable: {program}.", cause=str(error)) from error
 
 
-def _listen(terminal: int, context: Context, dialogue: Dialogue, timeout: float | None) -> bool:
-    """Take part in the dialogue until the other side has closed it; return False when no question came in time."""
+def _listen(terminal: int, end: int, context: Context, dialogue: Dialogue, timeout: float | None) -> bool:
+    """Take part in the dialogue until the command is over; return False when no question came in time."""
     deadline = _deadline(timeout)
     while True:
         left = None if deadline is None else deadline - time.monotonic()
-        if (left is not None and left <= 0) or not select.select([terminal], [], [], left)[0]:
+        ready = select.select([terminal, end], [], [], left)[0] if left is None or left > 0 else []
+        if not ready:
             return False
-        try:
-            data = os.read(terminal, _CHUNK)
-        except OSError as error:
-            # What Linux says when nobody has the terminal open any more.
-            if error.errno != errno.EIO:
-                raise
-            data = b""
-        if not data:
+        if terminal not in ready:
             return True
+        data = os.read(terminal, _CHUNK)
         context.emit("stdout", data)
         for answer in dialogue.hear(data):
             os.write(terminal, answer)

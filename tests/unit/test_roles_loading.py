@@ -148,6 +148,7 @@ def test_import_role_takes_other_files_and_is_known_to_the_play(tmp_path: Path) 
         ({"meta/main.yml": "[a]\n"}, "the 'meta/main.yml' for role r is not a dictionary"),
         ({"meta/main.yml": "foo: 1\n"}, "'foo' is not a valid attribute for a RoleMetadata"),
         ({"meta/main.yml": "dependencies: x\n"}, "Expected role dependencies to be a list."),
+        ({"meta/main.yml": "dependencies: [3]\n"}, "Invalid role definition."),
         ({"meta/main.yml": "allow_duplicates: perhaps\n"}, "the value 'perhaps' of 'allow_duplicates'"),
         ({"tasks/main.yml": "- import_tasks: main.yml\n"}, "imports are nested more than"),
         ({"tasks/main.yml": "- import_role: {name: r}\n"}, "imports are nested more than"),
@@ -161,6 +162,12 @@ def test_a_role_that_is_wrong_is_told(tmp_path: Path, files: dict[str, str], mes
     with pytest.raises(SourceError) as caught:
         play_with(tmp_path, "[r]", {f"roles/r/{name}": text for name, text in files.items()})
     assert caught.value.message.startswith(message)
+
+
+def test_a_role_must_be_a_name_or_a_mapping(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"^Invalid role definition\.") as caught:
+        play_with(tmp_path, "[3]", {})
+    assert caught.value.origin is not None
 
 
 # -- includes -----------------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ class PlayReader:
             raise ParseError(
                 "A malformed role declaration was encountered: roles should be a list", origin=origin_of(mapping)
             )
-        compiled = [self._roles.read_entry(entry, scope) for entry in entries]
+        compiled = [self._roles.read_entry(entry, scope, listed=origin_of(entries)) for entry in entries]
         pre, main, post = (
             self._tasks.read_blocks(mapping.get(section), scope, what=section)
             for section in ("pre_tasks", "tasks", "post_tasks")

@@ -81,10 +81,11 @@ class RoleReader:
         self._roles_path = tuple(roles_path)
         tasks.roles = self
 
-    def read_entry(self, entry: object, scope: Scope) -> CompiledRole:
-        """Read one entry of `roles:` or of a role's dependencies. `scope.role` is the role that depends on it."""
-        if isinstance(entry, int) and not isinstance(entry, bool):
-            entry = str(entry)
+    def read_entry(self, entry: object, scope: Scope, *, listed: Origin | None) -> CompiledRole:
+        """Read one entry of `roles:` or of a role's dependencies. `scope.role` is the role that depends on it.
+
+        `listed`: where the list stands, for an entry that does not know its own place (a number, nothing).
+        """
         if isinstance(entry, str):
             if "," in entry:
                 raise SourceError(f"Invalid old style role requirement: {entry}", origin=origin_of(entry))
@@ -92,7 +93,7 @@ class RoleReader:
         elif isinstance(entry, dict):
             mapping = entry
         else:
-            raise ParseError("Invalid role definition.", origin=origin_of(entry))
+            raise ParseError("Invalid role definition.", origin=origin_of(entry) or listed)
         origin = origin_of(mapping) or Origin("")
         written = mapping.get("role", mapping.get("name"))
         if not written or not isinstance(written, str):
@@ -200,7 +201,7 @@ class RoleReader:
         handlers: list[Node] = []
         needed: list[Role] = []
         for entry in dependencies:
-            compiled = self.read_entry(entry, inside)
+            compiled = self.read_entry(entry, inside, listed=origin_of(dependencies))
             blocks += compiled.blocks
             handlers += compiled.handlers
             needed.append(compiled.role)
@@ -310,7 +311,7 @@ class RoleReader:
             collections=tuple(str(name) for name in keywords.as_list(data.get("collections"))),
             argument_specs=self._argument_specs(request, data),
         )
-        return metadata, [_dependency(entry) for entry in dependencies or ()]
+        return metadata, SourceList(map(_dependency, dependencies or ()), origin_of(dependencies))
 
     def _argument_specs(self, request: Request, metadata: Mapping[str, object]) -> Mapping[str, object]:
         for path in find_vars_files(request.path / "meta", "argument_specs", extensions=EXTENSIONS):

@@ -34,7 +34,8 @@ from pybible.server.controller.services.access import Access
 from pybible.server.controller.services.agents import AgentServicer
 from pybible.server.controller.services.blobs import BlobServicer
 from pybible.server.controller.services.enrollment import EnrollmentServicer
-from pybible.server.controller.services.fleet import ControllerFacts, FleetServicer
+from pybible.server.controller.services.fleet import FleetServicer
+from pybible.server.controller.services.fleet_part import ControllerFacts, Fleet
 from pybible.server.controller.services.health import GuardedHealth, GuardedReflection
 from pybible.server.controller.services.rate import RateLimit
 from pybible.server.controller.services.runs import RunServicer
@@ -275,15 +276,17 @@ def _add_operators_services(server: grpc.aio.Server, parts: Parts, facts: Contro
     run_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(access=parts.access, runs=parts.runs), server)
     fleet_pb2_grpc.add_FleetServiceServicer_to_server(
         FleetServicer(
-            access=parts.access,
-            database=parts.database,
-            enrolment=parts.enrolment,
-            waiting=parts.waiting,
-            allowed=parts.allowed,
-            runs=parts.runs,
-            presence=parts.sessions,
-            traffic=parts.traffic,
-            facts=facts,
+            Fleet(
+                access=parts.access,
+                database=parts.database,
+                enrolment=parts.enrolment,
+                waiting=parts.waiting,
+                allowed=parts.allowed,
+                runs=parts.runs,
+                presence=parts.sessions,
+                traffic=parts.traffic,
+                facts=facts,
+            )
         ),
         server,
     )

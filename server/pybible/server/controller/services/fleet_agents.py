@@ -1,0 +1,119 @@
+"""fleet_agents: the calls of FleetService that are about agents."""
+
+from __future__ import annotations
+
+import grpc
+
+from pybible.server.controller.services.fleet_part import Context, FleetPart, moment
+from pybible.server.controller.sessions.presence import AgentStatus
+from pybible.server.controller.store import agents, facts
+from pybible.server.controller.store.agents import AgentRecord
+from pybible.v1 import fleet_pb2
+from pybible.wire.identity import Identity, Role
+
+
+class AgentCalls(FleetPart):
+    """Answers what operators ask about agents, and takes their certificates back."""
+
+    async def ListAgents(
+        self,
+        request: fleet_pb2.ListAgentsRequest,
+        context: Context[fleet_pb2.ListAgentsRequest, fleet_pb2.ListAgentsResponse],
+    ) -> fleet_pb2.ListAgentsResponse:
+        """Return every enrolled agent, by name."""
+        await self._access.require(context, "pybible.v1.FleetService/ListAgents")
+        records = await self._database.read(agents.every)
+        return fleet_pb2.ListAgentsResponse(agents=[self._agent(record) for record in records])
+
+    async def GetAgent(
+        self,
+        request: fleet_pb2.GetAgentRequest,
+        context: Context[fleet_pb2.GetAgentRequest, fleet_pb2.GetAgentResponse],
+    ) -> fleet_pb2.GetAgentResponse:
+        """Return one agent, by name or id."""
+        await self._access.require(context, "pybible.v1.FleetService/GetAgent")
+        record = await self._database.read(lambda connection: agents.find(connection, request.agent))
+        if record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        message = self._agent(record)
+        known = await self._database.read(lambda connection: facts.find(connection, record.agent_id))
+        if known is not None:
+            message.facts_gathered.CopyFrom(moment(known.gathered))
+        return fleet_pb2.GetAgentResponse(agent=message)
+
+    async def GetFacts(
+        self,
+        request: fleet_pb2.GetFactsRequest,
+        context: Context[fleet_pb2.GetFactsRequest, fleet_pb2.GetFactsResponse],
+    ) -> fleet_pb2.GetFactsResponse:
+        """Return the facts that an agent pushed last."""
+        await self._access.require(context, "pybible.v1.FleetService/GetFacts")
+        record = await self._database.read(lambda connection: agents.find(connection, request.agent))
+        if record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        known = await self._database.read(lambda connection: facts.find(connection, record.agent_id))
+        if known is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"agent {record.name!r} has pushed no facts")
+        return fleet_pb2.GetFactsResponse(facts=known.facts, moving=known.moving, gathered=moment(known.gathered))
+
+    async def RemoveAgent(
+        self,
+        request: fleet_pb2.RemoveAgentRequest,
+        context: Context[fleet_pb2.RemoveAgentRequest, fleet_pb2.RemoveAgentResponse],
+    ) -> fleet_pb2.RemoveAgentResponse:
+        """Revoke an agent's certificates, end its session, free its name."""
+        caller = await self._access.require(context, "pybible.v1.FleetService/RemoveAgent")
+        record = await self._enrolment.remove_agent(request.agent)
+        if record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        self._access.note(caller, "agent.remove", record.name, agent_id=record.agent_id)
+        return fleet_pb2.RemoveAgentResponse()
+
+    async def RevokeAgent(
+        self,
+        request: fleet_pb2.RevokeAgentRequest,
+        context: Context[fleet_pb2.RevokeAgentRequest, fleet_pb2.RevokeAgentResponse],
+    ) -> fleet_pb2.RevokeAgentResponse:
+        """Revoke an agent's certificates, end its session."""
+        caller = await self._access.require(context, "pybible.v1.FleetService/RevokeAgent")
+        record = await self._enrolment.revoke_agent(request.agent)
+        if record is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        self._access.note(caller, "agent.revoke", record.name, agent_id=record.agent_id)
+        return fleet_pb2.RevokeAgentResponse()
+
+    def _agent(self, record: AgentRecord) -> fleet_pb2.Agent:
+        message = fleet_pb2.Agent(
+            agent_id=record.agent_id,
+            name=record.name,
+            hostname=record.hostname,
+            state=fleet_pb2.SESSION_STATE_OFFLINE,
+            version=record.version,
+            labels=record.labels,
+            epoch=record.epoch,
+            enrolled=moment(record.enrolled),
+        )
+        if record.last_seen is not None:
+            message.since.CopyFrom(moment(record.last_seen))
+        expires = self._allowed.expiry(Identity(Role.AGENT, record.agent_id))
+        if expires is not None:
+            message.certificate_expires.CopyFrom(moment(expires))
+        sent = self._traffic.of(record.agent_id)
+        message.contents_sent, message.content_bytes_sent = sent.contents, sent.bytes
+        status = self._presence.status(record.agent_id)
+        if status is not None:
+            _add_status(message, status)
+        return message
+
+
+def _add_status(message: fleet_pb2.Agent, status: AgentStatus) -> None:
+    message.state = fleet_pb2.SessionState.Value(f"SESSION_STATE_{status.state.name}")
+    message.since.CopyFrom(moment(status.since))
+    message.address = status.details.address
+    message.incarnation = status.incarnation
+    message.boot_id = status.details.boot_id
+    message.slots = status.slots
+    message.running = status.running
+    message.load = status.load
+    message.modules.extend(status.details.modules)
+    message.policy.extend(status.details.policy)

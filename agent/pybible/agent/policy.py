@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from pybible.wire.errors import ConfigError
-from pybible.wire.tasks import Signature, TaskSpec, is_brought, module_of, short_name
+from pybible.wire.tables import Convert, flag, module_names, texts
+from pybible.wire.tasks import Signature, TaskSpec, is_brought, module_of
 
 DEFAULT_PATH = Path("/etc/pybible/policy.toml")
 _FILE_BYTES = 256 * 1024
@@ -254,18 +255,8 @@ def _lines_of(text: str) -> Iterable[tuple[str, int]]:
             yield f"{table}.{found[1]}" if table else found[1], number
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise ValueError("a list of texts")
-    return tuple(value)
-
-
-def _modules(value: object) -> tuple[str, ...]:
-    return tuple(map(short_name, _texts(value)))
-
-
 def _paths(value: object) -> tuple[str, ...]:
-    paths = _texts(value)
+    paths = texts(value)
     if not all(path.startswith("/") for path in paths):
         raise ValueError("a list of absolute paths")
     return paths
@@ -274,13 +265,7 @@ def _paths(value: object) -> tuple[str, ...]:
 def _keys(value: object) -> Mapping[bytes, str]:
     from pybible.wire.signing import read_public_keys
 
-    return read_public_keys(_texts(value))
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
+    return read_public_keys(texts(value))
 
 
 def _seconds(value: object) -> float:
@@ -290,7 +275,7 @@ def _seconds(value: object) -> float:
 
 
 def _hours(value: object) -> tuple[Hours, ...]:
-    return tuple(_span(text) for text in _texts(value))
+    return tuple(_span(text) for text in texts(value))
 
 
 def _span(text: str) -> Hours:
@@ -308,15 +293,15 @@ def _span(text: str) -> Hours:
     return Hours(frozenset((_DAYS.index(first) + day) % 7 for day in range(count)), start, end)
 
 
-_SETTINGS: Mapping[str, tuple[str, Callable[[object], object]]] = {
-    "modules.allow": ("allowed", _modules),
-    "modules.deny": ("denied", _modules),
-    "modules.native_only": ("native_only", _flag),
-    "become.users": ("become_users", _texts),
+_SETTINGS: Mapping[str, tuple[str, Convert]] = {
+    "modules.allow": ("allowed", module_names),
+    "modules.deny": ("denied", module_names),
+    "modules.native_only": ("native_only", flag),
+    "become.users": ("become_users", texts),
     "paths.write": ("writable", _paths),
     "time.max_task_seconds": ("max_seconds", _seconds),
     "time.hours": ("hours", _hours),
-    "tasks.check_only": ("check_only", _flag),
-    "signed.require": ("require_signed", _flag),
+    "tasks.check_only": ("check_only", flag),
+    "signed.require": ("require_signed", flag),
     "signed.keys": ("keys", _keys),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import socket
 import tomllib
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from pybible.server.controller.pki.waiting import Admission, read_admissions
 from pybible.server.controller.rights import Rule, read_rules
 from pybible.wire.errors import ConfigError
+from pybible.wire.tables import unknown_setting
 from pybible.wire.values import JsonObject
 
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  recognised, not bound
@@ -139,9 +139,7 @@ def _checked(values: Mapping[str, object], *, where: str) -> JsonObject:
     checked: JsonObject = {}
     for key, value in values.items():
         if key not in defaults:
-            near = difflib.get_close_matches(key, defaults, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(sorted(defaults))}."
-            raise ConfigError(f"{where}: unknown setting {key!r}", hint=hint)
+            raise unknown_setting(key, sorted(defaults), where=where)
         if key in _tables:
             checked[key] = _tables[key](value, where=where)
             continue

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from pybible.wire.errors import ConfigError
 from pybible.wire.identity import OperatorRole
-from pybible.wire.tasks import short_name
+from pybible.wire.tables import Convert, flag, module_names, named_tables, read_table, table_of_texts, texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,55 +87,24 @@ class Rights:
 
 def read_rules(found: object, *, where: str) -> tuple[Rule, ...]:
     """Read the table `rules` of the configuration. ConfigError names the setting that is wrong."""
-    if not isinstance(found, dict):
-        raise ConfigError(f"{where}: rules must be tables: [rules.NAME]")
-    return tuple(_rule(str(name), values, where=f"{where}: [rules.{name}]") for name, values in found.items())
+    tables = named_tables(found, "rules", where=where)
+    return tuple(_rule(name, values, where=place) for name, (values, place) in tables.items())
 
 
-def _rule(name: str, values: object, *, where: str) -> Rule:
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where} must be a table")
-    known = [item.name for item in fields(Rule) if item.name != "name"]
-    for key in values:
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(known)}."
-            raise ConfigError(f"{where}: unknown setting {key!r}", hint=hint)
+def _rule(name: str, found: object, *, where: str) -> Rule:
+    values = read_table(found, _SETTINGS, where=where)
     if "operators" not in values:
         raise ConfigError(f"{where}: operators is missing", hint='Name them: operators = ["alice", "ci-*"].')
-    converted = {key: _CONVERT[key](value, f"{where}: {key}") for key, value in values.items()}
-    return Rule(name=name, **converted)  # type: ignore[arg-type]  # each converted
+    return Rule(name=name, **values)
 
 
-def _texts(value: object, what: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise ConfigError(f"{what} must be a list of texts, not {value!r}")
-    return tuple(value)
-
-
-def _modules(value: object, what: str) -> tuple[str, ...]:
-    return tuple(map(short_name, _texts(value, what)))
-
-
-def _labels(value: object, what: str) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise ConfigError(f"{what} must be a table of texts, not {value!r}")
-    return value
-
-
-def _flag(value: object, what: str) -> bool:
-    if not isinstance(value, bool):
-        raise ConfigError(f"{what} must be true or false, not {value!r}")
-    return value
-
-
-_CONVERT: Mapping[str, Callable[[object, str], object]] = {
-    "operators": _texts,
-    "hosts": _texts,
-    "labels": _labels,
-    "modules": _modules,
-    "become": _texts,
-    "check_only": _flag,
+_SETTINGS: Mapping[str, Convert] = {
+    "operators": texts,
+    "hosts": texts,
+    "labels": table_of_texts,
+    "modules": module_names,
+    "become": texts,
+    "check_only": flag,
 }
 
 

@@ -11,8 +11,7 @@ import ipaddress
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
+from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pybible.server.controller.pki.enrolment import Enrolled, EnrolmentRefused, EnrolmentRequest
 from pybible.wire.errors import ConfigError, UsageError
+from pybible.wire.tables import Convert, named_tables, read_table, table_of_texts, texts
 
 # Who has not asked for so long is gone.
 FORGOTTEN_AFTER = 3600.0
@@ -170,39 +170,28 @@ def _is_in(address: str, network: _Network) -> bool:
 
 def read_admissions(found: object, *, where: str) -> tuple[Admission, ...]:
     """Read the table `admit` of the configuration. ConfigError names the setting that is wrong."""
-    if not isinstance(found, dict):
-        raise ConfigError(f"{where}: admit must be tables: [admit.NAME]")
-    return tuple(_admission(str(name), values, where=f"{where}: [admit.{name}]") for name, values in found.items())
+    tables = named_tables(found, "admit", where=where)
+    return tuple(_admission(rule, values, where=place) for rule, (values, place) in tables.items())
 
 
-def _admission(rule: str, values: object, *, where: str) -> Admission:
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where} must be a table")
-    known = [item.name for item in fields(Admission) if item.name != "rule"]
-    converted: dict[str, object] = {}
-    for key, value in values.items():
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(known)}."
-            raise ConfigError(f"{where}: unknown setting {key!r}", hint=hint)
-        converted[key] = _converted(key, value, f"{where}: {key}")
-    if not converted.get("networks") and not converted.get("fingerprints"):
+def _admission(rule: str, found: object, *, where: str) -> Admission:
+    values = read_table(found, _SETTINGS, where=where)
+    if not values.get("networks") and not values.get("fingerprints"):
         raise ConfigError(f"{where}: a name alone would let anybody in", hint="Give networks or fingerprints as well.")
-    return Admission(rule=rule, **converted)  # type: ignore[arg-type]  # each converted
+    try:
+        networks = tuple(ipaddress.ip_network(each) for each in values.pop("networks", ()))
+    except ValueError as error:
+        raise ConfigError(f"{where}: networks: {error}") from error
+    return Admission(rule=rule, networks=networks, **values)
 
 
-def _converted(key: str, value: object, what: str) -> object:
-    if key == "labels":
-        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-            raise ConfigError(f"{what} must be a table of texts, not {value!r}")
-        return value
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise ConfigError(f"{what} must be a list of texts, not {value!r}")
-    if key == "fingerprints":
-        return tuple(item.replace(":", "").lower() for item in value)
-    if key == "networks":
-        try:
-            return tuple(ipaddress.ip_network(item) for item in value)
-        except ValueError as error:
-            raise ConfigError(f"{what}: {error}") from error
-    return tuple(value)
+def _fingerprints(value: object) -> tuple[str, ...]:
+    return tuple(each.replace(":", "").lower() for each in texts(value))
+
+
+_SETTINGS: Mapping[str, Convert] = {
+    "names": texts,
+    "networks": texts,
+    "fingerprints": _fingerprints,
+    "labels": table_of_texts,
+}

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from pybible.server.controller.counts import RunCounts
 from pybible.server.controller.sessions.attempts import Attempt, AttemptState
 from pybible.server.controller.sessions.facts import PushedFacts
 from pybible.server.controller.store import audit, facts
@@ -25,7 +26,9 @@ from pybible.server.controller.store.facts import StoredFacts
 from pybible.server.controller.store.runs import RunRecord, StoredBatch
 from pybible.server.results.audit import Actor, AuditEntry
 from pybible.server.results.recap import HostRecap
+from pybible.v1 import run_pb2
 from pybible.wire.logs import fields
+from pybible.wire.outcomes import Reason
 from pybible.wire.values import loads
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 # How long news is collected before it is written, in seconds.
 WRITE_INTERVAL = 0.2
 _RETRY_SECONDS = 1.0
+_REASONS = frozenset(map(str, Reason))
 _FAILED_MARKS = (b'"failed":true', b'"failed": true')
 
 
@@ -52,12 +56,14 @@ class _Pending:
     settled: list[tuple[Callable[[str], None], str]] = field(default_factory=list)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
-    def write(self) -> Callable[[Connection], None]:
-        """Return the write. It shares nothing with the loop: it runs in the writer's thread."""
+    def write(self, counts: RunCounts) -> Callable[[Connection], None]:
+        """Return the write, and count what ended. It shares nothing with the loop: it runs in the writer's thread."""
         runs, events, late, recaps = list(self.runs.values()), self.events, self.late, self.recaps
         entries = [*self.audit, *(work.entry(hosts) for work, hosts in self.work.items())]
         known = list(self.facts.values())
         rows = [_row(attempt) for attempt in self.attempts.values()]
+        _count(counts, self.attempts.values(), rows)
+        counts.late += len(late)
 
         def write(connection: Connection) -> None:
             store.save_runs(connection, runs)
@@ -115,6 +121,7 @@ class History:
     """Collects; `writing` writes, for as long as the controller runs."""
 
     def __init__(self, database: Database, *, interval: float = WRITE_INTERVAL) -> None:
+        self.counts = RunCounts()
         self._database = database
         self._interval = interval
         self._pending = _Pending()
@@ -209,7 +216,7 @@ class History:
             await self._write(pending)
 
     async def _write(self, pending: _Pending) -> None:
-        write = pending.write()
+        write = pending.write(self.counts)
         while True:
             try:
                 await self._database.write(write)
@@ -242,6 +249,28 @@ def _row(attempt: Attempt) -> dict[str, object]:
         "dispatched": attempt.granted_at,
         "ended": attempt.ended_at,
     }
+
+
+def _count(counts: RunCounts, attempts: Iterable[Attempt], rows: Iterable[Mapping[str, object]]) -> None:
+    """Count those that have ended: many at once, and not while their hosts wait."""
+    seen, wait, dispatch, take = counts.attempts, counts.waits.observe, counts.dispatches.observe, counts.times.observe
+    for attempt, row in zip(attempts, rows, strict=True):
+        verdict, granted, ended = attempt.verdict, attempt.granted_at, attempt.ended_at
+        if verdict is None or ended is None:
+            continue
+        reason = verdict.reason
+        # The word may be the agent's own: only ours become names of what is counted.
+        if reason and reason not in _REASONS:
+            reason = "other"
+        seen["unreachable" if verdict.unreachable else "failed" if row["failed"] else "ok", reason] += 1
+        if granted is None:
+            continue
+        wait(granted - attempt.submitted_at)
+        take(ended - granted)
+        if attempt.heard_at is not None:
+            dispatch(attempt.heard_at - granted)
+        elif attempt.agent and not verdict.given and type(verdict.content) is not run_pb2.PushedFacts:
+            dispatch(ended - granted)
 
 
 def _has_failed(attempt: Attempt) -> bool:

@@ -261,6 +261,7 @@ class RunRegistry:
 
     def _ended(self, run: Run) -> None:
         self._open.pop(run.run_id, None)
+        self._history.counts.runs[run.record.state] += 1
         if run.brief:
             # A run that has just begun may have found them here, and not sent its tasks yet.
             asyncio.get_running_loop().call_later(_BRIEF_SECONDS, self._forget, run.brief, time.time())

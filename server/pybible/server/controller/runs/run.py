@@ -214,6 +214,8 @@ class Run:
 
     def progressed(self, attempt: Attempt) -> None:
         """Its state changed on the agent."""
+        if attempt.heard_at is None:
+            attempt.heard_at = self._now()
         self._history.attempt(attempt)
 
     def output(self, attempt: Attempt, output: agent_pb2.Output) -> None:
@@ -283,6 +285,7 @@ class Run:
             host=message.host,
             agent=message.agent,
             position=self._position,
+            submitted_at=self._now(),
             owner=self,
             spec=spec,
             signature=message.signature if message.HasField("signature") else None,

@@ -83,8 +83,10 @@ class Attempt:
     output_left: int = 0
     # Facts that the agent pushed answer it when they are no older. 0: it is run.
     facts_within: float = 0.0
-    # On the wall clock, for the history.
+    # On the wall clock, for the history. `heard_at`: the agent's first word of it, when that was not its result.
+    submitted_at: float = 0.0
     granted_at: float | None = None
+    heard_at: float | None = None
     ended_at: float | None = None
     verdict: Verdict | None = None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from pybible.server.controller.counts import SHORT_SECONDS, SIZES, Histogram
 from pybible.wire.errors import PybibleError
 from pybible.wire.logs import fields
 
@@ -91,6 +93,11 @@ class Writer:
         self._room.set()
         self._closing = False
         self.commits = 0
+        self.batch_seconds = Histogram(SHORT_SECONDS)
+        self.batch_works_seen = Histogram(SIZES)
+        self.failures = 0
+        # What the last batch failed of; empty when it did not.
+        self.trouble = ""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -111,6 +118,11 @@ class Writer:
             self._changed.notify()
         return future
 
+    @property
+    def waiting(self) -> int:
+        """How many works wait."""
+        return len(self._waiting)
+
     async def room(self) -> None:
         """Wait until the queue is shorter than its bound."""
         await self._room.wait()
@@ -125,8 +137,9 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            self._write(batch)
-            self._loop.call_soon_threadsafe(self._resolve, batch)
+            began = time.monotonic()
+            trouble = self._write(batch)
+            self._loop.call_soon_threadsafe(self._resolve, batch, time.monotonic() - began, trouble)
 
     def _next_batch(self) -> list[_Pending[object]]:
         """Return what waits, at least one; nothing only at the end."""
@@ -135,7 +148,8 @@ class Writer:
                 self._changed.wait()
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_works))]
 
-    def _write(self, batch: list[_Pending[object]]) -> None:
+    def _write(self, batch: list[_Pending[object]]) -> str:
+        """Write a batch; return what it failed of, in a line."""
         try:
             try:
                 self._commit(batch, _Pending.run)
@@ -145,6 +159,8 @@ class Writer:
             log.exception("store write failed", extra=fields(works=len(batch)))
             for pending in batch:
                 pending.fail(error)
+            return str(getattr(error, "orig", None) or error).partition("\n")[0]
+        return ""
 
     def _commit(self, batch: list[_Pending[object]], run: Callable[[_Pending[object], Connection], None]) -> None:
         with self._engine.begin() as connection:
@@ -152,7 +168,11 @@ class Writer:
                 run(pending, connection)
         self.commits += 1
 
-    def _resolve(self, batch: list[_Pending[object]]) -> None:
+    def _resolve(self, batch: list[_Pending[object]], seconds: float, trouble: str) -> None:
+        self.batch_seconds.observe(seconds)
+        self.batch_works_seen.observe(len(batch))
+        self.failures += bool(trouble)
+        self.trouble = trouble
         if len(self._waiting) < self._queue_works:
             self._room.set()
         for pending in batch:

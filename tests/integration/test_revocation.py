@@ -8,11 +8,17 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.server.controller.pki.authority import open_authority
+from pybible.server.controller.pki.enrolment import Enrolment, EnrolmentRefused, EnrolmentRequest, TokenRequest
+from pybible.server.controller.store.database import open_database
+from pybible.server.controller.store.engine import sqlite_url
 from pybible.v1 import enrollment_pb2, fleet_pb2, fleet_pb2_grpc, run_pb2
 from pybible.wire.identity import OperatorRole
 from tests.support.controller import Holder, RunningController, controller, key_and_request
-from tests.support.fake_agent import PATIENCE, attached
+from tests.support.fake_agent import PATIENCE, FakeAgent, attached
 from tests.support.fake_ctl import run
 
 REVOKED = "is revoked, or was never issued here"
@@ -35,7 +41,7 @@ async def revoke(running: RunningController, agent: str) -> None:
 async def test_a_revoked_agent_is_out_and_stays_out(tmp_path: Path) -> None:
     async with controller(tmp_path) as running:
         holder = await running.enrol("web01")
-        async with attached(running, holder) as agent, run(running, grace=0) as ctl:
+        async with attached(running, holder) as agent, run(running, grace=10 * PATIENCE) as ctl:
             [name] = await ctl.submit("web01")
             await agent.accept(await agent.dispatch())
             await revoke(running, "web01")
@@ -52,6 +58,37 @@ async def test_a_revoked_agent_is_out_and_stays_out(tmp_path: Path) -> None:
         assert answer.state == enrollment_pb2.EnrollResponse.STATE_DENIED
     async with controller(tmp_path) as running:
         assert REVOKED in await refused(running, holder)
+
+
+async def test_an_agent_that_is_revoked_before_its_hello_gets_no_session(tmp_path: Path) -> None:
+    async with controller(tmp_path) as running:
+        holder = await running.enrol("web01")
+        async with running.channel(holder) as channel:
+            agent = FakeAgent(channel, incarnation="one")
+            # Its Attach is known to the controller once a later call of the same connection has been answered.
+            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            await revoke(running, "web01")
+            await agent.hello()
+            async with asyncio.timeout(PATIENCE):
+                await agent.read()
+            assert not agent.waiting("welcome")
+        async with running.operator_channel() as channel:
+            listed = await fleet_pb2_grpc.FleetServiceStub(channel).ListAgents(fleet_pb2.ListAgentsRequest())
+        assert [each.state for each in listed.agents] == [fleet_pb2.SESSION_STATE_OFFLINE]
+
+
+async def test_an_agent_that_is_revoked_while_it_renews_gets_no_certificate(tmp_path: Path) -> None:
+    async with open_database(sqlite_url(tmp_path / "store.db")) as database:
+        allowed = AllowedSerials()
+        enrolment = Enrolment(database=database, authority=open_authority(tmp_path / "pki"), allowed=allowed)
+        secret, _ = await enrolment.create_token(TokenRequest())
+        request = EnrolmentRequest(secret=secret, csr=key_and_request()[1], name="web01")
+        agent = (await enrolment.enrol(request)).identity
+        await enrolment.renew(agent, key_and_request()[1])
+        await enrolment.revoke_agent("web01")
+        with pytest.raises(EnrolmentRefused, match="revoked"):
+            await enrolment.renew(agent, key_and_request()[1])
+        assert allowed.expiry(agent) is None
 
 
 async def test_a_host_that_was_built_anew_takes_over(tmp_path: Path) -> None:

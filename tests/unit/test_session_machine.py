@@ -333,6 +333,13 @@ class SessionWorld(RuleBasedStateMachine):
         self.agent.inbox.clear()
         self.perform(self.machine.stream_ended(self.streams, now=self.now, goodbye=goodbye))
 
+    @rule()
+    def revoke(self) -> None:
+        self.connected = False
+        self.agent.inbox.clear()
+        self.perform(self.machine.revoked())
+        assert self.verdicts.keys() == self.submitted.keys()
+
     def heard(self) -> None:
         self.machine.heard_at = self.now
         if self.machine.state is SessionState.SUSPECT:

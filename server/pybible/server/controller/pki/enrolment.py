@@ -190,6 +190,9 @@ class Enrolment:
         def work(connection: Connection) -> None:
             if identity.role is Role.AGENT and agents.find(connection, identity.id) is None:
                 raise EnrolmentRefused("this agent was removed")
+            # It may have been revoked since it was asked for its certificate.
+            if not certificates.holds(connection, identity):
+                raise EnrolmentRefused("this agent was revoked")
             certificates.add(connection, record)
 
         await self._database.write(work)

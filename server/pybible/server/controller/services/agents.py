@@ -31,7 +31,12 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     ) -> None:
         """Serve one agent's stream until it ends."""
         caller = await self._access.require(context, "pybible.v1.AgentService/Attach")
-        await self._sessions.serve(context, agent_id=caller.identity.id, address=caller.address)
+        agent_id = caller.identity.id
+        greeting = await self._sessions.greet(context, agent_id=agent_id)
+        if greeting is not None:
+            # It may have been revoked while it was about to say hello.
+            await self._access.require(context, "pybible.v1.AgentService/Attach")
+            await self._sessions.serve(context, greeting, agent_id=agent_id, address=caller.address)
 
     async def RenewCertificate(
         self,

@@ -118,9 +118,9 @@ def not_connected(agent: str) -> Verdict:
     return unreachable(Reason.NOT_CONNECTED, f"agent '{agent}' is not connected to the controller")
 
 
-def lost(attempt: Attempt) -> Verdict:
-    """Return the verdict for an attempt whose agent left in the middle and did not come back in time."""
-    message = f"agent '{attempt.agent}' was lost while the task ran"
+def lost(attempt: Attempt, how: str = "lost") -> Verdict:
+    """Return the verdict for an attempt whose agent left in the middle and did not come back in time, or never may."""
+    message = f"agent '{attempt.agent}' was {how} while the task ran"
     make = unreachable if attempt.lost_is_unreachable else failure
     return make(Reason.LOST_MID_TASK, message, agent_lost=True)
 

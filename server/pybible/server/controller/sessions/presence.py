@@ -110,11 +110,6 @@ class AgentPresence:
         """Whether it has a live session."""
         return self.machine.state in {SessionState.READY, SessionState.DRAINING}
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is out, and no stream is open."""
-        return not (self.machine.stream or self.machine.out or self.machine.held)
-
     def add_stream(self, number: int, stream: Stream) -> None:
         """Make a stream known, before its attach."""
         self._streams[number] = stream

@@ -84,25 +84,23 @@ class SessionRegistry:
 
     # --- one stream
 
-    async def serve(self, call: AgentCall, *, agent_id: str, address: str) -> None:
-        """Serve one Attach, from its Hello to its end. The caller has checked the certificate."""
+    async def greet(self, call: AgentCall, *, agent_id: str) -> Greeting | None:
+        """Admit one Attach and wait for its Hello. None when it was refused, with its reason, or went away."""
         log_agent_id.set(agent_id)
         if self._closing:
             await call.write(deny(agent_pb2.Deny.CODE_SHUTTING_DOWN, "the controller shuts down", retry_after=1.0))
-            return
+            return None
         if not self._gate.admit(self._clock()):
             await call.write(deny(agent_pb2.Deny.CODE_OVERLOADED, "too many agents at once", retry_after=_wait()))
-            return
+            return None
         try:
-            greeting = await self._hello(call)
+            return await self._hello(call)
         except NoCommonProtocol as error:
             await call.write(deny(agent_pb2.Deny.CODE_PROTOCOL, str(error)))
         except ProtocolError as error:
             log.warning("hello refused", extra=fields(reason=str(error)))
             await call.write(deny(agent_pb2.Deny.CODE_INVALID, str(error), retry_after=_RETRY_SECONDS))
-        else:
-            if greeting is not None:
-                await self._attach(call, greeting, agent_id=agent_id, address=address)
+        return None
 
     async def _hello(self, call: AgentCall) -> Greeting | None:
         try:
@@ -112,7 +110,8 @@ class SessionRegistry:
             raise ProtocolError(f"no Hello within {self.settings.hello_timeout:g} s") from error
         return None if message is None else read_hello(message)
 
-    async def _attach(self, call: AgentCall, greeting: Greeting, *, agent_id: str, address: str) -> None:
+    async def serve(self, call: AgentCall, greeting: Greeting, *, agent_id: str, address: str) -> None:
+        """Be the session of an agent that has said hello, to its end. The caller has checked its certificate."""
         presence = self._presences.get(agent_id)
         if presence is None:
             presence = self._presences[agent_id] = AgentPresence(agent_id, settings=self.settings, clock=self._clock)
@@ -189,16 +188,15 @@ class SessionRegistry:
     # --- ending
 
     def remove(self, agent_id: str) -> None:
-        """An agent was removed: end its session and forget it. What is out there is lost."""
-        presence = self._presences.get(agent_id)
+        """An agent was shut out: end its session and forget it. What is out there is lost."""
+        presence = self._presences.pop(agent_id, None)
         if presence is None:
             return
         presence.end_streams(Close.REVOKED)
         if self._names.get(presence.name) == agent_id:
             del self._names[presence.name]
-        if presence.idle:
-            presence.close()
-            del self._presences[agent_id]
+        presence.perform(presence.machine.revoked())
+        presence.close()
 
     def shutdown(self) -> None:
         """Ask every agent to dial again, and end their streams. New ones are refused."""

@@ -5,6 +5,7 @@ It knows no stream and no clock: streams are numbers, every event carries the mo
 OFFLINE -(attach)-> SYNC -(welcome)-> READY -(draining)-> DRAINING
 READY | DRAINING -(stream ended | silence)-> SUSPECT -(grace over)-> LOST
 SUSPECT | LOST -(attach)-> SYNC
+any -(revoked)-> LOST
 any -(more than `flips` changes of incarnation a minute, all live)-> QUARANTINED
 """
 
@@ -136,6 +137,14 @@ class SessionMachine:
         if self.state is SessionState.SUSPECT:
             return []
         return self._suspect(now)
+
+    def revoked(self) -> list[Instruction]:
+        """The agent is shut out: its stream counts no more, and nobody waits for what it had to do."""
+        self.stream = 0
+        self.state = SessionState.LOST
+        out = list(self.out.values())
+        self.out.clear()
+        return [*self._refuse_held(), *(End(attempt, attempts.lost(attempt, "revoked")) for attempt in out)]
 
     # --- attempts
 

@@ -54,6 +54,16 @@ def live(connection: Connection, moment: float) -> list[CertificateRecord]:
     ]
 
 
+def holds(connection: Connection, identity: Identity) -> bool:
+    """Whether `identity` has a certificate that is not revoked."""
+    query = select(certificates.c.serial).where(
+        certificates.c.role == str(identity.role),
+        certificates.c.subject == identity.id,
+        certificates.c.revoked.is_(None),
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def revoke(connection: Connection, identity: Identity, moment: float) -> list[int]:
     """Revoke every certificate of `identity` and return their serial numbers."""
     query = select(certificates.c.serial).where(

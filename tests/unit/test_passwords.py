@@ -55,6 +55,14 @@ def test_what_crypt_does_not_take(scheme: str, salt: str, message: str) -> None:
         password_hash("abc", scheme, salt)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "rounds"), [("sha512", 999_999_999), ("md5", "999999999"), ("bcrypt", 31), ("blowfish", 18)]
+)
+def test_what_would_take_for_ever(scheme: str, rounds: object) -> None:
+    with pytest.raises(ValueError, match=f"rounds of {scheme} must be at most"):
+        password_hash("abc", scheme, rounds=rounds)  # type: ignore[arg-type]
+
+
 class Scheme:
     """A scheme of a stand-in for passlib: shows what it is asked for."""
 

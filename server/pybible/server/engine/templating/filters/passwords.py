@@ -24,6 +24,10 @@ _SCHEMES: Final = {
 }
 _PASSLIB: Final = {"md5": "md5_crypt", "blowfish": "bcrypt", "sha256": "sha256_crypt", "sha512": "sha512_crypt"}
 
+# About ten seconds of computing, in one call that nothing can end. bcrypt counts in powers of two.
+_MOST_ROUNDS: Final = 20_000_000
+_MOST_DOUBLINGS: Final = 17
+
 
 def password_hash(
     password: object,
@@ -37,6 +41,10 @@ def password_hash(
 
     Without `rounds` passlib takes its own number, and crypt(3) that of the system.
     """
+    most = _MOST_DOUBLINGS if hashtype == "blowfish" or hashtype.startswith("bcrypt") else _MOST_ROUNDS
+    # passlib takes digits for a number.
+    if str(rounds).isdecimal() and int(str(rounds)) > most:
+        raise ValueError(f"Could not hash the secret: rounds of {hashtype} must be at most {most}, not {rounds}")
     if find_spec("passlib") is not None:
         given = {"salt": salt, "salt_size": salt_size, "rounds": rounds, "ident": ident}
         return _with_passlib(password, hashtype, {name: value for name, value in given.items() if value})

@@ -16,7 +16,7 @@ from typing import Protocol
 from pybible.agent.failures import failure
 from pybible.agent.journal import EntryState, Journal, StoredResult
 from pybible.agent.policy import Policy
-from pybible.agent.workers import TIMEOUT_GRACE, Finished, WorkerPool
+from pybible.agent.workers import TIMEOUT_GRACE, Finished
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Signature, TaskSpec, changes_host
@@ -66,6 +66,35 @@ class Outlet(Protocol):
         """The host's facts were gathered. `known`: this session had the same before."""
 
 
+class Pool(Protocol):
+    """Where attempts run. It tells its sink of each: started, output, and finished exactly once."""
+
+    slots: int
+
+    @property
+    def running(self) -> int:
+        """How many run now."""
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+
+    def submit(self, attempt_id: str, spec: TaskSpec) -> None:
+        """Run it when a slot is free."""
+
+    def cancel(self, attempt_id: str, *, grace: float, reason: Reason = ..., msg: str = ...) -> bool:
+        """End an attempt. False when it is not here (any more)."""
+
+    def cancel_all(self, reason: Reason, msg: str, *, grace: float) -> None:
+        """End every attempt."""
+
+    def resume(self) -> None:
+        """Begin what waits, as far as that may be."""
+
+    async def idle(self) -> None:
+        """Wait until nothing runs and nothing waits."""
+
+
 def boot_clock() -> float:
     """Return seconds on the monotonic clock that goes on while the host is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -102,7 +131,7 @@ class Lease:
 class Attempts:
     """The agent's side of every attempt. `pool` is set once, before anything comes (they need one another)."""
 
-    pool: WorkerPool
+    pool: Pool
 
     def __init__(self, *, journal: Journal, policy: Policy, lease: Lease, queue: int) -> None:
         self.journal = journal

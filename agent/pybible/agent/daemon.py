@@ -7,15 +7,16 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Protocol
 
 from pybible.agent import state, systemd
-from pybible.agent.attempts import Attempts, Lease
-from pybible.agent.become import confined, identity_of
+from pybible.agent.attempts import Attempts, Lease, Pool
+from pybible.agent.become import WorkerIdentity, confined, identity_of
 from pybible.agent.blobs import BlobCache
 from pybible.agent.config import Config, default_slots
 from pybible.agent.dial import Dialer
@@ -24,12 +25,13 @@ from pybible.agent.policy import AllowAll, HostPolicy, load_policy
 from pybible.agent.renew import renew
 from pybible.agent.reporter import Reporter
 from pybible.agent.stream import Ended, Session, Stream
-from pybible.agent.workers import WorkerPool
+from pybible.agent.workers import ContentSource, Sink, WorkerPool
 from pybible.wire import logs
 from pybible.wire.backoff import Backoff
 from pybible.wire.errors import ConfigError
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
+from pybible.wire.tasks import Become
 
 _STABLE_SECONDS = 60.0
 _ACK_SECONDS = 3.0
@@ -46,6 +48,22 @@ class Exit(Enum):
 
     STOPPED = "stopped"
     RESTART = "restart"
+
+
+class PoolMaker(Protocol):
+    """Makes the pool in which an agent's attempts run, for as long as a block lasts."""
+
+    def __call__(
+        self,
+        sink: Sink,
+        *,
+        slots: int,
+        contents: ContentSource,
+        idle_seconds: float,
+        may_start: Callable[[], bool],
+        identify: Callable[[Become | None], WorkerIdentity],
+    ) -> AbstractAsyncContextManager[Pool]:
+        """Make it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +84,7 @@ class Agent:
 
     @staticmethod
     @asynccontextmanager
-    async def start(folder: Path, config: Config) -> AsyncIterator[Agent]:
+    async def start(folder: Path, config: Config, *, make_pool: PoolMaker = WorkerPool) -> AsyncIterator[Agent]:
         """Open the state folder and get ready to dial. ConfigError when the folder can't be used."""
         identity = state.load_identity(folder)
         logs.agent_id.set(identity.id)
@@ -80,7 +98,7 @@ class Agent:
         policy = _policy(config, (identity.id, identity.name))
         attempts = Attempts(journal=Journal(folder), policy=policy, lease=lease, queue=config.queue)
         try:
-            async with WorkerPool(
+            async with make_pool(
                 attempts,
                 slots=slots,
                 contents=blobs,

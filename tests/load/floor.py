@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import datetime
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from pybible.server.controller.ports import raise_file_limit
 from pybible.wire import channel
 from pybible.wire.identity import CONTROLLER_NAME
 
@@ -167,7 +167,7 @@ async def _drive(folder: Path, port: str, connections: int, rounds: int) -> None
 
 def main(words: list[str]) -> None:
     """Be the server or the client."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    raise_file_limit()
     with contextlib.suppress(KeyboardInterrupt):
         if words[0] == "server":
             asyncio.run(_serve(Path(words[1])))

@@ -14,6 +14,7 @@ import click
 from pybible.server.controller import sdnotify
 from pybible.server.controller.config import ControllerConfig, load_config
 from pybible.server.controller.daemon import Controller
+from pybible.server.controller.ports import raise_file_limit
 from pybible.wire import logs
 from pybible.wire.errors import ExitStatus, PybibleError
 
@@ -34,6 +35,7 @@ def command(state: Path, file: Path | None, **flags: str | None) -> None:
     """Serve agents and operators until SIGTERM."""
     # The store and the blobs are nobody else's business, whatever the folder's mode becomes.
     os.umask(0o077)
+    raise_file_limit()
     config = load_config(state, file=file, flags=flags)
     logs.configure(level=config.log_level, style=config.log_format)
     asyncio.run(_serve(config))

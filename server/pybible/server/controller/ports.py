@@ -1,8 +1,9 @@
-"""ports: binds gRPC servers to addresses, with a reason when that fails."""
+"""ports: binds gRPC servers to addresses, with a reason when that fails; and room for the connections that come."""
 
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from pybible.wire.errors import ConfigError
 def new_server() -> grpc.aio.Server:
     """Return a server with the options of every port."""
     return grpc.aio.server(options=server_options())
+
+
+def raise_file_limit() -> None:
+    """Let this process have as many connections as it may: the usual limit is low, for the sake of old programs."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def bind(server: grpc.aio.Server, address: Address, credentials: grpc.ServerCredentials) -> Address:

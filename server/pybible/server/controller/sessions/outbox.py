@@ -8,7 +8,7 @@ from collections import deque
 from pybible.v1 import agent_pb2
 
 # Dispatches are bounded by the agent's slots, cancels by its attempts: more than this means that nobody reads.
-_BOUND = 10_000
+BOUND = 10_000
 
 
 class OutboxFull(Exception):
@@ -27,11 +27,14 @@ class Outbox:
         self._wake = asyncio.Event()
         self._closed = False
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def put(self, message: agent_pb2.ControllerMessage) -> None:
         """Queue a message. OutboxFull when there are too many; nothing happens once it is closed."""
         if self._closed:
             return
-        if len(self._messages) >= _BOUND:
+        if len(self._messages) >= BOUND:
             raise OutboxFull
         self._messages.append(message)
         self._wake.set()

@@ -7,6 +7,7 @@ import itertools
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -65,6 +66,9 @@ class SessionRegistry:
         self._names: dict[str, str] = {}
         self._sessions: dict[int, AgentSession] = {}
         self._closing = False
+        # Sessions that were agreed; handshakes refused and sessions ended by the controller, by the reason.
+        self.opened = 0
+        self.denied: Counter[str] = Counter()
         self._gate = _Gate(settings.handshakes, settings.handshake_burst, settings.handshake_burst, clock())
 
     # --- asking
@@ -88,18 +92,20 @@ class SessionRegistry:
         """Admit one Attach and wait for its Hello. None when it was refused, with its reason, or went away."""
         log_agent_id.set(agent_id)
         if self._closing:
-            await call.write(deny(agent_pb2.Deny.CODE_SHUTTING_DOWN, "the controller shuts down", retry_after=1.0))
+            await call.write(
+                self._deny(agent_pb2.Deny.CODE_SHUTTING_DOWN, "the controller shuts down", retry_after=1.0)
+            )
             return None
         if not self._gate.admit(self._clock()):
-            await call.write(deny(agent_pb2.Deny.CODE_OVERLOADED, "too many agents at once", retry_after=_wait()))
+            await call.write(self._deny(agent_pb2.Deny.CODE_OVERLOADED, "too many agents at once", retry_after=_wait()))
             return None
         try:
             return await self._hello(call)
         except NoCommonProtocol as error:
-            await call.write(deny(agent_pb2.Deny.CODE_PROTOCOL, str(error)))
+            await call.write(self._deny(agent_pb2.Deny.CODE_PROTOCOL, str(error)))
         except ProtocolError as error:
             log.warning("hello refused", extra=fields(reason=str(error)))
-            await call.write(deny(agent_pb2.Deny.CODE_INVALID, str(error), retry_after=_RETRY_SECONDS))
+            await call.write(self._deny(agent_pb2.Deny.CODE_INVALID, str(error), retry_after=_RETRY_SECONDS))
         return None
 
     async def _hello(self, call: AgentCall) -> Greeting | None:
@@ -117,7 +123,13 @@ class SessionRegistry:
             presence = self._presences[agent_id] = AgentPresence(agent_id, settings=self.settings, clock=self._clock)
         number = next(self._numbers)
         session = AgentSession(
-            call, presence, number=number, settings=self.settings, ledger=self._ledger, clock=self._clock
+            call,
+            presence,
+            number=number,
+            settings=self.settings,
+            ledger=self._ledger,
+            clock=self._clock,
+            denied=self.denied,
         )
         presence.add_stream(number, session)
         self._sessions[number] = session
@@ -137,11 +149,11 @@ class SessionRegistry:
         record = await self._open(presence.agent_id, greeting)
         if record is None:
             session.goodbye = True
-            session.end_with(deny(agent_pb2.Deny.CODE_UNKNOWN_AGENT, "this agent is not enrolled here"))
+            session.end_with(self._deny(agent_pb2.Deny.CODE_UNKNOWN_AGENT, "this agent is not enrolled here"))
             return await session.refuse()
         if greeting.protocol < record.protocol_floor:
             text = f"this agent once spoke protocol {record.protocol_floor} and may not fall back"
-            session.end_with(deny(agent_pb2.Deny.CODE_PROTOCOL, text))
+            session.end_with(self._deny(agent_pb2.Deny.CODE_PROTOCOL, text))
             return await session.refuse()
         self._bind(presence, record.name)
         presence.details = AgentDetails(
@@ -159,8 +171,15 @@ class SessionRegistry:
         reconciled = presence.machine.welcome(session.number, greeting.opening, now=self._clock())
         if reconciled is None:
             return await session.refuse()
+        self.opened += 1
         log.info("agent attached", extra=fields(name=record.name, epoch=record.epoch, address=address))
         return await session.serve(greeting, reconciled, record.epoch)
+
+    def _deny(
+        self, code: agent_pb2.Deny.Code.ValueType, message: str, *, retry_after: float = 0.0
+    ) -> agent_pb2.ControllerMessage:
+        self.denied[agent_pb2.Deny.Code.Name(code).removeprefix("CODE_").lower()] += 1
+        return deny(code, message, retry_after=retry_after)
 
     async def _open(self, agent_id: str, greeting: Greeting) -> agents.AgentRecord | None:
         opening = agents.Opening(
@@ -213,6 +232,14 @@ class SessionRegistry:
         self._closing = True
         for presence in self._presences.values():
             presence.close()
+
+    def states(self) -> Counter[SessionState]:
+        """Return how many agents are in each state, of those that ever came."""
+        return Counter(presence.machine.state for presence in self._presences.values())
+
+    def waiting(self) -> list[int]:
+        """Return how many messages wait for each agent that has a stream."""
+        return [session.waiting for session in self._sessions.values()]
 
     def attached(self) -> int:
         """Return how many agents have a live session."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol, TypeAlias
@@ -77,6 +78,7 @@ class AgentSession:
         settings: SessionSettings,
         ledger: ResultLedger,
         clock: Clock,
+        denied: Counter[str],
     ) -> None:
         self.number = number
         self.goodbye = False
@@ -87,6 +89,7 @@ class AgentSession:
         self._clock = clock
         self._ledger = ledger
         self._outbox = Outbox()
+        self._denied = denied
         self._meter = OutputMeter()
         self._epoch = 0
         self._writer: asyncio.Task[None] | None = None
@@ -101,6 +104,11 @@ class AgentSession:
             "draining": self._draining,
             "goodbye": self._goodbye,
         }
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be sent."""
+        return len(self._outbox)
 
     # --- what the presence asks for
 
@@ -127,6 +135,7 @@ class AgentSession:
 
     def end(self, why: Close) -> None:
         """Say why, and end the stream."""
+        self._denied[why.value] += 1
         code, text = _DENIALS[why]
         self.end_with(deny(code, text, retry_after=self._settings.quarantine if why is Close.QUARANTINED else 0.0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -132,6 +133,8 @@ class Access:
         self._denials = RateLimit(rate=_DENIALS_A_SECOND, burst=_DENIALS, now=now)
         self._rules = rules
         self._now = now
+        # Calls that were refused, by the reason.
+        self.refused: Counter[str] = Counter()
 
     def caller(self, context: Context) -> Caller:
         """Return who calls, by the certificate of the connection or by the socket. Unauthenticated when unknown."""
@@ -149,8 +152,10 @@ class Access:
         try:
             caller = self.caller(context)
         except Unauthenticated as error:
+            self.refused["unauthenticated"] += 1
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         if caller.role not in ACCESS.get(method, frozenset[Role | OperatorRole | None]()):
+            self.refused["permission_denied"] += 1
             if self._denials.take(caller.identity.uri):
                 self.note(caller, "call", method, refusal=f"{caller} may not call {method}")
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{caller} may not call {method}")

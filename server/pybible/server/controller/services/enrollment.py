@@ -66,7 +66,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
     ) -> enrollment_pb2.GetAuthorityResponse:
         """Return the CA certificate."""
         if not self._limit.take(_address(context.peer())):
-            await _abort_limited(context)
+            await self._abort_limited(context)
         return enrollment_pb2.GetAuthorityResponse(authority=self._authority.certificate_pem)
 
     async def Enroll(
@@ -77,7 +77,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         """Exchange a join token for a certificate, or let a host without one wait for an operator."""
         address = _address(context.peer())
         if not self._limit.take(address):
-            await _abort_limited(context)
+            await self._abort_limited(context)
         asked = EnrolmentRequest(
             secret=request.token[:_SECRET_CHARACTERS],
             csr=request.csr,
@@ -91,6 +91,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
             return await self._wait(asked, dict(request.facts), address)
         except EnrolmentRefused as error:
             self._limit.take(address, self.REFUSED_COST)
+            self._access.refused["enrollment"] += 1
             log.warning("enrolment refused", extra=fields(address=address, reason=error.message))
             return _denied(str(error))
 
@@ -101,7 +102,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
     ) -> enrollment_pb2.EnrollResponse:
         """Say what became of a host that waits."""
         if not self._limit.take(_address(context.peer())):
-            await _abort_limited(context)
+            await self._abort_limited(context)
         try:
             waiting = self._waiting.find(request.enrollment_id, requested_key(request.csr))
             if waiting is not None:
@@ -139,6 +140,10 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         answer.poll_after.FromTimedelta(_POLL_AFTER)
         return answer
 
+    async def _abort_limited(self, context: Context) -> Never:
+        self._access.refused["rate_limited"] += 1
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many enrolment requests from this address")
+
     def _issued(self, enrolled: Enrolled, address: str) -> enrollment_pb2.EnrollResponse:
         holder = Caller(identity=enrolled.identity, address=address)
         self._access.note(holder, "certificate.issue", enrolled.identity.uri, name=enrolled.name)
@@ -153,10 +158,6 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
 
 def _denied(message: str) -> enrollment_pb2.EnrollResponse:
     return enrollment_pb2.EnrollResponse(state=enrollment_pb2.EnrollResponse.STATE_DENIED, message=message)
-
-
-async def _abort_limited(context: Context) -> Never:
-    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many enrolment requests from this address")
 
 
 def _address(peer: str) -> str:

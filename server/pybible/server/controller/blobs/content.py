@@ -25,6 +25,7 @@ DEFAULT_LIMIT = 16 * 1024**3
 
 _READ_BYTES = 1024 * 1024
 _BROKEN_OFF_KEPT = 86400.0
+_BLOBS = "[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"
 _sha256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -221,6 +222,14 @@ class BlobStore:
         file.seek(offset)
         return BlobRead(file, size)
 
+    def usage(self) -> tuple[int, int]:
+        """Return how many blobs are here, and their bytes."""
+        sizes = []
+        for path in self._folder.glob(_BLOBS):
+            with suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size)
+        return len(sizes), sum(sizes)
+
     def collect(self, *, unused_for: float, now: float | None = None) -> int:
         """Remove blobs that were not used for so many seconds, and what broke off long ago. Return how many."""
         now = time.time() if now is None else now
@@ -230,7 +239,7 @@ class BlobStore:
             # Only what is named by the sum alone can be gone on with.
             if not _sha256.fullmatch(path.name) or path.stat().st_mtime < now - _BROKEN_OFF_KEPT:
                 path.unlink(missing_ok=True)
-        for path in self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"):
+        for path in self._folder.glob(_BLOBS):
             if path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)
                 removed += 1

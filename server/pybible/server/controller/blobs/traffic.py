@@ -23,6 +23,11 @@ class Traffic:
         """Return the counters of an agent, to add to."""
         return self._sent.setdefault(agent_id, Sent())
 
+    def total(self) -> Sent:
+        """Return what all agents got."""
+        sent = self._sent.values()
+        return Sent(sum(each.contents for each in sent), sum(each.bytes for each in sent))
+
     def of(self, agent_id: str) -> Sent:
         """Return what an agent got."""
         return self._sent.get(agent_id, Sent())

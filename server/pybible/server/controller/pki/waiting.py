@@ -64,10 +64,13 @@ class WaitingRoom:
     """All hosts that wait: at most `limit`, and at most `per_address` from one address."""
 
     def __init__(self, *, limit: int, per_address: int, now: Callable[[], float] = time.time) -> None:
-        self._limit = limit
+        self.limit = limit
         self._per_address = per_address
         self._now = now
         self._waiting: dict[str, Waiting] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def __iter__(self) -> Iterator[Waiting]:
         self._forget()
@@ -85,8 +88,8 @@ class WaitingRoom:
             return known
         if sum(each.address == address for each in self._waiting.values()) >= self._per_address:
             raise EnrolmentRefused(f"{self._per_address} hosts of this address wait to be enrolled already")
-        if len(self._waiting) >= self._limit:
-            raise EnrolmentRefused(f"{self._limit} hosts wait to be enrolled already")
+        if len(self._waiting) >= self.limit:
+            raise EnrolmentRefused(f"{self.limit} hosts wait to be enrolled already")
         waiting = Waiting(
             enrollment_id=str(uuid.uuid4()),
             fingerprint=fingerprint,

@@ -52,6 +52,9 @@ class Watcher:
         self._ended = False
         self.dropped = False
 
+    def __len__(self) -> int:
+        return len(self._batches)
+
     def put(self, batch: SeenBatch) -> None:
         """Add a batch, or drop the watcher when too many wait."""
         if len(self._batches) >= self._bound:
@@ -116,6 +119,10 @@ class EventLog:
             watcher.put(seen)
             if watcher.dropped:
                 self._watchers.discard(watcher)
+
+    def waiting(self) -> list[int]:
+        """Return how many batches wait for each watcher."""
+        return [len(watcher) for watcher in self._watchers]
 
     @property
     def is_watched(self) -> bool:

@@ -12,7 +12,7 @@ from pybible.v1 import agent_pb2, run_pb2
 _MESSAGE_BYTES = 1024 * 1024
 # Above this much, output is dropped, and above that no more attempts go out: ctl does not keep up.
 _OUTPUT_BYTES = 4 * 1024 * 1024
-_FULL_BYTES = 32 * 1024 * 1024
+FULL_BYTES = 32 * 1024 * 1024
 _UPDATE_BYTES = 64
 
 
@@ -31,7 +31,12 @@ class Outgoing:
     @property
     def is_full(self) -> bool:
         """Whether so much waits that no more attempts should go out."""
-        return self._bytes > _FULL_BYTES
+        return self._bytes > FULL_BYTES
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits."""
+        return self._bytes
 
     def started(self, name: str) -> None:
         """Say that an attempt on the control node has a slot: it is ctl that runs it."""

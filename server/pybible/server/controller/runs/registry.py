@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -116,6 +116,11 @@ class RunRegistry:
         """End every run that is still open: none is left `running` in the store."""
         for run in list(self._open.values()):
             run.abandon()
+
+    @property
+    def opened(self) -> Collection[Run]:
+        """The runs that go on."""
+        return self._open.values()
 
     # --- one run
 

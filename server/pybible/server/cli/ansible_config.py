@@ -8,7 +8,6 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
 
@@ -236,6 +235,8 @@ class _Reader:
 
 
 def _integer(text: str) -> int:
+    from decimal import Decimal, InvalidOperation  # few settings are numbers
+
     try:
         number = Decimal(text.strip())
         if number == int(number):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 
@@ -77,7 +78,10 @@ def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> N
 
 def main() -> None:
     """Run the command that the arguments name; the process ends with its exit status."""
-    sys.exit(exit_status_of(lambda: ctl.main(prog_name="pybible-ctl", standalone_mode=False)))
+    status = exit_status_of(lambda: ctl.main(prog_name="pybible-ctl", standalone_mode=False))
+    # The interpreter's last collections would go through all that was ever imported, 30 ms for nothing.
+    gc.freeze()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

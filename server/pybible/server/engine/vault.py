@@ -2,8 +2,7 @@
 
 Format (docs.ansible.com, "Ansible Vault payload format"): a header line `$ANSIBLE_VAULT;1.1;AES256`, or 1.2 with a
 fourth field, the vault id; then hex in lines of 80 columns. The hex is of `hex(salt)\\nhex(hmac)\\nhex(ciphertext)`.
-PBKDF2-HMAC-SHA256, 10000 rounds, gives 32 bytes of key, 32 of HMAC key, 16 of IV; AES-CTR, PKCS7 padding, HMAC-SHA256
-over the ciphertext.
+`vault_cipher` makes and checks these three; it is imported when the first vault is met, as few runs have one.
 """
 
 from __future__ import annotations
@@ -14,20 +13,19 @@ from binascii import hexlify, unhexlify
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, hmac, padding
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from typing import TYPE_CHECKING
 
 from pybible.wire.errors import Origin, VaultError
+
+if TYPE_CHECKING:
+    from pybible.server.engine.vault_cipher import Keys
 
 _HEADER = "$ANSIBLE_VAULT"
 _HEADER_BYTES = _HEADER.encode()
 _DEFAULT_ID = "default"
-_ROUNDS = 10_000
 _COLUMNS = 80
-_KEY_BYTES, _IV_BYTES, _SALT_BYTES = 32, 16, 32
+_SALT_BYTES = 32
+_SIGNATURE_BYTES = 32
 # Derived keys kept: a file full of !vault values written together does not share a salt, but is read again and again.
 _KEYS_KEPT = 512
 TEXT_LIMIT = 256 * 1024 * 1024
@@ -70,7 +68,7 @@ class VaultSecrets:
     def __init__(self, secrets: Sequence[VaultSecret] = (), *, only_matching_ids: bool = False) -> None:
         self.secrets = tuple(secrets)
         self._only_matching_ids = only_matching_ids
-        self._keys: OrderedDict[tuple[bytes, bytes], tuple[bytes, bytes, bytes]] = OrderedDict()
+        self._keys: OrderedDict[tuple[bytes, bytes], Keys] = OrderedDict()
 
     def decrypt(self, text: str | bytes, *, origin: Origin | None = None) -> bytes:
         """Return what a vault holds. Raises VaultError: no vault, damaged, no secrets, no secret that opens it."""
@@ -98,11 +96,10 @@ class VaultSecrets:
     def seal(self, clear: bytes, secret: VaultSecret, *, vault_id: str = "", salt: bytes | None = None) -> str:
         """Return `clear` as a vault with a secret of one's own; `vault_id` is what its header says."""
         salt = os.urandom(_SALT_BYTES) if salt is None else salt
-        key, signing_key, iv = self._derive(secret.password, salt)
-        padder = padding.PKCS7(128).padder()
-        encryptor = Cipher(algorithms.AES(key), modes.CTR(iv)).encryptor()
-        ciphertext = encryptor.update(padder.update(clear) + padder.finalize()) + encryptor.finalize()
-        parts = b"\n".join(hexlify(part) for part in (salt, _signature(signing_key, ciphertext).finalize(), ciphertext))
+        from pybible.server.engine.vault_cipher import encrypted
+
+        ciphertext, signature = encrypted(clear, self._derive(secret.password, salt))
+        parts = b"\n".join(hexlify(part) for part in (salt, signature, ciphertext))
         body = hexlify(parts).decode()
         label = vault_id if vault_id and vault_id != _DEFAULT_ID else ""
         header = f"{_HEADER};1.2;AES256;{label}" if label else f"{_HEADER};1.1;AES256"
@@ -116,27 +113,21 @@ class VaultSecrets:
         return matching + [secret for secret in self.secrets if secret.id != vault_id]
 
     def _try(self, envelope: _Envelope, secret: VaultSecret, origin: Origin | None) -> bytes | None:
-        key, signing_key, iv = self._derive(secret.password, envelope.salt)
+        from pybible.server.engine.vault_cipher import decrypted
+
+        keys = self._derive(secret.password, envelope.salt)
         try:
-            _signature(signing_key, envelope.ciphertext).verify(envelope.signature)
-        except InvalidSignature:
-            return None
-        decryptor = Cipher(algorithms.AES(key), modes.CTR(iv)).decryptor()
-        unpadder = padding.PKCS7(128).unpadder()
-        try:
-            padded = decryptor.update(envelope.ciphertext) + decryptor.finalize()
-            return unpadder.update(padded) + unpadder.finalize()
+            return decrypted(envelope.ciphertext, keys, signature=envelope.signature)
         except ValueError:
             raise VaultError("Vault text is damaged: its padding is wrong.", origin=origin) from None
 
-    def _derive(self, password: bytes, salt: bytes) -> tuple[bytes, bytes, bytes]:
+    def _derive(self, password: bytes, salt: bytes) -> Keys:
         kept = self._keys.get((password, salt))
         if kept is not None:
             return kept
-        kdf = PBKDF2HMAC(algorithm=hashes.SHA256(), length=2 * _KEY_BYTES + _IV_BYTES, salt=salt, iterations=_ROUNDS)
-        derived = kdf.derive(password)
-        keys = derived[:_KEY_BYTES], derived[_KEY_BYTES : 2 * _KEY_BYTES], derived[2 * _KEY_BYTES :]
-        self._keys[password, salt] = keys
+        from pybible.server.engine.vault_cipher import derived
+
+        keys = self._keys[password, salt] = derived(password, salt)
         if len(self._keys) > _KEYS_KEPT:
             self._keys.popitem(last=False)
         return keys
@@ -145,12 +136,6 @@ class VaultSecrets:
 def vault_id_of(text: str | bytes) -> str:
     """Return the id that a vault's header names, `default` when it names none."""
     return _open(text, None).id
-
-
-def _signature(key: bytes, ciphertext: bytes) -> hmac.HMAC:
-    signature = hmac.HMAC(key, hashes.SHA256())
-    signature.update(ciphertext)
-    return signature
 
 
 def _open(text: str | bytes, origin: Origin | None) -> _Envelope:
@@ -174,6 +159,6 @@ def _open(text: str | bytes, origin: Origin | None) -> _Envelope:
         salt, signature, ciphertext = (unhexlify(part) for part in unhexlify(b"".join(body)).split(b"\n", 2))
     except (HexError, ValueError):
         raise VaultError("Vault format unhexlify error: the text is damaged or not complete.", origin=origin) from None
-    if not salt or len(signature) != hashes.SHA256.digest_size or not ciphertext:
+    if not salt or len(signature) != _SIGNATURE_BYTES or not ciphertext:
         raise VaultError("Vault text is damaged or not complete.", origin=origin)
     return _Envelope(version, vault_id, salt, signature, ciphertext)

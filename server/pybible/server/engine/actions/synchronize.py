@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -69,6 +68,8 @@ def _source(call: ActionCall, path: str) -> str:
 
 def _placed(archive: Path, dest: Path) -> list[Path]:
     """Return where the files of an archive may come to lie."""
+    import tarfile  # every run would wait for it
+
     with tarfile.open(archive) as opened:
         return [dest, *(dest / name for name in opened.getnames())]
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pybible.server.engine.actions.call import Packed
 from pybible.server.engine.bridge.kept import Kept, KeptPackage, Looks, write
-from pybible.server.engine.bridge.packer import Packer
 from pybible.server.engine.bridge.places import Places
 from pybible.server.engine.model.bridged import BridgedModule
 from pybible.wire.errors import PybibleError
 from pybible.wire.protocol import package_version
 from pybible.wire.tasks import Attachment
+
+if TYPE_CHECKING:
+    from pybible.server.engine.bridge.packer import Packer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Packages:
     """The packages of a run. `folder` is where they are written for whoever sends them, and kept for later runs."""
 
     def __init__(self, places: Places, folder: Path) -> None:
-        self._packer = Packer(places)
+        self._places = places
+        self._packer: Packer | None = None
         self._folder = folder
         self._kept = Kept(folder, f"{package_version()} {places.core} {places.version}")
         self._known: dict[tuple[str, Path], Packed | _Failed] = {}
@@ -65,6 +69,10 @@ class Packages:
         )
 
     def _packed(self, module: BridgedModule) -> KeptPackage:
+        from pybible.server.engine.bridge.packer import Packer  # most runs have nothing to pack
+
+        if self._packer is None:
+            self._packer = Packer(self._places)
         looks = Looks()
         package = self._packer.pack(module, looks)
         path = self._folder / package.sha256

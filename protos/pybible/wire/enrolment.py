@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
 
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
 from pybible.wire.channel import client_credentials, client_options, proxy_options
 from pybible.wire.errors import AccessDenied, ConnectionFailed, ProtocolError, UsageError
-from pybible.wire.identity import JoinToken, Role, public_key_pin
+from pybible.wire.identity import CONTROLLER_NAME, JoinToken, Role, public_key_pin
 from pybible.wire.keys import NewKey
 from pybible.wire.protocol import package_version
 from pybible.wire.proxy import check_proxy, connect_through
@@ -40,7 +40,7 @@ class Address:
     def parse(text: str) -> Address:
         """Read HOST:PORT, brackets around an IPv6 host. UsageError when it is not one."""
         host, colon, port = text.rpartition(":")
-        if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
             raise UsageError(f"{text!r} is not HOST:PORT")
         return Address(host, int(port))
 
@@ -172,29 +172,36 @@ def _pinned_authority(door: _Door, pin: str) -> bytes:
             f"{address} is not the controller that the token is for: its authority's key does not match the pin",
             hint="Nothing was sent and nothing was written. Check the address, and get a new token if it is right.",
         )
-    try:
-        x509.load_pem_x509_certificate(presented).verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise AccessDenied(
-            f"{address} shows a certificate that its authority did not issue: somebody is in between",
-            hint="Nothing was sent and nothing was written.",
-        ) from error
-    return answer.authority
+    pinned = authority.public_bytes(serialization.Encoding.PEM)
+    _presented(door, trusted=pinned)
+    return pinned
 
 
-def _presented(door: _Door) -> bytes:
-    """Return the certificate that the controller shows, PEM, without any trust in it."""
+def _presented(door: _Door, *, trusted: bytes = b"") -> bytes:
+    """Return the certificate that the controller shows, PEM, without any trust in it.
+
+    `trusted`: the authority (PEM) by which it must be vouched for, else AccessDenied.
+    """
     address = door.address
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if trusted:
+        context.load_verify_locations(cadata=trusted.decode("ascii"))
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     try:
         with (
             connect_through(door.proxy, address.host.strip("[]"), address.port, seconds=_SECONDS) as plain,
-            context.wrap_socket(plain) as wrapped,
+            context.wrap_socket(plain, server_hostname=CONTROLLER_NAME) as wrapped,
         ):
             certificate = wrapped.getpeercert(binary_form=True)
+    except ssl.SSLCertVerificationError as error:
+        raise AccessDenied(
+            f"{address} shows a certificate that its authority did not issue: somebody is in between",
+            hint="Nothing was sent and nothing was written.",
+        ) from error
     except ssl.SSLError as error:
         raise ConnectionFailed(f"{address} does not speak TLS as an enrolment port does: {error.reason}") from error
     except OSError as error:

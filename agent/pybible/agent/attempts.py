@@ -17,6 +17,7 @@ from pybible.agent.failures import failure
 from pybible.agent.journal import EntryState, Journal, StoredResult
 from pybible.agent.policy import Policy
 from pybible.agent.workers import TIMEOUT_GRACE, Finished
+from pybible.wire import faults
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Signature, TaskSpec, changes_host
@@ -184,6 +185,7 @@ class Attempts:
             return
         refusal = self._refusal(attempt_id, spec, signature, stale=stale)
         if refusal is None:
+            faults.at("before_journal")
             try:
                 self.journal.accept(attempt_id)
             except OSError as error:
@@ -192,6 +194,7 @@ class Attempts:
             if self._outlet is not None:
                 self._outlet.rejected(attempt_id, *refusal)
             return
+        faults.at("after_journal")
         self._offsets[attempt_id] = 0
         if spec.terminate:
             self._ends_with_lease.add(attempt_id)
@@ -202,6 +205,7 @@ class Attempts:
             self._changing.add(attempt_id)
         if self._outlet is not None:
             self._outlet.accepted(attempt_id)
+        faults.at("after_accept")
         self.pool.submit(attempt_id, spec)
 
     def cancel(self, attempt_id: str, *, grace: float) -> None:
@@ -210,10 +214,12 @@ class Attempts:
 
     def acknowledge(self, attempt_ids: list[str]) -> None:
         """The controller has these results."""
+        faults.at("before_acknowledge")
         try:
             self.journal.acknowledge(attempt_ids)
             if not self.journal.unacknowledged:
                 self._all_heard.set()
+            faults.at("after_acknowledge")
         except OSError as error:
             _log.error("can't write the journal", extra=fields(error=error.strerror))
 
@@ -290,6 +296,7 @@ class Attempts:
         self._secret.discard(attempt_id)
         if timer := self._limits.pop(attempt_id, None):
             timer.cancel()
+        faults.at("before_result")
         try:
             stored = self.journal.finish(
                 attempt_id, result.content, reason=result.reason, elapsed=result.elapsed, secret=secret
@@ -297,6 +304,7 @@ class Attempts:
         except OSError as error:
             _log.error("can't write the journal", extra=fields(error=error.strerror))
             stored = StoredResult(content=result.content, reason=result.reason, elapsed=result.elapsed)
+        faults.at("after_result")
         if self._outlet is not None:
             self._outlet.result(attempt_id, stored)
 

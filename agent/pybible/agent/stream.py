@@ -20,6 +20,7 @@ from pybible.agent.hello import hello
 from pybible.agent.journal import StoredResult
 from pybible.agent.outbox import Outbox
 from pybible.v1 import agent_pb2, agent_pb2_grpc
+from pybible.wire import faults
 from pybible.wire.backoff import Backoff
 from pybible.wire.convert import signature_from_pb, spec_from_pb
 from pybible.wire.limits import INLINE_RESULT_BYTES
@@ -275,6 +276,8 @@ class Stream:
     async def _write(self, call: _Call) -> None:
         while (message := await self._outbox.take()) is not None:
             await call.write(message)
+            if faults.ARMED and message.HasField("result"):
+                faults.at("after_result_sent")
         await call.done_writing()
 
     async def _beat(self, call: _Call) -> None:

@@ -31,6 +31,7 @@ from pybible.agent.become import WRITE_OPTION
 from pybible.agent.content import Contents
 from pybible.agent.drop import DropError, drop_to
 from pybible.agent.failures import failure
+from pybible.wire import faults
 from pybible.wire.frames import FrameBuffer, encode
 from pybible.wire.limits import RESULT_BYTES
 from pybible.wire.outcomes import Reason
@@ -152,7 +153,9 @@ class Worker:
         self._pipe.watch(True)
         if self._buffer.partial or self._pipe.pending():
             self._stop()
+        faults.at("worker_before_run")
         reason, body = self._outcome(header, args)
+        faults.at("worker_after_run")
         if self._stopping:
             raise Stopped
         # Before the result goes out: what comes after it is the next task.

@@ -18,6 +18,7 @@ from pybible.agent.failures import failure
 from pybible.agent.giving import Giving
 from pybible.agent.output import OutputBuffer
 from pybible.agent.worker_process import WorkerProcess
+from pybible.wire import faults
 from pybible.wire.frames import Frame
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
@@ -301,6 +302,7 @@ class WorkerPool:
                 return Finished(content=failure(Reason.CONTENT_MISSING, str(error)), reason=Reason.CONTENT_MISSING)
         if attempt.is_stopped():
             return _stopped(attempt, 0.0)
+        faults.at("before_start")
         self._sink.started(attempt.id)
         output = OutputBuffer(lambda *part: self._sink.output(attempt.id, *part))
         loop = asyncio.get_running_loop()
@@ -309,7 +311,9 @@ class WorkerPool:
         timer = loop.call_later(spec.timeout, _time_out, attempt, spec.timeout) if spec.timeout else None
         try:
             header = {"type": "run", **spec_to_header(spec)}
-            answer = await worker.begin(header, spec.args, lambda frame: _take_output(output, frame))
+            answering = worker.begin(header, spec.args, lambda frame: _take_output(output, frame))
+            faults.at("after_start")
+            answer = await answering
             problem = await giving.ended()
         finally:
             worker.giving = None

@@ -23,6 +23,7 @@ from pybible.server.engine.dispatcher import Outcome, OutputSink, Target
 from pybible.server.results.events import RunEvent
 from pybible.server.results.recap import COUNTS, HostRecap, Recap
 from pybible.v1 import agent_pb2, run_pb2
+from pybible.wire import faults
 from pybible.wire.errors import ConnectionFailed, PybibleError
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Attachment, Signature, TaskSpec
@@ -248,7 +249,9 @@ class RunDispatcher:
                 await asyncio.sleep(0)
                 due, self._events_due = self._events_due, False
                 for request in self._outbox.drain(events=due):
+                    faults.at("ctl_before_send")
                     await self._call.write(request)
+                    faults.at("ctl_after_send")
                 if not self._outbox:
                     self._sent.set()
         except (grpc.RpcError, asyncio.InvalidStateError):
@@ -301,6 +304,7 @@ class RunDispatcher:
                 news = update.output
                 waiting.print(_STREAMS.get(news.stream, "stdout"), news.data, news.dropped)
             case "ended":
+                faults.at("ctl_before_result")
                 self._ended(waiting, update.ended)
 
     def _ended(self, waiting: _Waiting, ended: run_pb2.AttemptEnded) -> None:

@@ -27,6 +27,7 @@ from pybible.server.controller.store.runs import RunRecord, StoredBatch
 from pybible.server.results.audit import Actor, AuditEntry
 from pybible.server.results.recap import HostRecap
 from pybible.v1 import run_pb2
+from pybible.wire import faults
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
 from pybible.wire.values import loads
@@ -217,6 +218,7 @@ class History:
 
     async def _write(self, pending: _Pending) -> None:
         write = pending.write(self.counts)
+        faults.at("before_store")
         while True:
             try:
                 await self._database.write(write)
@@ -227,6 +229,7 @@ class History:
                     return
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
+                faults.at("after_store")
                 pending.done()
                 return
 

@@ -23,6 +23,7 @@ from pybible.server.controller.sessions.instructions import (
 from pybible.server.controller.sessions.settings import SessionSettings
 from pybible.server.controller.sessions.state import SessionMachine
 from pybible.v1 import agent_pb2
+from pybible.wire import faults
 from pybible.wire.logs import fields
 
 log = logging.getLogger(__name__)
@@ -199,6 +200,7 @@ class AgentPresence:
                         stream.end(why)
 
     def _send(self, attempt: Attempt) -> None:
+        faults.at("before_dispatch")
         try:
             self._streams[self.machine.stream].send_dispatch(attempt)
             attempt.owner.dispatched(attempt)

@@ -20,6 +20,7 @@ from pybible.server.controller.sessions.outbox import Outbox, OutboxFull
 from pybible.server.controller.sessions.presence import AgentPresence, Clock
 from pybible.server.controller.sessions.settings import TEXT_LENGTH, SessionSettings
 from pybible.v1 import agent_pb2
+from pybible.wire import faults
 from pybible.wire.channel import INLINE_RESULT_BYTES, OUTPUT_CHUNK_BYTES, RESULT_BYTES
 from pybible.wire.errors import ProtocolError
 from pybible.wire.logs import fields
@@ -213,6 +214,8 @@ class AgentSession:
                 await call.write(message)
             except CALL_ENDED:
                 return
+            if faults.ARMED:
+                faults.at(f"after_{message.WhichOneof('message')}_sent")
 
     def _put(self, message: agent_pb2.ControllerMessage) -> None:
         try:
@@ -225,6 +228,7 @@ class AgentSession:
     # --- what the agent says
 
     def _accepted(self, message: agent_pb2.AgentMessage) -> None:
+        faults.at("after_accepted")
         attempt = self._machine.accepted(message.accepted.attempt_id)
         if attempt is not None:
             attempt.owner.progressed(attempt)
@@ -251,7 +255,9 @@ class AgentSession:
         attempt_id = result.attempt_id
         if len(attempt_id) > TEXT_LENGTH:
             return
+        faults.at("before_verdict")
         first = self._finish(attempt_id, lambda _attempt: read_result(result))
+        faults.at("after_verdict")
         self._ledger.settle(attempt_id, late=not first, durable=self._outbox.ack)
 
     def _finish(self, attempt_id: str, read: Callable[[Attempt], Verdict]) -> bool:

@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.authority import open_authority
 from pybible.server.controller.pki.enrolment import Enrolment, EnrolmentRefused, EnrolmentRequest, TokenRequest
 from pybible.server.controller.store.database import open_database
@@ -79,7 +79,7 @@ async def test_an_agent_that_is_revoked_before_its_hello_gets_no_session(tmp_pat
 
 async def test_an_agent_that_is_revoked_while_it_renews_gets_no_certificate(tmp_path: Path) -> None:
     async with open_database(sqlite_url(tmp_path / "store.db")) as database:
-        allowed = AllowedSerials()
+        allowed = AllowedCertificates()
         enrolment = Enrolment(database=database, authority=open_authority(tmp_path / "pki"), allowed=allowed)
         secret, _ = await enrolment.create_token(TokenRequest())
         request = EnrolmentRequest(secret=secret, csr=key_and_request()[1], name="web01")

@@ -9,12 +9,13 @@ from typing import Never
 
 import grpc
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.authority import Authority, Issued, open_authority
 from pybible.server.controller.services.access import ACCESS, Access
 from pybible.server.controller.store.certificates import CertificateRecord
@@ -40,7 +41,11 @@ class Call:
         return self._peer
 
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        return {} if self._certificate is None else {"x509_pem_cert": [self._certificate]}
+        if self._certificate is None:
+            return {}
+        # Of a chain gRPC gives the caller's own.
+        own, end, _chain = self._certificate.partition(b"-----END CERTIFICATE-----\n")
+        return {"x509_pem_cert": [own + end]}
 
     async def abort(self, code: grpc.StatusCode, details: str = "") -> Never:
         raise Aborted(f"{code.name}: {details}")
@@ -58,6 +63,8 @@ def issue(authority: Authority, identity: Identity) -> Issued:
 def record(issued: Issued, operator_role: OperatorRole | None = None) -> CertificateRecord:
     return CertificateRecord(
         serial=issued.serial,
+        fingerprint=issued.fingerprint,
+        issuer=issued.issuer,
         identity=issued.identity,
         issued=issued.issued,
         expires=issued.expires,
@@ -103,7 +110,7 @@ async def test_a_role_may_call_what_its_row_says_and_nothing_else(
 ) -> None:
     identity = OPERATOR if role else AGENT
     issued = issue(authority, identity)
-    access = Access(AllowedSerials([record(issued, role)]))
+    access = Access(AllowedCertificates([record(issued, role)]))
     call = Call(issued.pem)
     if (role or Role.AGENT) in ACCESS[method]:
         caller = await access.require(call, method)
@@ -117,44 +124,58 @@ async def test_a_role_may_call_what_its_row_says_and_nothing_else(
 async def test_an_operators_certificate_without_a_role_is_good_for_nothing(authority: Authority, method: str) -> None:
     issued = issue(authority, OPERATOR)
     with pytest.raises(Aborted, match="PERMISSION_DENIED: an operator may not call"):
-        await Access(AllowedSerials([record(issued)])).require(Call(issued.pem), method)
+        await Access(AllowedCertificates([record(issued)])).require(Call(issued.pem), method)
 
 
 @pytest.mark.parametrize("method", sorted(ACCESS))
 async def test_a_caller_without_a_certificate_may_call_nothing(method: str) -> None:
     with pytest.raises(Aborted, match="UNAUTHENTICATED: this call needs a certificate"):
-        await Access(AllowedSerials()).require(Call(), method)
+        await Access(AllowedCertificates()).require(Call(), method)
 
 
 async def test_an_rpc_without_a_row_is_denied_to_all(authority: Authority) -> None:
     issued = issue(authority, OPERATOR)
-    access = Access(AllowedSerials([record(issued)]))
+    access = Access(AllowedCertificates([record(issued)]))
     with pytest.raises(Aborted, match="PERMISSION_DENIED"):
         await access.require(Call(issued.pem), "pybible.v1.FleetService/Later")
 
 
-async def test_a_serial_that_is_not_on_the_list_is_refused(authority: Authority) -> None:
+async def test_a_certificate_that_is_not_on_the_list_is_refused(authority: Authority) -> None:
     with pytest.raises(Aborted, match=r"UNAUTHENTICATED: .* is revoked, or was never issued here"):
-        await Access(AllowedSerials()).require(Call(issue(authority, AGENT).pem), "pybible.v1.AgentService/Attach")
+        await Access(AllowedCertificates()).require(Call(issue(authority, AGENT).pem), "pybible.v1.AgentService/Attach")
 
 
 async def test_a_revoked_identity_is_refused_with_all_its_certificates(authority: Authority) -> None:
     first, second = issue(authority, AGENT), issue(authority, AGENT)
-    allowed = AllowedSerials([record(first), record(second)])
+    allowed = AllowedCertificates([record(first), record(second)])
     allowed.revoke(AGENT)
     for issued in (first, second):
         with pytest.raises(Aborted, match="UNAUTHENTICATED"):
             await Access(allowed).require(Call(issued.pem), "pybible.v1.AgentService/Attach")
 
 
+async def test_a_serial_number_that_was_copied_does_not_get_in(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = issue(authority, AGENT)
+    # Whoever has the key of the issuing authority can certify any key under any number.
+    monkeypatch.setattr(x509, "random_serial_number", lambda: issued.serial)
+    forged = issue(authority, AGENT)
+    assert forged.serial == issued.serial
+    access = Access(AllowedCertificates([record(issued)]))
+    assert (await access.require(Call(issued.pem), "pybible.v1.AgentService/Attach")).identity == AGENT
+    with pytest.raises(Aborted, match=r"UNAUTHENTICATED: .* is revoked, or was never issued here"):
+        await access.require(Call(forged.pem), "pybible.v1.AgentService/Attach")
+
+
 async def test_a_certificate_that_expires_while_its_connection_lives_is_refused(authority: Authority) -> None:
     issued = issue(authority, AGENT)
-    access = Access(AllowedSerials([record(issued)]), now=lambda: issued.expires + 1)
+    access = Access(AllowedCertificates([record(issued)]), now=lambda: issued.expires + 1)
     with pytest.raises(Aborted, match=r"UNAUTHENTICATED: .* has expired"):
         await access.require(Call(issued.pem), "pybible.v1.AgentService/Attach")
 
 
 async def test_a_caller_on_the_socket_is_an_operator() -> None:
-    caller = await Access(AllowedSerials()).require(Call(peer="unix:"), "pybible.v1.RunService/Execute")
+    caller = await Access(AllowedCertificates()).require(Call(peer="unix:"), "pybible.v1.RunService/Execute")
     assert caller.identity == Identity(Role.OPERATOR, "local")
     assert caller.serial is None

@@ -44,10 +44,15 @@ class NewKey:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def check(self, certificate: bytes, authority: x509.Certificate, *, role: Role = Role.AGENT) -> Identity:
-        """Return the identity in a certificate for this key. ProtocolError when it is not one of that role."""
+        """Return the identity in a certificate for this key. ProtocolError when it is not one of that role.
+
+        `certificate`: with the chain to `authority`, which is not in it, PEM.
+        """
         try:
-            found = x509.load_pem_x509_certificate(certificate)
-            found.verify_directly_issued_by(authority)
+            chain = x509.load_pem_x509_certificates(certificate)
+            found = chain[0]
+            for each, issuer in zip(chain, (*chain[1:], authority), strict=True):
+                each.verify_directly_issued_by(issuer)
         except (ValueError, TypeError, InvalidSignature) as error:
             raise ProtocolError("the controller's answer is not a certificate of its authority") from error
         identity = certificate_identity(found)

@@ -23,8 +23,8 @@ from pybible.server.controller.blobs.content import BlobStore
 from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.config import Address, ControllerConfig
 from pybible.server.controller.dispatch.router import Router
-from pybible.server.controller.pki.allowed import AllowedSerials
-from pybible.server.controller.pki.authority import Authority, open_authority, write_private
+from pybible.server.controller.pki.allowed import AllowedCertificates
+from pybible.server.controller.pki.authority import Authority, open_authority
 from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes, TokenRequest
 from pybible.server.controller.pki.waiting import WaitingRoom
 from pybible.server.controller.runs.history import History
@@ -46,10 +46,10 @@ from pybible.server.controller.store import certificates, tokens
 from pybible.server.controller.store.database import Database, open_database
 from pybible.server.controller.store.engine import sqlite_url
 from pybible.v1 import agent_pb2_grpc, blob_pb2_grpc, enrollment_pb2_grpc, fleet_pb2_grpc, run_pb2_grpc
-from pybible.wire.channel import server_credentials
 from pybible.wire.errors import ConfigError
 from pybible.wire.identity import JoinToken, OperatorRole
 from pybible.wire.logs import fields
+from pybible.wire.private import write_private
 from pybible.wire.values import dumps
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Parts:
     config: ControllerConfig
     database: Database
     authority: Authority
-    allowed: AllowedSerials
+    allowed: AllowedCertificates
     enrolment: Enrolment
     waiting: WaitingRoom
     access: Access
@@ -128,7 +128,7 @@ class Controller:
 
     @property
     def authority_pem(self) -> bytes:
-        """The CA certificate, PEM."""
+        """The root's certificate, PEM."""
         return self._parts.authority.certificate_pem
 
     async def create_token(
@@ -162,7 +162,7 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
     authority = await asyncio.to_thread(open_authority, config.state / "pki")
     blobs = BlobStore(config.state / "blobs", limit=config.blob_limit)
     await _forget(config, database, blobs)
-    allowed = AllowedSerials(await database.read(lambda connection: certificates.live(connection, time.time())))
+    allowed = AllowedCertificates(await database.read(lambda connection: certificates.live(connection, time.time())))
     enrolment = Enrolment(
         database=database,
         authority=authority,
@@ -229,11 +229,9 @@ async def _serve(parts: Parts, stack: AsyncExitStack) -> ControllerFacts:
     """Bind and start the three ports; stop them, all at once, when the stack unwinds."""
     config, authority = parts.config, parts.authority
     agents, enrollment, operators = ports.new_server(), ports.new_server(), ports.new_server()
-    key, certificate = authority.server.key, authority.server.certificate
-    mutual = server_credentials(key=key, certificate=certificate, client_authority=authority.certificate_pem)
-    one_way = server_credentials(key=key, certificate=certificate, client_authority=None)
+    mutual = ports.credentials(authority, client_authority=authority.certificate_pem)
     agents_at = ports.bind(agents, Address.parse(config.listen), mutual)
-    enrollment_at = ports.bind(enrollment, Address.parse(config.enroll_listen), one_way)
+    enrollment_at = ports.bind(enrollment, Address.parse(config.enroll_listen), ports.credentials(authority))
     ports.bind_socket(operators, config.socket_path)
     facts = ControllerFacts(
         version=version("pybible"),

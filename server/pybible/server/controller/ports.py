@@ -6,11 +6,13 @@ import os
 import resource
 import socket
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 import grpc.aio
 
 from pybible.server.controller.config import Address
+from pybible.server.controller.pki.authority import KeyPair
 from pybible.server.controller.state import prepare_socket
 from pybible.wire.channel import server_options, unix_target
 from pybible.wire.errors import ConfigError
@@ -25,6 +27,34 @@ def raise_file_limit() -> None:
     """Let this process have as many connections as it may: the usual limit is low, for the sake of old programs."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class Shown(Protocol):
+    """Whose certificate a port shows. It may be another one at any time."""
+
+    @property
+    def server(self) -> KeyPair:
+        """The key and the certificate for the next connection."""
+
+
+def credentials(shown: Shown, *, client_authority: bytes | None = None) -> grpc.ServerCredentials:
+    """Return a port's TLS credentials. With a client authority (PEM) every caller must show a certificate of it."""
+    used = shown.server
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration([(used.key, used.certificate)], client_authority)
+
+    def newer() -> grpc.ServerCertificateConfiguration | None:
+        # gRPC asks before every handshake, on threads of its own.
+        nonlocal used
+        if shown.server is used:
+            return None
+        used = shown.server
+        return configuration()
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(), newer, require_client_authentication=client_authority is not None
+    )
 
 
 def bind(server: grpc.aio.Server, address: Address, credentials: grpc.ServerCredentials) -> Address:

@@ -1,45 +1,82 @@
-"""allowed: the serial numbers that are let in, in memory: every call asks, and the store is not asked for each."""
+"""allowed: the certificates that are let in, in memory: every call asks, and the store is not asked for each."""
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 from collections.abc import Iterable
 
 from pybible.server.controller.store.certificates import CertificateRecord
 from pybible.wire.identity import Identity, Role
 
 
-class AllowedSerials:
-    """The live certificates. Loaded from the store at start; issuing and revoking change both."""
+class AllowedCertificates:
+    """The live certificates. Loaded from the store at start; issuing and revoking change both.
+
+    What counts is the certificate itself, by its digest: a serial number can be copied by whoever has stolen the key of
+    an issuing authority.
+    """
 
     def __init__(self, records: Iterable[CertificateRecord] = ()) -> None:
-        self._records: dict[int, CertificateRecord] = {}
-        self._serials: dict[Identity, set[int]] = {}
+        self._records: dict[str, CertificateRecord] = {}
+        self._held: dict[Identity, set[str]] = {}
         for record in records:
             self.allow(record)
 
     def allow(self, record: CertificateRecord) -> None:
         """Let a certificate in, once its row is durable. Those of the same identity that expired before it go."""
-        serials = self._serials.setdefault(record.identity, set())
-        for serial in [serial for serial in serials if self._records[serial].expires < record.issued]:
-            serials.discard(serial)
-            del self._records[serial]
-        self._records[record.serial] = record
-        serials.add(record.serial)
+        held = self._held.setdefault(record.identity, set())
+        for expired in [each for each in held if self._records[each].expires < record.issued]:
+            held.discard(expired)
+            del self._records[expired]
+        self._records[record.fingerprint] = record
+        held.add(record.fingerprint)
 
     def revoke(self, identity: Identity) -> None:
         """Let no certificate of `identity` in any more."""
-        for serial in self._serials.pop(identity, ()):
-            del self._records[serial]
+        for fingerprint in self._held.pop(identity, ()):
+            del self._records[fingerprint]
 
-    def find(self, serial: int) -> CertificateRecord | None:
-        """Return the certificate of that serial number, None unless it is allowed."""
-        return self._records.get(serial)
+    def revoke_issued_by(self, issuer: int) -> set[Identity]:
+        """Let in nothing that the authority of that serial number signed. Return who has no certificate any more."""
+        out = set()
+        for record in [each for each in self._records.values() if each.issuer == issuer]:
+            del self._records[record.fingerprint]
+            held = self._held[record.identity]
+            held.discard(record.fingerprint)
+            if not held:
+                del self._held[record.identity]
+                out.add(record.identity)
+        return out
+
+    def find(self, pem: bytes) -> CertificateRecord | None:
+        """Return what is known of a certificate (PEM) that a caller shows, None unless it is allowed.
+
+        Nothing in it is read: this is asked for every call.
+        """
+        try:
+            encoded = ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
+        except ValueError:
+            return None
+        return self._records.get(hashlib.sha256(encoded).hexdigest())
 
     def of_role(self, role: Role) -> list[CertificateRecord]:
         """Return the live certificates of a role, by their holders' ids."""
         found = [record for record in self._records.values() if record.identity.role is role]
         return sorted(found, key=lambda record: (record.identity.id, record.issued))
 
+    def issued_by(self, issuer: int, *, moment: float) -> list[CertificateRecord]:
+        """Return what the authority of that serial number signed and has not expired at `moment`."""
+        return [each for each in self._records.values() if each.issuer == issuer and each.expires > moment]
+
+    def newest(self, identity: Identity) -> CertificateRecord | None:
+        """Return the certificate of `identity` that was issued last, None without one."""
+        return max((self._records[each] for each in self._held.get(identity, ())), key=_age, default=None)
+
     def expiry(self, identity: Identity) -> float | None:
         """Return when the last certificate of `identity` expires (seconds since the epoch), None without one."""
-        return max((self._records[serial].expires for serial in self._serials.get(identity, ())), default=None)
+        return max((self._records[each].expires for each in self._held.get(identity, ())), default=None)
+
+
+def _age(record: CertificateRecord) -> tuple[float, float]:
+    return record.issued, record.expires

@@ -1,43 +1,52 @@
 """authority: the controller's certificate authority and its own certificate, as files in the state folder.
 
-`ca.key`, `ca.pem`, `server.key`, `server.pem`. The keys are for their owner's eyes only; a folder in which they are not
-is refused, because nobody can say who has read them.
+`root.pem` is what the fleet trusts; `root.key` may be taken away, and is needed only for a new issuing authority.
+`issuing.pem` and `server.pem` each hold a key and its certificate in one file, so that neither comes without the other.
+`former/` has the certificates of issuing authorities that were replaced, without their keys.
 """
 
 from __future__ import annotations
 
-import os
-import stat
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pybible.wire.errors import ConfigError
-from pybible.wire.identity import CONTROLLER_NAME, Identity, Role, public_key_pin
+from pybible.server.controller.pki import signing
+from pybible.server.controller.pki.signing import CertifiedKey
+from pybible.wire.errors import ConfigError, UsageError
+from pybible.wire.identity import Identity, public_key_pin
+from pybible.wire.private import read_private, write_private
 
-AUTHORITY_LIFETIME = timedelta(days=3650)
-SERVER_LIFETIME = timedelta(days=1825)
-SERVER_RENEWAL = timedelta(days=365)
-# Clocks of hosts differ: a certificate is valid from a little before now.
-CLOCK_SKEW = timedelta(minutes=10)
-CSR_BYTES = 16 * 1024
+ROOT_LIFETIME = timedelta(days=7300)
+ISSUING_LIFETIME = timedelta(days=730)
+SERVER_LIFETIME = timedelta(days=365)
+# What part of its life a certificate of the controller's own has left when it is to be replaced.
+_RENEWED_WITH = 1 / 3
+_OF_EARLIER_VERSIONS = ("ca.key", "ca.pem")
 
 
-class CertificateRequestRefused(ValueError):
-    """A certificate request can't be used; the text says why."""
+class RootKeyMissing(UsageError):
+    """What was asked for needs the root's key, which is not here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """A certificate that was just made. Moments in seconds since the epoch."""
+    """A certificate that was just made, and the chain below the root that goes with it (PEM).
+
+    `fingerprint`: SHA-256 of the certificate (DER), hex. `issuer`: the serial number of its issuing authority. Moments
+    in seconds since the epoch.
+    """
 
     identity: Identity
     serial: int
+    fingerprint: str
+    issuer: int
     pem: bytes
     issued: float
     expires: float
@@ -45,200 +54,251 @@ class Issued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPair:
-    """A private key and its certificate, PEM."""
+    """A private key, and its certificate with the one of its authority. PEM."""
 
     key: bytes
     certificate: bytes
 
 
 class Authority:
-    """The CA of one controller."""
+    """The authority of one controller."""
 
-    def __init__(self, *, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, server: KeyPair) -> None:
-        self._key = key
-        self._certificate = certificate
-        self.server = server
-        self.certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
-        self.pin = public_key_pin(certificate)
+    def __init__(self, folder: Path, *, root: x509.Certificate, issuing: CertifiedKey, server: CertifiedKey) -> None:
+        self._folder = folder
+        self._root = root
+        self._issuing = issuing
+        self._server = server
+        self._pending: ec.EllipticCurvePrivateKey | None = None
+        self.server = _shown(server, issuing)
+        self.certificate_pem = signing.certificate_pem(root)
+        self.pin = public_key_pin(root)
+
+    @property
+    def root(self) -> x509.Certificate:
+        """What the fleet trusts."""
+        return self._root
+
+    @property
+    def root_key_file(self) -> Path:
+        """Where the root's key is, if it was not taken away."""
+        return self._folder / "root.key"
+
+    @property
+    def has_root_key(self) -> bool:
+        """Whether a new issuing authority can be made here."""
+        return self.root_key_file.exists()
+
+    @property
+    def issuing(self) -> x509.Certificate:
+        """The certificate of the authority that signs now."""
+        return self._issuing.certificate
+
+    @property
+    def server_certificate(self) -> x509.Certificate:
+        """The certificate that the ports show."""
+        return self._server.certificate
+
+    def former(self) -> list[x509.Certificate]:
+        """Return the issuing authorities that were replaced and not retired, the oldest first."""
+        found = [_certificate_of(path) for path in (self._folder / "former").glob("*.pem")]
+        # A rotation that was cut short may have left the one that signs.
+        replaced = [each for each in found if each.serial_number != self.issuing.serial_number]
+        return sorted(replaced, key=lambda each: each.not_valid_before_utc)
 
     def issue(
         self, identity: Identity, key: ec.EllipticCurvePublicKey, lifetime: timedelta, *, unit: str = ""
     ) -> Issued:
         """Certify that `key` speaks for `identity`, for clients of this controller only. `unit`: an operator's role."""
-        now = datetime.now(UTC).replace(microsecond=0)
-        # Nothing outlives its authority: such a certificate would be refused with a riddle.
-        expires = min(now + lifetime, self._certificate.not_valid_after_utc)
-        certificate = _sign(
-            _builder(f"{identity.role} {identity.id}"[:64], now - CLOCK_SKEW, expires, unit=unit)
-            .issuer_name(self._certificate.subject)
-            .public_key(key)
-            .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity.uri)]), critical=False)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False),
-            issuer_key=self._key,
-        )
+        # One look: it may be another in the next moment, on another thread.
+        issuing = self._issuing
+        certificate = signing.certify_holder(issuing, identity, key, lifetime, unit=unit)
+        encoded = certificate.public_bytes(serialization.Encoding.DER)
         return Issued(
             identity=identity,
             serial=certificate.serial_number,
-            pem=certificate.public_bytes(serialization.Encoding.PEM),
-            issued=now.timestamp(),
-            expires=expires.timestamp(),
+            fingerprint=hashlib.sha256(encoded).hexdigest(),
+            issuer=issuing.certificate.serial_number,
+            pem=signing.certificate_pem(certificate) + signing.certificate_pem(issuing.certificate),
+            issued=(certificate.not_valid_before_utc + signing.CLOCK_SKEW).timestamp(),
+            expires=certificate.not_valid_after_utc.timestamp(),
         )
 
+    def request_issuing(self) -> bytes:
+        """Return a certificate request (PEM) for the next issuing authority, to be signed where the root's key is."""
+        self._pending = signing.new_key()
+        return signing.request_for(self._pending)
 
-def load_request(pem: bytes) -> ec.EllipticCurvePublicKey:
-    """Return the public key of a certificate request (PEM): the only thing in it that counts.
+    def rotate(self, certificate: bytes = b"", *, lifetime: timedelta = ISSUING_LIFETIME) -> None:
+        """Take a new issuing authority, and make a new certificate for the ports with it.
 
-    Raises CertificateRequestRefused for one that is too large, not signed with its own key, or over a key that is not
-    EC P-256 (gRPC's TLS takes no Ed25519 certificates).
-    """
-    if len(pem) > CSR_BYTES:
-        raise CertificateRequestRefused(f"the certificate request is larger than {CSR_BYTES} bytes")
-    try:
-        request = x509.load_pem_x509_csr(pem)
-        key = request.public_key()
-        valid = request.is_signature_valid
-    except Exception as error:  # whatever a parser of foreign bytes may raise
-        raise CertificateRequestRefused("that is not a certificate request") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise CertificateRequestRefused("the certificate request must be over an EC P-256 key")
-    if not valid:
-        raise CertificateRequestRefused("the certificate request is not signed with its own key")
-    return key
+        `certificate`: what the root made of the last request (PEM). Without one the root's key must be here:
+        RootKeyMissing. CertificateRequestRefused for one that is not of this root, or not over that request.
+        """
+        issuing = self._asked_for(certificate) if certificate else _new_issuing(self._folder, self._root, lifetime)
+        self._pending = None
+        former = self._issuing.certificate
+        (self._folder / "former").mkdir(mode=0o700, exist_ok=True)
+        write_private(self._former_file(former.serial_number), signing.certificate_pem(former))
+        # From here on a start finds the new one. The old key is gone: nobody is to sign with it any more.
+        _write_pair(self._folder / "issuing.pem", issuing)
+        self._issuing = issuing
+        self.renew_server()
+
+    def renew_server(self) -> None:
+        """Make a new key and certificate for the ports."""
+        self._server = _new_server(self._folder, self._issuing)
+        self.server = _shown(self._server, self._issuing)
+
+    def forget(self, serial: int) -> None:
+        """Drop an issuing authority that was replaced."""
+        self._former_file(serial).unlink(missing_ok=True)
+
+    def _former_file(self, serial: int) -> Path:
+        return self._folder / "former" / f"{serial:x}.pem"
+
+    def _asked_for(self, pem: bytes) -> CertifiedKey:
+        if self._pending is None:
+            raise signing.CertificateRequestRefused("no certificate was asked for, or the controller was started anew")
+        try:
+            certificate = x509.load_pem_x509_certificate(pem)
+        except ValueError as error:
+            raise signing.CertificateRequestRefused("that is not a certificate") from error
+        signing.check_issuing(certificate, self._pending.public_key(), root=self._root)
+        if certificate.not_valid_after_utc <= datetime.now(UTC):
+            raise signing.CertificateRequestRefused("the certificate has expired")
+        return CertifiedKey(key=self._pending, certificate=certificate)
 
 
-def open_authority(folder: Path) -> Authority:
-    """Load the CA in `folder`, or create it there; renew the server's certificate when it is near its end.
+def renewal_of(certificate: x509.Certificate) -> datetime:
+    """Return when a certificate of the controller's own is to be replaced."""
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return ends - (ends - begins) * _RENEWED_WITH
+
+
+def open_authority(folder: Path, *, issuing_lifetime: timedelta = ISSUING_LIFETIME) -> Authority:
+    """Load the authority in `folder`, or create it there; renew the server's certificate when it is near its end.
 
     ConfigError when the files can't be used.
     """
+    for name in _OF_EARLIER_VERSIONS:
+        if (folder / name).exists():
+            raise ConfigError(
+                f"{folder / name} is of an earlier pybible, whose authority was made otherwise",
+                hint=f"Move {folder} away and enrol the hosts anew: the fleet gets a new authority.",
+            )
     try:
-        if not (folder / "ca.pem").exists():
-            _create(folder)
-        key = _read_key(folder / "ca.key")
-        certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-        if key.public_key() != certificate.public_key():
-            raise ConfigError(f"{folder / 'ca.key'} is not the key of {folder / 'ca.pem'}")
-        return Authority(key=key, certificate=certificate, server=_server(folder, key=key, certificate=certificate))
+        root = _root(folder)
+        issuing = _issuing(folder, root, issuing_lifetime)
+        return Authority(folder, root=root, issuing=issuing, server=_server(folder, issuing))
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"the certificate authority in {folder} can't be read: {error}") from error
 
 
-def _server(folder: Path, *, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> KeyPair:
-    """Return the controller's own key and certificate, made anew when missing, foreign or near their end."""
-    key_file, certificate_file = folder / "server.key", folder / "server.pem"
-    if key_file.exists() and certificate_file.exists():
-        present = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-        fresh = present.not_valid_after_utc - datetime.now(UTC) > SERVER_RENEWAL
-        ours = present.issuer == certificate.subject and present.public_key() == _read_key(key_file).public_key()
-        if fresh and ours:
-            return KeyPair(key=key_file.read_bytes(), certificate=certificate_file.read_bytes())
-    server_key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
-    issued = _sign(
-        _builder(CONTROLLER_NAME, now - CLOCK_SKEW, min(now + SERVER_LIFETIME, certificate.not_valid_after_utc))
-        .issuer_name(certificate.subject)
-        .public_key(server_key.public_key())
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [
-                    x509.DNSName(CONTROLLER_NAME),
-                    x509.UniformResourceIdentifier(Identity(Role.CONTROLLER, "main").uri),
-                ]
-            ),
-            critical=False,
+def load_root(key_file: Path, root: x509.Certificate) -> CertifiedKey:
+    """Read the root's key. RootKeyMissing when it is not there, ConfigError when it is not the root's."""
+    try:
+        key = signing.load_key(read_private(key_file))
+    except FileNotFoundError as error:
+        raise RootKeyMissing(
+            f"a new issuing authority needs the root's key, which is not in {key_file}",
+            hint="Give it with --root-key FILE: it is used where you are, and not sent to the controller.",
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{key_file} can't be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{key_file}: {error.strerror}") from error
+    if key.public_key() != root.public_key():
+        raise ConfigError(f"{key_file} is not the key of this controller's root")
+    return CertifiedKey(key=key, certificate=root)
+
+
+def sign_issuing(request: bytes, *, key_file: Path, root_pem: bytes, lifetime: timedelta = ISSUING_LIFETIME) -> bytes:
+    """Return the certificate (PEM) that the root's key makes of a request for an issuing authority."""
+    root = load_root(key_file, x509.load_pem_x509_certificate(root_pem))
+    return signing.certificate_pem(signing.certify_issuing(root, signing.load_request(request), lifetime))
+
+
+def _root(folder: Path) -> x509.Certificate:
+    key_file, file = folder / "root.key", folder / "root.pem"
+    if not file.exists():
+        if (folder / "issuing.pem").exists():
+            raise ConfigError(
+                f"{file} is missing, although there is an issuing authority",
+                hint="Put it back from a backup; any agent has it as ca.crt.",
+            )
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not key_file.exists():
+            write_private(key_file, signing.key_pem(signing.new_key()))
+        write_private(
+            file, signing.certificate_pem(signing.certify_root(signing.load_key(read_private(key_file)), ROOT_LIFETIME))
         )
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False),
-        issuer_key=key,
-    )
-    pair = KeyPair(key=_key_pem(server_key), certificate=issued.public_bytes(serialization.Encoding.PEM))
-    write_private(key_file, pair.key)
-    write_private(certificate_file, pair.certificate)
+    root = _certificate_of(file)
+    if key_file.exists():
+        load_root(key_file, root)
+    return root
+
+
+def _issuing(folder: Path, root: x509.Certificate, lifetime: timedelta) -> CertifiedKey:
+    file = folder / "issuing.pem"
+    if not file.exists():
+        if not (folder / "root.key").exists():
+            raise ConfigError(
+                f"{file} is missing, and so is the root's key, with which a new one could be made",
+                hint=f"Put {file.name} back from a backup, or root.key for this one start.",
+            )
+        issuing = _new_issuing(folder, root, lifetime)
+        _write_pair(file, issuing)
+        return issuing
+    issuing = _read_pair(file)
+    try:
+        signing.check_issuing(issuing.certificate, issuing.key.public_key(), root=root)
+    except signing.CertificateRequestRefused as error:
+        raise ConfigError(f"{file} can't be used: {error}", hint="A new one: pybible-ctl pki rotate.") from error
+    return issuing
+
+
+def _new_issuing(folder: Path, root: x509.Certificate, lifetime: timedelta) -> CertifiedKey:
+    signer = load_root(folder / "root.key", root)
+    key = signing.new_key()
+    return CertifiedKey(key=key, certificate=signing.certify_issuing(signer, key.public_key(), lifetime))
+
+
+def _server(folder: Path, issuing: CertifiedKey) -> CertifiedKey:
+    """Return the controller's own key and certificate, made anew when missing, foreign or near their end."""
+    file = folder / "server.pem"
+    if file.exists():
+        present = _read_pair(file)
+        ours = present.certificate.issuer == issuing.certificate.subject
+        if ours and datetime.now(UTC) < renewal_of(present.certificate):
+            return present
+    return _new_server(folder, issuing)
+
+
+def _new_server(folder: Path, issuing: CertifiedKey) -> CertifiedKey:
+    key = signing.new_key()
+    server = CertifiedKey(key=key, certificate=signing.certify_server(issuing, key.public_key(), SERVER_LIFETIME))
+    _write_pair(folder / "server.pem", server)
+    return server
+
+
+def _shown(server: CertifiedKey, issuing: CertifiedKey) -> KeyPair:
+    chain: Sequence[x509.Certificate] = (server.certificate, issuing.certificate)
+    return KeyPair(key=signing.key_pem(server.key), certificate=b"".join(map(signing.certificate_pem, chain)))
+
+
+def _write_pair(path: Path, pair: CertifiedKey) -> None:
+    write_private(path, signing.key_pem(pair.key) + signing.certificate_pem(pair.certificate))
+
+
+def _read_pair(path: Path) -> CertifiedKey:
+    content = read_private(path)
+    pair = CertifiedKey(key=signing.load_key(content), certificate=x509.load_pem_x509_certificate(content))
+    if pair.key.public_key() != pair.certificate.public_key():
+        raise ConfigError(f"the key and the certificate in {path} are not of each other")
     return pair
 
 
-def _create(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key_file = folder / "ca.key"
-    if not key_file.exists():
-        write_private(key_file, _key_pem(ec.generate_private_key(ec.SECP256R1())))
-    key = _read_key(key_file)
-    # The name follows from the key: a start that was cut short between the two files, or a lost ca.pem, gives the same
-    # authority again.
-    name = f"pybible CA {x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()}"
-    now = datetime.now(UTC)
-    certificate = (
-        _builder(name, now - CLOCK_SKEW, now + AUTHORITY_LIFETIME, authority=True)
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .public_key(key.public_key())
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    write_private(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
-
-
-def _builder(
-    name: str, start: datetime, end: datetime, *, authority: bool = False, unit: str = ""
-) -> x509.CertificateBuilder:
-    subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
-    if unit:
-        subject.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name(subject))
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(end)
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=0 if authority else None), critical=True)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                key_cert_sign=authority,
-                crl_sign=authority,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
-    )
-
-
-def _sign(builder: x509.CertificateBuilder, *, issuer_key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    return builder.add_extension(identifier, critical=False).sign(issuer_key, hashes.SHA256())
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise ConfigError(
-            f"{path} may be read by others (mode {mode:04o})",
-            hint=f"If nobody else has read it: chmod 600 {path}",
-        )
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ConfigError(f"{path} is not an EC key")
-    return key
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.unlink(missing_ok=True)
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+def _certificate_of(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())

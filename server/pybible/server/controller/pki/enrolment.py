@@ -16,13 +16,9 @@ from fnmatch import fnmatchcase
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
-from pybible.server.controller.pki.allowed import AllowedSerials
-from pybible.server.controller.pki.authority import (
-    Authority,
-    CertificateRequestRefused,
-    Issued,
-    load_request,
-)
+from pybible.server.controller.pki.allowed import AllowedCertificates
+from pybible.server.controller.pki.authority import Authority, Issued
+from pybible.server.controller.pki.signing import CertificateRequestRefused, load_request
 from pybible.server.controller.store import agents, certificates, tokens
 from pybible.server.controller.store.agents import AgentRecord
 from pybible.server.controller.store.certificates import CertificateRecord
@@ -75,7 +71,7 @@ class EnrolmentRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """What it got: a certificate (PEM) and the name that is bound to it."""
+    """What it got: a certificate, with the chain to the root (PEM), and the name that is bound to it."""
 
     identity: Identity
     name: str
@@ -99,7 +95,7 @@ class Enrolment:
         *,
         database: Database,
         authority: Authority,
-        allowed: AllowedSerials,
+        allowed: AllowedCertificates,
         lifetimes: Lifetimes | None = None,
         shut_out: Callable[[str], None] = lambda _agent_id: None,
         now: Callable[[], float] = time.time,
@@ -313,6 +309,8 @@ class Enrolment:
         issued = self._authority.issue(identity, key, lifetime, unit=operator_role or "")
         record = CertificateRecord(
             serial=issued.serial,
+            fingerprint=issued.fingerprint,
+            issuer=issued.issuer,
             identity=identity,
             issued=issued.issued,
             expires=issued.expires,

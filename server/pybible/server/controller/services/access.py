@@ -12,7 +12,7 @@ from typing import Never, Protocol
 import grpc
 from cryptography import x509
 
-from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.rights import Rights, Rule
 from pybible.server.controller.services.rate import RateLimit
 from pybible.server.results.audit import Actor, AuditEntry
@@ -77,6 +77,9 @@ class Caller:
     identity: Identity
     address: str
     serial: int | None = None
+    # Of the certificate: when it ends (seconds since the epoch), and the serial number of the authority that signed it.
+    expires: float | None = None
+    issuer: int | None = None
     # None for agents.
     operator_role: OperatorRole | None = None
 
@@ -122,7 +125,7 @@ class Access:
 
     def __init__(
         self,
-        allowed: AllowedSerials,
+        allowed: AllowedCertificates,
         *,
         rules: tuple[Rule, ...] = (),
         note: Callable[[AuditEntry], None] = lambda _entry: None,
@@ -184,20 +187,21 @@ class Access:
         return Rights(operator=caller.identity.id, role=role, rules=self._rules)
 
     def _holder(self, pem: bytes, peer: str) -> Caller:
-        certificate = x509.load_pem_x509_certificate(pem)
-        identity = certificate_identity(certificate)
-        if identity is None:
-            raise Unauthenticated("the certificate names no pybible identity")
-        record = self._allowed.find(certificate.serial_number)
-        if record is None or record.identity != identity:
+        record = self._allowed.find(pem)
+        if record is None:
+            identity = certificate_identity(x509.load_pem_x509_certificate(pem))
+            if identity is None:
+                raise Unauthenticated("the certificate names no pybible identity")
             raise Unauthenticated(f"the certificate of {identity.uri} is revoked, or was never issued here")
         # The connection may be older than the certificate's last day.
         if record.expires <= self._now():
-            raise Unauthenticated(f"the certificate of {identity.uri} has expired")
+            raise Unauthenticated(f"the certificate of {record.identity.uri} has expired")
         return Caller(
-            identity=identity,
+            identity=record.identity,
             address=_host_and_port(peer),
-            serial=certificate.serial_number,
+            serial=record.serial,
+            expires=record.expires,
+            issuer=record.issuer,
             operator_role=record.operator_role,
         )
 

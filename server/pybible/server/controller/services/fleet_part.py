@@ -9,7 +9,7 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pybible.server.controller.blobs.traffic import Traffic
-from pybible.server.controller.pki.allowed import AllowedSerials
+from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.enrolment import Enrolment
 from pybible.server.controller.pki.waiting import WaitingRoom
 from pybible.server.controller.services.access import Access
@@ -55,7 +55,7 @@ class Fleet:
     database: Database
     enrolment: Enrolment
     waiting: WaitingRoom
-    allowed: AllowedSerials
+    allowed: AllowedCertificates
     presence: Presence
     runs: Runs
     traffic: Traffic

@@ -58,9 +58,8 @@ class RecordCalls(FleetPart):
         )
         if caller.serial is not None:
             answer.serial = f"{caller.serial:x}"
-            known = self._allowed.find(caller.serial)
-            if known is not None:
-                answer.expires.CopyFrom(moment(known.expires))
+        if caller.expires is not None:
+            answer.expires.CopyFrom(moment(caller.expires))
         return answer
 
     async def CanI(

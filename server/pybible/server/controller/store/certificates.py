@@ -1,4 +1,4 @@
-"""certificates: the serial numbers that were issued. What is not here, or is revoked, is not let in."""
+"""certificates: what was issued. What is not here, or is revoked, is not let in."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from pybible.wire.identity import Identity, OperatorRole, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRecord:
-    """An issued certificate. Moments in seconds since the epoch."""
+    """An issued certificate. Moments in seconds since the epoch.
+
+    `fingerprint`: SHA-256 of the certificate (DER), hex. `issuer`: the serial number of the authority that signed it.
+    """
 
     serial: int
+    fingerprint: str
+    issuer: int
     identity: Identity
     issued: float
     expires: float
@@ -29,6 +34,8 @@ def add(connection: Connection, record: CertificateRecord) -> None:
     connection.execute(
         insert(certificates).values(
             serial=str(record.serial),
+            fingerprint=record.fingerprint,
+            issuer=str(record.issuer),
             role=str(record.identity.role),
             subject=record.identity.id,
             issued=record.issued,
@@ -41,10 +48,14 @@ def add(connection: Connection, record: CertificateRecord) -> None:
 
 def live(connection: Connection, moment: float) -> list[CertificateRecord]:
     """Return the certificates that are neither revoked nor expired."""
-    query = select(certificates).where(certificates.c.revoked.is_(None), certificates.c.expires > moment)
+    query = select(certificates).where(
+        certificates.c.fingerprint.is_not(None), certificates.c.revoked.is_(None), certificates.c.expires > moment
+    )
     return [
         CertificateRecord(
             serial=int(row.serial),
+            fingerprint=row.fingerprint,
+            issuer=int(row.issuer),
             identity=Identity(Role(row.role), row.subject),
             issued=row.issued,
             expires=row.expires,
@@ -74,6 +85,12 @@ def revoke(connection: Connection, identity: Identity, moment: float) -> list[in
     serials: Iterable[str] = list(connection.execute(query).scalars())
     connection.execute(update(certificates).where(certificates.c.serial.in_(serials)).values(revoked=moment))
     return [int(serial) for serial in serials]
+
+
+def revoke_issued_by(connection: Connection, issuer: int, moment: float) -> int:
+    """Revoke every certificate that the authority of that serial number signed. Return how many there were."""
+    theirs = (certificates.c.issuer == str(issuer), certificates.c.revoked.is_(None))
+    return connection.execute(update(certificates).where(*theirs).values(revoked=moment)).rowcount
 
 
 def forget_expired(connection: Connection, before: float) -> int:

@@ -66,6 +66,10 @@ certificates = Table(
     metadata,
     # Decimal: a serial number has up to 160 bits.
     Column("serial", String(50), primary_key=True),
+    # SHA-256 of the certificate itself, hex.
+    Column("fingerprint", String(64)),
+    # The serial number of the authority that signed it.
+    Column("issuer", String(50), index=True),
     Column("role", String(16), nullable=False),
     # The agent's id, or the operator's name.
     Column("subject", String(253), nullable=False),

@@ -11,6 +11,7 @@ from pathlib import Path
 from pybible.wire.errors import ConfigError
 
 _LEVELS = ("debug", "info", "warning", "error")
+_LARGEST = 2**53
 _FORMATS = ("line", "json")
 
 
@@ -66,7 +67,7 @@ def load_config(path: Path | None) -> Config:
             found = tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"can't read {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     return _checked(path, found)
 
@@ -88,11 +89,14 @@ def _checked(path: Path, found: dict[str, object]) -> Config:
 
 def _typed(path: Path, name: str, value: object, default: object) -> object:
     kind = type(default)
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) <= _LARGEST:
         value = float(value)
     if type(value) is not kind:
         word = {int: "a whole number", float: "a number", str: "text"}[kind]
         raise ConfigError(f"{path}: {name} must be {word}, not {value!r}")
     if isinstance(value, int | float) and value < 0:
         raise ConfigError(f"{path}: {name} must not be negative")
+    # Neither "nan" nor "inf".
+    if isinstance(value, int | float) and not value <= _LARGEST:
+        raise ConfigError(f"{path}: {name} must be a number up to {_LARGEST}, not {value!r}")
     return value

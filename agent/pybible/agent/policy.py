@@ -27,6 +27,8 @@ _LOOKING = frozenset(
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"(?:(\w{3})(?:-(\w{3}))?\s+)?(\d\d):(\d\d)-(\d\d):(\d\d)")
 _MINUTES_A_DAY = 24 * 60
+# As good as no limit: a hundred years.
+_LONGEST = 100 * 366 * 86400.0
 
 
 class Policy(Protocol):
@@ -209,7 +211,7 @@ def load_policy(path: Path | None, *, names: tuple[str, ...] = ()) -> HostPolicy
         raise ConfigError(f"{path}: others than its owner may write it (chmod go-w {path})")
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     return replace(_Reader(path, text).read(found), names=names)
 
@@ -269,7 +271,8 @@ def _keys(value: object) -> Mapping[bytes, str]:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    # Neither "nan" nor "inf".
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
         raise ValueError("a number of seconds above 0")
     return float(value)
 

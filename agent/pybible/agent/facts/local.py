@@ -34,7 +34,7 @@ def _read(host: Host, path: Path) -> JsonValue:
         return f"{NOT_READABLE}: {path}: {error}"
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     parser = configparser.ConfigParser()
     try:

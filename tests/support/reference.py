@@ -25,6 +25,7 @@ from pybible.server.cli import ansible_keys
 from pybible.server.cli.main import ctl
 from pybible.server.cli.module_docs import completed
 from pybible.server.controller.cli import command as controller_command
+from pybible.server.controller.metrics.catalog import CATALOG
 from pybible.server.engine.executor.play import STRATEGIES
 from pybible.server.engine.parsing import keywords, known
 from pybible.server.engine.plan.arguments import ARGUMENTS_FILE
@@ -135,6 +136,15 @@ def _value(option: click.Option) -> str:
     if isinstance(option.type, click.Choice):
         return f" `{'|'.join(option.type.choices)}`"
     return f" `{option.metavar or option.type.name.upper().removesuffix(' RANGE')}`"
+
+
+def _metrics() -> str:
+    """Return the controller's metrics with their types and labels."""
+    lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for each in CATALOG.values():
+        labels = "; ".join(f"`{name}`: {text}" for name, text in each.labels.items())
+        lines.append(f"| `{each.name}` | {each.kind} | {labels} | {each.text} |")
+    return "\n".join(lines) + "\n"
 
 
 def _controller_options() -> str:
@@ -319,6 +329,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "meta": lambda: f"{_words(known.META)}.\n",
     "ansible settings": _ansible_settings,
     "controller options": _controller_options,
+    "metrics": _metrics,
     "agent options": _agent_options,
 }
 

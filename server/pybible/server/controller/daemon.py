@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
@@ -23,6 +24,7 @@ from pybible.server.controller.blobs.content import BlobStore
 from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.config import Address, ControllerConfig
 from pybible.server.controller.dispatch.router import Router
+from pybible.server.controller.metrics.sources import Sources
 from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.authority import Authority, open_authority
 from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes, TokenRequest
@@ -52,6 +54,9 @@ from pybible.wire.logs import fields
 from pybible.wire.private import write_private
 from pybible.wire.values import dumps
 
+if TYPE_CHECKING:
+    from pybible.server.controller.metrics.monitor import Monitor
+
 log = logging.getLogger(__name__)
 
 ADDRESSES_FILE = "addresses.json"
@@ -72,6 +77,7 @@ class Parts:
     enrolment: Enrolment
     waiting: WaitingRoom
     access: Access
+    history: History
     blobs: BlobStore
     traffic: Traffic
     health: GuardedHealth
@@ -85,6 +91,8 @@ class Controller:
     def __init__(self, parts: Parts, *, facts: ControllerFacts) -> None:
         self._parts = parts
         self.facts = facts
+        # What answers a monitoring system, None for nothing.
+        self.monitor: Monitor | None = None
 
     @staticmethod
     @asynccontextmanager
@@ -96,8 +104,11 @@ class Controller:
         async with AsyncExitStack() as stack:
             stack.enter_context(locked_state(config.state))
             try:
+                monitor = await _monitor(config, stack)
                 parts = await _parts(config, stack)
                 controller = Controller(parts, facts=await _serve(parts, stack))
+                if monitor is not None:
+                    _show(monitor, controller, stack)
             except OSError as error:
                 raise ConfigError(f"{error.filename or config.state}: {error.strerror or error}") from error
             await parts.health.serving(_SERVICES)
@@ -155,6 +166,37 @@ class Controller:
             beat.cancel()
 
 
+async def _monitor(config: ControllerConfig, stack: AsyncExitStack) -> Monitor | None:
+    """Answer a monitoring system from the beginning to the end, if the configuration says where."""
+    if not config.metrics_listen:
+        return None
+    # Imported only here: the controller inside pybible-ctl has no use for it, and its start counts.
+    from pybible.server.controller.metrics.monitor import monitoring
+
+    return await stack.enter_async_context(monitoring(Address.parse(config.metrics_listen)))
+
+
+def _show(monitor: Monitor, controller: Controller, stack: AsyncExitStack) -> None:
+    """Tell it what there is to see, and, once the controller ends, that it does."""
+    parts = controller._parts
+    sources = Sources(
+        version=controller.facts.version,
+        database=parts.database,
+        sessions=parts.sessions,
+        runs=parts.runs,
+        counts=parts.history.counts,
+        access=parts.access,
+        waiting=parts.waiting,
+        allowed=parts.allowed,
+        authority=parts.authority,
+        traffic=parts.traffic,
+    )
+    monitor.show(sources, usage=parts.blobs.usage)
+    controller.monitor = monitor
+    stack.callback(monitor.drain)
+    log.info("metrics are served", extra=fields(address=monitor.address))
+
+
 async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
     """Open what a controller stands on."""
     url = config.database or sqlite_url(config.state / "controller.db")
@@ -195,6 +237,7 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         enrolment=enrolment,
         waiting=WaitingRoom(limit=config.waiting_limit, per_address=config.waiting_per_address),
         access=access,
+        history=history,
         blobs=blobs,
         traffic=Traffic(),
         health=GuardedHealth(access),

@@ -1,0 +1,1 @@
+"""metrics: part of pybible.server."""

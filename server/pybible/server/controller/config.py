@@ -102,6 +102,8 @@ _choices: Mapping[str, tuple[str, ...]] = {
     "log_format": ("line", "json"),
 }
 _tables: Mapping[str, Callable[..., object]] = {"rules": read_rules, "admit": read_admissions}
+# Durations in seconds: a hundred years are for ever.
+_LONGEST = 100 * 366 * 86400.0
 _may_be_zero = frozenset({"disconnect_grace", "blob_unused_for", "drain_timeout"})
 
 
@@ -131,7 +133,7 @@ def _read(file: Path) -> dict[str, object]:
         raise ConfigError(f"{file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 at byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file}: {error}") from error
 
 
@@ -150,7 +152,7 @@ def _checked(values: Mapping[str, object], *, where: str) -> JsonObject:
 
 
 def _value(key: str, value: object, *, default: object, where: str) -> object:
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool) and value <= _LONGEST:
         value = float(value)
     if type(value) is not type(default):
         wanted = {str: "a string", int: "a whole number", float: "a number"}[type(default)]
@@ -160,4 +162,7 @@ def _value(key: str, value: object, *, default: object, where: str) -> object:
     if isinstance(value, int | float) and (value < 0 or (value == 0 and key not in _may_be_zero)):
         bound = "0 or more" if key in _may_be_zero else "more than 0"
         raise ConfigError(f"{where}: {key} must be {bound}, not {value!r}")
+    # Neither "nan" nor "inf".
+    if isinstance(value, float) and not value <= _LONGEST:
+        raise ConfigError(f"{where}: {key} must be at most {_LONGEST:g}, not {value!r}")
     return value

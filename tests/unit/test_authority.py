@@ -19,7 +19,9 @@ from pybible.server.controller.pki.signing import (
     certificate_pem,
     certify_issuing,
     certify_server,
+    load_key,
     load_request,
+    request_for,
 )
 from pybible.wire.errors import ConfigError
 from pybible.wire.identity import CONTROLLER_NAME, Identity, Role, certificate_identity
@@ -239,16 +241,9 @@ def test_a_file_that_is_garbage_is_an_error_and_not_replaced(tmp_path: Path, nam
     assert (tmp_path / name).read_bytes() == b"garbage"
 
 
-def test_only_the_key_of_a_request_counts(tmp_path: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("pybible://operator/root")])
-    request = (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(x509.Name([]))
-        .add_extension(names, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    public = load_request(request.public_bytes(serialization.Encoding.PEM))
+def test_a_certificate_is_over_the_key_of_the_request_and_no_authoritys(tmp_path: Path) -> None:
+    key = load_key(key_and_request()[0])
+    public = load_request(request_for(key))
     issued = open_authority(tmp_path).issue(AGENT, public, timedelta(days=7))
     certificate = x509.load_pem_x509_certificate(issued.pem)
     assert certificate_identity(certificate) == AGENT

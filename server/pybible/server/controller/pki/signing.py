@@ -60,10 +60,10 @@ def load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 def load_request(pem: bytes) -> ec.EllipticCurvePublicKey:
-    """Return the public key of a certificate request (PEM): the only thing in it that counts.
+    """Return the public key of a certificate request (PEM): the only thing that may be in it.
 
-    Raises CertificateRequestRefused for one that is too large, not signed with its own key, or over a key that is not
-    EC P-256.
+    Raises CertificateRequestRefused for one that is too large, not signed with its own key, over a key that is not
+    EC P-256, or that asks for anything: a name, or to be an authority.
     """
     if len(pem) > REQUEST_BYTES:
         raise CertificateRequestRefused(f"the certificate request is larger than {REQUEST_BYTES} bytes")
@@ -71,13 +71,31 @@ def load_request(pem: bytes) -> ec.EllipticCurvePublicKey:
         request = x509.load_pem_x509_csr(pem)
         key = request.public_key()
         valid = request.is_signature_valid
+        wishes = _wishes(request)
     except Exception as error:  # whatever a parser of foreign bytes may raise
         raise CertificateRequestRefused("that is not a certificate request") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise CertificateRequestRefused("the certificate request must be over an EC P-256 key")
     if not valid:
         raise CertificateRequestRefused("the certificate request is not signed with its own key")
+    if wishes:
+        raise CertificateRequestRefused(
+            f"the certificate request asks for {wishes}: it may hold a key and nothing else"
+        )
     return key
+
+
+def _wishes(request: x509.CertificateSigningRequest) -> str:
+    """Return what a request asks for, empty when it is nothing. ValueError when that can't be read."""
+    found = {type(extension.value): extension.value for extension in request.extensions}
+    constraints, usage = found.get(x509.BasicConstraints), found.get(x509.KeyUsage)
+    if (isinstance(constraints, x509.BasicConstraints) and constraints.ca) or (
+        isinstance(usage, x509.KeyUsage) and (usage.key_cert_sign or usage.crl_sign)
+    ):
+        return "the certificate of an authority"
+    if request.subject.rdns or x509.SubjectAlternativeName in found:
+        return "a name"
+    return "extensions" if found else ""
 
 
 def request_for(key: ec.EllipticCurvePrivateKey) -> bytes:

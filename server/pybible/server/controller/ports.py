@@ -13,6 +13,7 @@ import grpc.aio
 
 from pybible.server.controller.config import Address
 from pybible.server.controller.pki.authority import KeyPair
+from pybible.server.controller.requests import Reading
 from pybible.server.controller.state import prepare_socket
 from pybible.wire.channel import server_options, unix_target
 from pybible.wire.errors import ConfigError
@@ -20,7 +21,7 @@ from pybible.wire.errors import ConfigError
 
 def new_server() -> grpc.aio.Server:
     """Return a server with the options of every port."""
-    return grpc.aio.server(options=server_options())
+    return grpc.aio.server(options=server_options(), interceptors=[Reading()])
 
 
 def raise_file_limit() -> None:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import grpc
 import grpc.aio
 
+from pybible.server.controller.requests import readable
 from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.registry import RunRegistry, StartRequest
 from pybible.server.controller.runs.run import Run
@@ -30,7 +31,8 @@ _GATHER_SECONDS = 0.001
 
 
 def _received(message: object) -> run_pb2.ExecuteRequest | None:
-    """Return what a read gave, None for the end of the stream."""
+    """Return what a read gave, None for the end of the stream. ProtocolError when it was no message."""
+    readable(message)
     return message if isinstance(message, run_pb2.ExecuteRequest) else None
 
 

@@ -11,9 +11,11 @@ import grpc.aio
 
 from pybible.server.controller.blobs.content import BlobBusy, BlobMissing, BlobRead, BlobRefused, BlobStore, BlobWrite
 from pybible.server.controller.blobs.traffic import Sent, Traffic
+from pybible.server.controller.requests import all_readable
 from pybible.server.controller.services.access import Access
 from pybible.v1 import blob_pb2, blob_pb2_grpc
 from pybible.wire.channel import BLOB_CHUNK_BYTES
+from pybible.wire.errors import ProtocolError
 from pybible.wire.identity import Role
 
 _SUMS_AT_ONCE = 10_000
@@ -56,7 +58,7 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
         except BlobBusy as error:
             await _read_out(request_iterator)
             await context.abort(grpc.StatusCode.ABORTED, str(error))
-        except BlobRefused as error:
+        except (BlobRefused, ProtocolError) as error:
             await _read_out(request_iterator)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except OSError as error:
@@ -85,6 +87,7 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
             blob.close()
 
     async def _receive(self, requests: AsyncIterator[blob_pb2.PutRequest]) -> None:
+        requests = all_readable(requests)
         first = await anext(requests, None)
         if first is None:
             raise BlobRefused("the first message must name the blob")

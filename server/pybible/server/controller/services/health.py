@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import TypeAlias
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
+from pybible.server.controller.requests import all_readable
 from pybible.server.controller.services.access import Access
+from pybible.wire.errors import ProtocolError
 
 _HealthContext: TypeAlias = "grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]"
 _ReflectionContext: TypeAlias = (
@@ -66,5 +69,9 @@ class GuardedReflection:
     ) -> None:
         """Answer each question about the services of this port."""
         await self._access.require(context, "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
-        async for response in self._reflection.ServerReflectionInfo(request_iterator, context):
-            await context.write(response)
+        requests = all_readable(request_iterator)
+        try:
+            async for response in self._reflection.ServerReflectionInfo(requests, context):
+                await context.write(response)
+        except ProtocolError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pybible.server.controller.requests import readable
 from pybible.server.controller.sessions.attempts import Attempt, Verdict, failure, unreachable
 from pybible.server.controller.sessions.instructions import JournalState, Opening
 from pybible.server.controller.sessions.settings import (
@@ -55,7 +56,11 @@ class NoCommonProtocol(ProtocolError):
 
 
 def received(message: object) -> agent_pb2.AgentMessage | None:
-    """Return what a read gave, None for the end of the stream (grpc gives an object of its own)."""
+    """Return what a read gave, None for the end of the stream (grpc gives an object of its own).
+
+    ProtocolError when it was no message.
+    """
+    readable(message)
     return message if isinstance(message, agent_pb2.AgentMessage) else None
 
 

@@ -191,6 +191,9 @@ class AgentSession:
                 message = received(await call.read())
             except CALL_ENDED:
                 return
+            except ProtocolError as error:
+                log.warning("agent sends what is no message", extra=fields(agent_id=self._presence.agent_id))
+                return self.end_with(deny(agent_pb2.Deny.CODE_INVALID, str(error)))
             if message is None:
                 return
             if machine.stream != self.number:

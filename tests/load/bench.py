@@ -110,10 +110,7 @@ def main() -> None:
     else:
         print("ansible-core is left out: ansible-playbook or sshd is not installed, or it was not asked for")
     for pair in single.measure(program, rounds=options.rounds) if program else ():
-        print(
-            f"one host, {single.TASKS} x {pair.name}: {pair.ours:.2f} s, ansible -c local {pair.ansible:.2f} s: "
-            f"{pair.ansible / pair.ours:.1f} times as long, {pair.net:.1f} times without start and end"
-        )
+        print(pair, flush=True)
     for each in found:
         print_footprint(each.footprint)
     print_table([row for each in found for row in each.rows], floors, ansible)

@@ -18,6 +18,7 @@ import click
 import jinja2.filters
 import jinja2.tests
 
+from pybible.agent import metrics as agent_metrics
 from pybible.agent.cli import _parser as agent_parser
 from pybible.agent.modules import registry
 from pybible.agent.modules.documentation import described
@@ -144,6 +145,14 @@ def _metrics() -> str:
     for each in CATALOG.values():
         labels = "; ".join(f"`{name}`: {text}" for name, text in each.labels.items())
         lines.append(f"| `{each.name}` | {each.kind} | {labels} | {each.text} |")
+    return "\n".join(lines) + "\n"
+
+
+def _agent_metrics() -> str:
+    """Return the agent's metrics."""
+    lines = ["| metric | type | label | meaning |", "|---|---|---|---|"]
+    for name, (kind, meaning, label) in agent_metrics.CATALOG.items():
+        lines.append(f"| `{name}` | {kind} | {f'`{label}`' if label else ''} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 
@@ -330,6 +339,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "ansible settings": _ansible_settings,
     "controller options": _controller_options,
     "metrics": _metrics,
+    "agent metrics": _agent_metrics,
     "agent options": _agent_options,
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +24,7 @@ from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Signature, TaskSpec, changes_host
 
 _CANCEL_GRACE = 5.0
+_REASONS = frozenset(("", *map(str, Reason)))
 _log = logging.getLogger(__name__)
 
 
@@ -150,6 +152,9 @@ class Attempts:
         self.changes = 0
         self.changed = asyncio.Event()
         self._changing: set[str] = set()
+        # For whoever watches: what was not taken, and what has ended, by the reason.
+        self.refused: Counter[Refusal] = Counter()
+        self.ended: Counter[str] = Counter()
         self._limits: dict[str, asyncio.TimerHandle] = {}
 
     def connect(self, outlet: Outlet) -> None:
@@ -191,6 +196,7 @@ class Attempts:
             except OSError as error:
                 refusal = (Refusal.BUSY, f"the agent can't write its journal: {error.strerror}")
         if refusal is not None:
+            self.refused[refusal[0]] += 1
             if self._outlet is not None:
                 self._outlet.rejected(attempt_id, *refusal)
             return
@@ -287,6 +293,8 @@ class Attempts:
 
     def finished(self, attempt_id: str, result: Finished) -> None:
         """Keep a result until it is acknowledged (Sink)."""
+        # The word may come from a worker: only ours become names of what is counted.
+        self.ended[result.reason if result.reason in _REASONS else "other"] += 1
         self._offsets.pop(attempt_id, None)
         self._ends_with_lease.discard(attempt_id)
         if attempt_id in self._changing:

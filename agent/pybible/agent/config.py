@@ -44,6 +44,9 @@ class Config:
     policy: str = ""
     log_level: str = "info"
     log_format: str = "line"
+    # A file for node_exporter's textfile collector, NAME.prom in its folder. Empty: none is written.
+    metrics_file: str = ""
+    metrics_interval: float = 15.0
     # The longest pause between two tries to reach the controller.
     reconnect_limit: float = 60.0
     # The process starts itself anew after so long without a session. 0: never.

@@ -21,6 +21,7 @@ from pybible.agent.blobs import BlobCache
 from pybible.agent.config import Config, default_slots
 from pybible.agent.dial import Dialer
 from pybible.agent.journal import Journal
+from pybible.agent.metrics import MetricsFile
 from pybible.agent.policy import AllowAll, HostPolicy, load_policy
 from pybible.agent.renew import renew
 from pybible.agent.reporter import Reporter
@@ -81,6 +82,8 @@ class Agent:
     backoff: Backoff
     # Set when a new stream is to take over: there is a new certificate, or another policy to tell of.
     handover: asyncio.Event
+    # How often the controller was dialled.
+    dials: int = 0
 
     @staticmethod
     @asynccontextmanager
@@ -151,6 +154,7 @@ class Agent:
                 group.create_task(self.blobs.close_when_idle()),
                 group.create_task(self._renew_when_due()),
                 group.create_task(Reporter(self.session.attempts, interval=self.config.facts_interval).run()),
+                *([group.create_task(self._metrics_file().run())] if self.config.metrics_file else []),
             ]
             connecting = group.create_task(self._connect())
             stopped = group.create_task(self.stopping.wait())
@@ -161,6 +165,16 @@ class Agent:
             for task in (*helpers, connecting, stopped):
                 task.cancel()
         return Exit.STOPPED if self.stopping.is_set() else Exit.RESTART
+
+    def _metrics_file(self) -> MetricsFile:
+        return MetricsFile(
+            Path(self.config.metrics_file),
+            attempts=self.session.attempts,
+            slots=self.session.slots,
+            dialer=self.dialer,
+            dials=lambda: (self.dials, self.session.opened),
+            interval=max(0.1, self.config.metrics_interval),
+        )
 
     async def _connect(self) -> None:
         """Hold a session, for ever. Returns when this process has not had one for too long."""
@@ -190,6 +204,7 @@ class Agent:
 
     async def _serve(self, stream: Stream) -> Ended:
         # A new channel for each try: a kept one leaks against a dead server, and remembers its address.
+        self.dials += 1
         channel = self.dialer.channel()
         try:
             return await stream.serve(channel)

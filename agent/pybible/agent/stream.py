@@ -76,6 +76,8 @@ class Session:
     # Set when the controller asks for a new certificate.
     renewal: asyncio.Event = field(default_factory=asyncio.Event)
     stream: Stream | None = None
+    # How many streams became READY.
+    opened: int = 0
     stopping: bool = False
     clock: Callable[[], float] = field(default=time.monotonic)
 
@@ -222,6 +224,7 @@ class Stream:
         self._session.last_epoch = welcome.epoch
         self.ready_at = self._heard
         self._session.stream = self
+        self._session.opened += 1
         self._session.on_ready(welcome.name, welcome.epoch)
         self._attempts.connect(self)
         self._attempts.decide(

@@ -357,6 +357,245 @@ class CanIResponse(google.protobuf.message.Message):
 Global___CanIResponse: typing_extensions.TypeAlias = CanIResponse
 
 @typing.final
+class DescribeAuthorityRequest(google.protobuf.message.Message):
+    """DescribeAuthorityRequest asks for all of it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___DescribeAuthorityRequest: typing_extensions.TypeAlias = DescribeAuthorityRequest
+
+@typing.final
+class DescribeAuthorityResponse(google.protobuf.message.Message):
+    """DescribeAuthorityResponse holds the root, the issuing authorities and the controller's own certificate."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PIN_FIELD_NUMBER: builtins.int
+    ROOT_FIELD_NUMBER: builtins.int
+    ROOT_EXPIRES_FIELD_NUMBER: builtins.int
+    HAS_ROOT_KEY_FIELD_NUMBER: builtins.int
+    ISSUING_FIELD_NUMBER: builtins.int
+    SERVER_EXPIRES_FIELD_NUMBER: builtins.int
+    SERVER_RENEWAL_FIELD_NUMBER: builtins.int
+    ISSUING_RENEWAL_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
+    pin: builtins.str
+    """SHA-256 of the root's public key, hex."""
+    root: builtins.bytes
+    """The root's certificate, PEM."""
+    has_root_key: builtins.bool
+    """Whether the controller has the root's key, and so can make another issuing authority by itself."""
+    @property
+    def root_expires(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def issuing(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___IssuingAuthority]:
+        """The one that signs first, then those that were replaced, the last one first."""
+
+    @property
+    def server_expires(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """The certificate that the ports show."""
+
+    @property
+    def server_renewal(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it is replaced."""
+
+    @property
+    def issuing_renewal(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the issuing authority is replaced, or should be."""
+
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What an operator should see to."""
+
+    def __init__(
+        self,
+        *,
+        pin: builtins.str = ...,
+        root: builtins.bytes = ...,
+        root_expires: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        has_root_key: builtins.bool = ...,
+        issuing: collections.abc.Iterable[Global___IssuingAuthority] | None = ...,
+        server_expires: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        server_renewal: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        issuing_renewal: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["issuing_renewal", b"issuing_renewal", "root_expires", b"root_expires", "server_expires", b"server_expires", "server_renewal", b"server_renewal"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["has_root_key", b"has_root_key", "issuing", b"issuing", "issuing_renewal", b"issuing_renewal", "pin", b"pin", "root", b"root", "root_expires", b"root_expires", "server_expires", b"server_expires", "server_renewal", b"server_renewal", "warnings", b"warnings"]) -> None: ...
+
+Global___DescribeAuthorityResponse: typing_extensions.TypeAlias = DescribeAuthorityResponse
+
+@typing.final
+class IssuingAuthority(google.protobuf.message.Message):
+    """IssuingAuthority is one that signs agents' and operators' certificates, or has done so."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SERIAL_FIELD_NUMBER: builtins.int
+    ISSUED_FIELD_NUMBER: builtins.int
+    EXPIRES_FIELD_NUMBER: builtins.int
+    SIGNS_FIELD_NUMBER: builtins.int
+    AGENTS_FIELD_NUMBER: builtins.int
+    OPERATORS_FIELD_NUMBER: builtins.int
+    serial: builtins.str
+    """Hex."""
+    signs: builtins.bool
+    """Whether new certificates are signed by it."""
+    agents: builtins.int
+    """How many have a certificate of it and none that is newer."""
+    operators: builtins.int
+    @property
+    def issued(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def expires(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        serial: builtins.str = ...,
+        issued: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        expires: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        signs: builtins.bool = ...,
+        agents: builtins.int = ...,
+        operators: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expires", b"expires", "issued", b"issued"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["agents", b"agents", "expires", b"expires", "issued", b"issued", "operators", b"operators", "serial", b"serial", "signs", b"signs"]) -> None: ...
+
+Global___IssuingAuthority: typing_extensions.TypeAlias = IssuingAuthority
+
+@typing.final
+class RequestIssuingRequest(google.protobuf.message.Message):
+    """RequestIssuingRequest asks for a new key."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___RequestIssuingRequest: typing_extensions.TypeAlias = RequestIssuingRequest
+
+@typing.final
+class RequestIssuingResponse(google.protobuf.message.Message):
+    """RequestIssuingResponse holds what the root's key is to sign."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CSR_FIELD_NUMBER: builtins.int
+    LIFETIME_FIELD_NUMBER: builtins.int
+    csr: builtins.bytes
+    """A certificate request, PEM. The key never leaves the controller."""
+    @property
+    def lifetime(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the certificate is to be good."""
+
+    def __init__(
+        self,
+        *,
+        csr: builtins.bytes = ...,
+        lifetime: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["lifetime", b"lifetime"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["csr", b"csr", "lifetime", b"lifetime"]) -> None: ...
+
+Global___RequestIssuingResponse: typing_extensions.TypeAlias = RequestIssuingResponse
+
+@typing.final
+class RotateAuthorityRequest(google.protobuf.message.Message):
+    """RotateAuthorityRequest says who signs the new authority."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: builtins.int
+    certificate: builtins.bytes
+    """What the root made of the last request, PEM. Empty: the controller signs, and needs the root's key for it."""
+    def __init__(
+        self,
+        *,
+        certificate: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["certificate", b"certificate"]) -> None: ...
+
+Global___RotateAuthorityRequest: typing_extensions.TypeAlias = RotateAuthorityRequest
+
+@typing.final
+class RotateAuthorityResponse(google.protobuf.message.Message):
+    """RotateAuthorityResponse names the new one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SERIAL_FIELD_NUMBER: builtins.int
+    EXPIRES_FIELD_NUMBER: builtins.int
+    AGENTS_FIELD_NUMBER: builtins.int
+    serial: builtins.str
+    """Hex."""
+    agents: builtins.int
+    """How many agents are asked to renew now."""
+    @property
+    def expires(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        serial: builtins.str = ...,
+        expires: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        agents: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expires", b"expires"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["agents", b"agents", "expires", b"expires", "serial", b"serial"]) -> None: ...
+
+Global___RotateAuthorityResponse: typing_extensions.TypeAlias = RotateAuthorityResponse
+
+@typing.final
+class RetireAuthorityRequest(google.protobuf.message.Message):
+    """RetireAuthorityRequest names one that was replaced."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SERIAL_FIELD_NUMBER: builtins.int
+    FORCE_FIELD_NUMBER: builtins.int
+    serial: builtins.str
+    """Hex. Empty: all that were replaced."""
+    force: builtins.bool
+    """Whether those go with it that have no certificate of another one."""
+    def __init__(
+        self,
+        *,
+        serial: builtins.str = ...,
+        force: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["force", b"force", "serial", b"serial"]) -> None: ...
+
+Global___RetireAuthorityRequest: typing_extensions.TypeAlias = RetireAuthorityRequest
+
+@typing.final
+class RetireAuthorityResponse(google.protobuf.message.Message):
+    """RetireAuthorityResponse says what it meant."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SERIALS_FIELD_NUMBER: builtins.int
+    SHUT_OUT_FIELD_NUMBER: builtins.int
+    shut_out: builtins.int
+    """How many agents and operators were shut out."""
+    @property
+    def serials(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Hex."""
+
+    def __init__(
+        self,
+        *,
+        serials: collections.abc.Iterable[builtins.str] | None = ...,
+        shut_out: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["serials", b"serials", "shut_out", b"shut_out"]) -> None: ...
+
+Global___RetireAuthorityResponse: typing_extensions.TypeAlias = RetireAuthorityResponse
+
+@typing.final
 class Agent(google.protobuf.message.Message):
     """Agent is what the controller knows of one agent."""
 

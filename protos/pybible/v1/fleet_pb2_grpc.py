@@ -90,6 +90,26 @@ class FleetServiceStub(object):
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.GetControllerRequest.SerializeToString,
                 response_deserializer=pybible_dot_v1_dot_fleet__pb2.GetControllerResponse.FromString,
                 _registered_method=True)
+        self.DescribeAuthority = channel.unary_unary(
+                '/pybible.v1.FleetService/DescribeAuthority',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.DescribeAuthorityRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.DescribeAuthorityResponse.FromString,
+                _registered_method=True)
+        self.RequestIssuing = channel.unary_unary(
+                '/pybible.v1.FleetService/RequestIssuing',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.RequestIssuingRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.RequestIssuingResponse.FromString,
+                _registered_method=True)
+        self.RotateAuthority = channel.unary_unary(
+                '/pybible.v1.FleetService/RotateAuthority',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.RotateAuthorityRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.RotateAuthorityResponse.FromString,
+                _registered_method=True)
+        self.RetireAuthority = channel.unary_unary(
+                '/pybible.v1.FleetService/RetireAuthority',
+                request_serializer=pybible_dot_v1_dot_fleet__pb2.RetireAuthorityRequest.SerializeToString,
+                response_deserializer=pybible_dot_v1_dot_fleet__pb2.RetireAuthorityResponse.FromString,
+                _registered_method=True)
         self.ListEnrollments = channel.unary_unary(
                 '/pybible.v1.FleetService/ListEnrollments',
                 request_serializer=pybible_dot_v1_dot_fleet__pb2.ListEnrollmentsRequest.SerializeToString,
@@ -198,6 +218,34 @@ class FleetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeAuthority(self, request, context):
+        """DescribeAuthority says what the fleet's certificates stand on, and until when.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestIssuing(self, request, context):
+        """RequestIssuing begins a rotation for which the root's key is elsewhere: it is to certify the key that is made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateAuthority(self, request, context):
+        """RotateAuthority makes another issuing authority, and a new certificate of the controller's own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireAuthority(self, request, context):
+        """RetireAuthority refuses from now on what an issuing authority signed that was replaced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEnrollments(self, request, context):
         """ListEnrollments lists the hosts that wait to be enrolled.
         """
@@ -290,6 +338,26 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetController,
                     request_deserializer=pybible_dot_v1_dot_fleet__pb2.GetControllerRequest.FromString,
                     response_serializer=pybible_dot_v1_dot_fleet__pb2.GetControllerResponse.SerializeToString,
+            ),
+            'DescribeAuthority': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeAuthority,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.DescribeAuthorityRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.DescribeAuthorityResponse.SerializeToString,
+            ),
+            'RequestIssuing': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestIssuing,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.RequestIssuingRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.RequestIssuingResponse.SerializeToString,
+            ),
+            'RotateAuthority': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateAuthority,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.RotateAuthorityRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.RotateAuthorityResponse.SerializeToString,
+            ),
+            'RetireAuthority': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireAuthority,
+                    request_deserializer=pybible_dot_v1_dot_fleet__pb2.RetireAuthorityRequest.FromString,
+                    response_serializer=pybible_dot_v1_dot_fleet__pb2.RetireAuthorityResponse.SerializeToString,
             ),
             'ListEnrollments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEnrollments,
@@ -615,6 +683,114 @@ class FleetService(object):
             '/pybible.v1.FleetService/GetController',
             pybible_dot_v1_dot_fleet__pb2.GetControllerRequest.SerializeToString,
             pybible_dot_v1_dot_fleet__pb2.GetControllerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeAuthority(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/DescribeAuthority',
+            pybible_dot_v1_dot_fleet__pb2.DescribeAuthorityRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.DescribeAuthorityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestIssuing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/RequestIssuing',
+            pybible_dot_v1_dot_fleet__pb2.RequestIssuingRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.RequestIssuingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateAuthority(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/RotateAuthority',
+            pybible_dot_v1_dot_fleet__pb2.RotateAuthorityRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.RotateAuthorityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireAuthority(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pybible.v1.FleetService/RetireAuthority',
+            pybible_dot_v1_dot_fleet__pb2.RetireAuthorityRequest.SerializeToString,
+            pybible_dot_v1_dot_fleet__pb2.RetireAuthorityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -201,6 +201,70 @@ _FleetServiceGetControllerType = typing_extensions.TypeVar(
     ],
 )
 
+_FleetServiceDescribeAuthorityType = typing_extensions.TypeVar(
+    '_FleetServiceDescribeAuthorityType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.DescribeAuthorityRequest,
+        pybible.v1.fleet_pb2.DescribeAuthorityResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.DescribeAuthorityRequest,
+        pybible.v1.fleet_pb2.DescribeAuthorityResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.DescribeAuthorityRequest,
+        pybible.v1.fleet_pb2.DescribeAuthorityResponse,
+    ],
+)
+
+_FleetServiceRequestIssuingType = typing_extensions.TypeVar(
+    '_FleetServiceRequestIssuingType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RequestIssuingRequest,
+        pybible.v1.fleet_pb2.RequestIssuingResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RequestIssuingRequest,
+        pybible.v1.fleet_pb2.RequestIssuingResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RequestIssuingRequest,
+        pybible.v1.fleet_pb2.RequestIssuingResponse,
+    ],
+)
+
+_FleetServiceRotateAuthorityType = typing_extensions.TypeVar(
+    '_FleetServiceRotateAuthorityType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RotateAuthorityRequest,
+        pybible.v1.fleet_pb2.RotateAuthorityResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RotateAuthorityRequest,
+        pybible.v1.fleet_pb2.RotateAuthorityResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RotateAuthorityRequest,
+        pybible.v1.fleet_pb2.RotateAuthorityResponse,
+    ],
+)
+
+_FleetServiceRetireAuthorityType = typing_extensions.TypeVar(
+    '_FleetServiceRetireAuthorityType',
+    grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RetireAuthorityRequest,
+        pybible.v1.fleet_pb2.RetireAuthorityResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RetireAuthorityRequest,
+        pybible.v1.fleet_pb2.RetireAuthorityResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RetireAuthorityRequest,
+        pybible.v1.fleet_pb2.RetireAuthorityResponse,
+    ],
+)
+
 _FleetServiceListEnrollmentsType = typing_extensions.TypeVar(
     '_FleetServiceListEnrollmentsType',
     grpc.UnaryUnaryMultiCallable[
@@ -281,7 +345,7 @@ _FleetServiceCanIType = typing_extensions.TypeVar(
     ],
 )
 
-class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceGetFactsType, _FleetServiceRemoveAgentType, _FleetServiceRevokeAgentType, _FleetServiceListOperatorsType, _FleetServiceRevokeOperatorType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceListEnrollmentsType, _FleetServiceDecideEnrollmentsType, _FleetServiceListAuditType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
+class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetServiceGetAgentType, _FleetServiceGetFactsType, _FleetServiceRemoveAgentType, _FleetServiceRevokeAgentType, _FleetServiceListOperatorsType, _FleetServiceRevokeOperatorType, _FleetServiceCreateTokenType, _FleetServiceListTokensType, _FleetServiceRevokeTokenType, _FleetServiceGetControllerType, _FleetServiceDescribeAuthorityType, _FleetServiceRequestIssuingType, _FleetServiceRotateAuthorityType, _FleetServiceRetireAuthorityType, _FleetServiceListEnrollmentsType, _FleetServiceDecideEnrollmentsType, _FleetServiceListAuditType, _FleetServiceWhoAmIType, _FleetServiceCanIType]):
     """FleetService is for operators."""
 
     @typing.overload
@@ -329,6 +393,22 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.GetControllerRequest,
             pybible.v1.fleet_pb2.GetControllerResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.DescribeAuthorityRequest,
+            pybible.v1.fleet_pb2.DescribeAuthorityResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RequestIssuingRequest,
+            pybible.v1.fleet_pb2.RequestIssuingResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RotateAuthorityRequest,
+            pybible.v1.fleet_pb2.RotateAuthorityResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RetireAuthorityRequest,
+            pybible.v1.fleet_pb2.RetireAuthorityResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.ListEnrollmentsRequest,
@@ -399,6 +479,22 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
             pybible.v1.fleet_pb2.GetControllerResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.DescribeAuthorityRequest,
+            pybible.v1.fleet_pb2.DescribeAuthorityResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RequestIssuingRequest,
+            pybible.v1.fleet_pb2.RequestIssuingResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RotateAuthorityRequest,
+            pybible.v1.fleet_pb2.RotateAuthorityResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pybible.v1.fleet_pb2.RetireAuthorityRequest,
+            pybible.v1.fleet_pb2.RetireAuthorityResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             pybible.v1.fleet_pb2.ListEnrollmentsRequest,
             pybible.v1.fleet_pb2.ListEnrollmentsResponse,
         ],
@@ -452,6 +548,18 @@ class FleetServiceStub(typing.Generic[_FleetServiceListAgentsType, _FleetService
 
     GetController: _FleetServiceGetControllerType
     """GetController says which version runs, for how long, and where it listens."""
+
+    DescribeAuthority: _FleetServiceDescribeAuthorityType
+    """DescribeAuthority says what the fleet's certificates stand on, and until when."""
+
+    RequestIssuing: _FleetServiceRequestIssuingType
+    """RequestIssuing begins a rotation for which the root's key is elsewhere: it is to certify the key that is made."""
+
+    RotateAuthority: _FleetServiceRotateAuthorityType
+    """RotateAuthority makes another issuing authority, and a new certificate of the controller's own."""
+
+    RetireAuthority: _FleetServiceRetireAuthorityType
+    """RetireAuthority refuses from now on what an issuing authority signed that was replaced."""
 
     ListEnrollments: _FleetServiceListEnrollmentsType
     """ListEnrollments lists the hosts that wait to be enrolled."""
@@ -512,6 +620,22 @@ FleetServiceAsyncStub: typing_extensions.TypeAlias = FleetServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.GetControllerRequest,
         pybible.v1.fleet_pb2.GetControllerResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.DescribeAuthorityRequest,
+        pybible.v1.fleet_pb2.DescribeAuthorityResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RequestIssuingRequest,
+        pybible.v1.fleet_pb2.RequestIssuingResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RotateAuthorityRequest,
+        pybible.v1.fleet_pb2.RotateAuthorityResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pybible.v1.fleet_pb2.RetireAuthorityRequest,
+        pybible.v1.fleet_pb2.RetireAuthorityResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         pybible.v1.fleet_pb2.ListEnrollmentsRequest,
@@ -625,6 +749,38 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[pybible.v1.fleet_pb2.GetControllerResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.GetControllerResponse]]:
         """GetController says which version runs, for how long, and where it listens."""
+
+    @abc.abstractmethod
+    def DescribeAuthority(
+        self,
+        request: pybible.v1.fleet_pb2.DescribeAuthorityRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.DescribeAuthorityResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.DescribeAuthorityResponse]]:
+        """DescribeAuthority says what the fleet's certificates stand on, and until when."""
+
+    @abc.abstractmethod
+    def RequestIssuing(
+        self,
+        request: pybible.v1.fleet_pb2.RequestIssuingRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.RequestIssuingResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.RequestIssuingResponse]]:
+        """RequestIssuing begins a rotation for which the root's key is elsewhere: it is to certify the key that is made."""
+
+    @abc.abstractmethod
+    def RotateAuthority(
+        self,
+        request: pybible.v1.fleet_pb2.RotateAuthorityRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.RotateAuthorityResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.RotateAuthorityResponse]]:
+        """RotateAuthority makes another issuing authority, and a new certificate of the controller's own."""
+
+    @abc.abstractmethod
+    def RetireAuthority(
+        self,
+        request: pybible.v1.fleet_pb2.RetireAuthorityRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pybible.v1.fleet_pb2.RetireAuthorityResponse, collections.abc.Awaitable[pybible.v1.fleet_pb2.RetireAuthorityResponse]]:
+        """RetireAuthority refuses from now on what an issuing authority signed that was replaced."""
 
     @abc.abstractmethod
     def ListEnrollments(

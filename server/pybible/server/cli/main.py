@@ -22,7 +22,7 @@ COMMANDS = {
     "token": ("token", "Create, list and revoke join tokens."),
     "operators": ("operators", "List the operators who have a certificate; revoke one's."),
     "audit": ("audit", "Show who did what; verify and export the log of it."),
-    "pki": ("pki", "Show the controller's authority."),
+    "pki": ("pki", "Show the controller's authority; rotate and retire what signs."),
     "vault": ("vault", "Encrypt and decrypt files and values, as ansible-vault does."),
     "runs": ("runs", "List runs; show, watch or cancel one."),
     "lab": ("lab", "Start and stop a throwaway controller with agents on this machine."),

@@ -67,6 +67,8 @@ class ControllerConfig:
     token_ttl: float = 3600.0
     agent_certificate_ttl: float = 7 * 86400.0
     operator_certificate_ttl: float = 30 * 86400.0
+    # Of the authority that signs those: a new one follows when a third of its time is left.
+    issuing_authority_ttl: float = 730 * 86400.0
     # Enrolment requests a second from one address; ten times as many at once.
     enroll_rate: float = 100.0
     blob_limit: int = 16 * 1024**3

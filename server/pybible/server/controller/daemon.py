@@ -28,11 +28,12 @@ from pybible.server.controller.metrics.sources import Sources
 from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.authority import Authority, open_authority
 from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes, TokenRequest
+from pybible.server.controller.pki.rotation import Rotation
 from pybible.server.controller.pki.waiting import WaitingRoom
 from pybible.server.controller.runs.history import History
 from pybible.server.controller.runs.registry import RunRegistry
 from pybible.server.controller.runs.run import RunSettings
-from pybible.server.controller.services.access import Access
+from pybible.server.controller.services.access import Access, Caller
 from pybible.server.controller.services.agents import AgentServicer
 from pybible.server.controller.services.blobs import BlobServicer
 from pybible.server.controller.services.enrollment import EnrollmentServicer
@@ -49,7 +50,7 @@ from pybible.server.controller.store.database import Database, open_database
 from pybible.server.controller.store.engine import sqlite_url
 from pybible.v1 import agent_pb2_grpc, blob_pb2_grpc, enrollment_pb2_grpc, fleet_pb2_grpc, run_pb2_grpc
 from pybible.wire.errors import ConfigError
-from pybible.wire.identity import JoinToken, OperatorRole
+from pybible.wire.identity import Identity, JoinToken, OperatorRole, Role
 from pybible.wire.logs import fields
 from pybible.wire.private import write_private
 from pybible.wire.values import dumps
@@ -62,6 +63,8 @@ log = logging.getLogger(__name__)
 ADDRESSES_FILE = "addresses.json"
 _OPERATORS_SERVICES = ("pybible.v1.RunService", "pybible.v1.FleetService", "pybible.v1.BlobService")
 _SERVICES = ("pybible.v1.AgentService", *_OPERATORS_SERVICES)
+# Who acts where nobody asked.
+_ITSELF = Caller(identity=Identity(Role.CONTROLLER, "main"), address="")
 # What expired is kept so long for listings.
 _EXPIRED_KEPT = 30 * 86400.0
 
@@ -75,6 +78,7 @@ class Parts:
     authority: Authority
     allowed: AllowedCertificates
     enrolment: Enrolment
+    rotation: Rotation
     waiting: WaitingRoom
     access: Access
     history: History
@@ -201,7 +205,8 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
     """Open what a controller stands on."""
     url = config.database or sqlite_url(config.state / "controller.db")
     database = await stack.enter_async_context(open_database(url))
-    authority = await asyncio.to_thread(open_authority, config.state / "pki")
+    issuing_lifetime = timedelta(seconds=config.issuing_authority_ttl)
+    authority = await asyncio.to_thread(open_authority, config.state / "pki", issuing_lifetime=issuing_lifetime)
     blobs = BlobStore(config.state / "blobs", limit=config.blob_limit)
     await _forget(config, database, blobs)
     allowed = AllowedCertificates(await database.read(lambda connection: certificates.live(connection, time.time())))
@@ -209,11 +214,7 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         database=database,
         authority=authority,
         allowed=allowed,
-        lifetimes=Lifetimes(
-            agent=timedelta(seconds=config.agent_certificate_ttl),
-            operator=timedelta(seconds=config.operator_certificate_ttl),
-            token=timedelta(seconds=config.token_ttl),
-        ),
+        lifetimes=_lifetimes(config),
     )
     history = History(database)
     access = Access(allowed, rules=config.rules, note=history.note)
@@ -221,6 +222,15 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
     sessions = SessionRegistry(database=database, ledger=history, settings=_session_settings(config))
     stack.callback(sessions.close)
     enrolment.shut_out = sessions.remove
+    rotation = Rotation(
+        authority=authority,
+        database=database,
+        allowed=allowed,
+        sessions=sessions,
+        lifetime=issuing_lifetime,
+        by_itself=lambda serial: access.note(_ITSELF, "authority.rotate", f"{serial:x}"),
+    )
+    await stack.enter_async_context(rotation.running())
     runs = RunRegistry(
         database=database,
         history=history,
@@ -235,6 +245,7 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         authority=authority,
         allowed=allowed,
         enrolment=enrolment,
+        rotation=rotation,
         waiting=WaitingRoom(limit=config.waiting_limit, per_address=config.waiting_per_address),
         access=access,
         history=history,
@@ -243,6 +254,14 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         health=GuardedHealth(access),
         sessions=sessions,
         runs=runs,
+    )
+
+
+def _lifetimes(config: ControllerConfig) -> Lifetimes:
+    return Lifetimes(
+        agent=timedelta(seconds=config.agent_certificate_ttl),
+        operator=timedelta(seconds=config.operator_certificate_ttl),
+        token=timedelta(seconds=config.token_ttl),
     )
 
 
@@ -286,7 +305,7 @@ async def _serve(parts: Parts, stack: AsyncExitStack) -> ControllerFacts:
     for server in (agents, operators):
         _add_operators_services(server, parts, facts)
     agent_pb2_grpc.add_AgentServiceServicer_to_server(
-        AgentServicer(access=parts.access, sessions=parts.sessions, enrolment=parts.enrolment, authority=authority),
+        AgentServicer(access=parts.access, sessions=parts.sessions, enrolment=parts.enrolment, rotation=parts.rotation),
         agents,
     )
     GuardedReflection(parts.access, (*_OPERATORS_SERVICES, "grpc.health.v1.Health")).add_to(operators)
@@ -321,6 +340,7 @@ def _add_operators_services(server: grpc.aio.Server, parts: Parts, facts: Contro
                 access=parts.access,
                 database=parts.database,
                 enrolment=parts.enrolment,
+                rotation=parts.rotation,
                 waiting=parts.waiting,
                 allowed=parts.allowed,
                 runs=parts.runs,

@@ -19,18 +19,19 @@ class AllowedCertificates:
 
     def __init__(self, records: Iterable[CertificateRecord] = ()) -> None:
         self._records: dict[str, CertificateRecord] = {}
-        self._held: dict[Identity, set[str]] = {}
+        # In the order of their issue.
+        self._held: dict[Identity, dict[str, None]] = {}
         for record in records:
             self.allow(record)
 
     def allow(self, record: CertificateRecord) -> None:
         """Let a certificate in, once its row is durable. Those of the same identity that expired before it go."""
-        held = self._held.setdefault(record.identity, set())
+        held = self._held.setdefault(record.identity, {})
         for expired in [each for each in held if self._records[each].expires < record.issued]:
-            held.discard(expired)
+            del held[expired]
             del self._records[expired]
         self._records[record.fingerprint] = record
-        held.add(record.fingerprint)
+        held[record.fingerprint] = None
 
     def revoke(self, identity: Identity) -> None:
         """Let no certificate of `identity` in any more."""
@@ -43,7 +44,7 @@ class AllowedCertificates:
         for record in [each for each in self._records.values() if each.issuer == issuer]:
             del self._records[record.fingerprint]
             held = self._held[record.identity]
-            held.discard(record.fingerprint)
+            del held[record.fingerprint]
             if not held:
                 del self._held[record.identity]
                 out.add(record.identity)
@@ -65,18 +66,16 @@ class AllowedCertificates:
         found = [record for record in self._records.values() if record.identity.role is role]
         return sorted(found, key=lambda record: (record.identity.id, record.issued))
 
-    def issued_by(self, issuer: int, *, moment: float) -> list[CertificateRecord]:
-        """Return what the authority of that serial number signed and has not expired at `moment`."""
-        return [each for each in self._records.values() if each.issuer == issuer and each.expires > moment]
+    def hanging_on(self, issuer: int, *, moment: float) -> list[CertificateRecord]:
+        """Return what the authority of that serial number signed, is good at `moment`, and is its holder's newest."""
+        newest = (self.newest(identity) for identity in self._held)
+        return [each for each in newest if each is not None and each.issuer == issuer and each.expires > moment]
 
     def newest(self, identity: Identity) -> CertificateRecord | None:
         """Return the certificate of `identity` that was issued last, None without one."""
-        return max((self._records[each] for each in self._held.get(identity, ())), key=_age, default=None)
+        last = next(reversed(self._held.get(identity, {})), None)
+        return self._records[last] if last is not None else None
 
     def expiry(self, identity: Identity) -> float | None:
         """Return when the last certificate of `identity` expires (seconds since the epoch), None without one."""
         return max((self._records[each].expires for each in self._held.get(identity, ())), default=None)
-
-
-def _age(record: CertificateRecord) -> tuple[float, float]:
-    return record.issued, record.expires

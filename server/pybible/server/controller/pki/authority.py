@@ -171,7 +171,7 @@ class Authority:
 
 def renewal_of(certificate: x509.Certificate) -> datetime:
     """Return when a certificate of the controller's own is to be replaced."""
-    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    begins, ends = certificate.not_valid_before_utc + signing.CLOCK_SKEW, certificate.not_valid_after_utc
     return ends - (ends - begins) * _RENEWED_WITH
 
 

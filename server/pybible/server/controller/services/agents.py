@@ -5,8 +5,8 @@ from __future__ import annotations
 import grpc
 import grpc.aio
 
-from pybible.server.controller.pki.authority import Authority
 from pybible.server.controller.pki.enrolment import Enrolment
+from pybible.server.controller.pki.rotation import Rotation
 from pybible.server.controller.services.access import Access
 from pybible.server.controller.sessions.registry import SessionRegistry
 from pybible.v1 import agent_pb2, agent_pb2_grpc
@@ -17,12 +17,12 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     """Lets agents in, and hands their streams to the sessions."""
 
     def __init__(
-        self, *, access: Access, sessions: SessionRegistry, enrolment: Enrolment, authority: Authority
+        self, *, access: Access, sessions: SessionRegistry, enrolment: Enrolment, rotation: Rotation
     ) -> None:
         self._access = access
         self._sessions = sessions
         self._enrolment = enrolment
-        self._authority = authority
+        self._rotation = rotation
 
     async def Attach(  # type: ignore[override]  # read and written through the context: one reader, one writer
         self,
@@ -36,6 +36,8 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         if greeting is not None:
             # It may have been revoked while it was about to say hello.
             await self._access.require(context, "pybible.v1.AgentService/Attach")
+            if caller.issuer is not None:
+                self._rotation.attached(agent_id, issuer=caller.issuer)
             await self._sessions.serve(context, greeting, agent_id=agent_id, address=caller.address)
 
     async def RenewCertificate(
@@ -50,4 +52,5 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         except PybibleError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         self._access.note(caller, "certificate.renew", caller.identity.uri)
-        return agent_pb2.RenewCertificateResponse(certificate=certificate, authority=self._authority.certificate_pem)
+        root = self._rotation.authority.certificate_pem
+        return agent_pb2.RenewCertificateResponse(certificate=certificate, authority=root)

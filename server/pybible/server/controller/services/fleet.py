@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pybible.server.controller.services.fleet_agents import AgentCalls
+from pybible.server.controller.services.fleet_authority import AuthorityCalls
 from pybible.server.controller.services.fleet_enrollments import EnrollmentCalls
 from pybible.server.controller.services.fleet_operators import OperatorCalls
 from pybible.server.controller.services.fleet_records import RecordCalls
 
 
-class FleetServicer(AgentCalls, OperatorCalls, EnrollmentCalls, RecordCalls):
+class FleetServicer(AgentCalls, OperatorCalls, EnrollmentCalls, AuthorityCalls, RecordCalls):
     """Answers operators' questions about the fleet."""

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.enrolment import Enrolment
+from pybible.server.controller.pki.rotation import Rotation
 from pybible.server.controller.pki.waiting import WaitingRoom
 from pybible.server.controller.services.access import Access
 from pybible.server.controller.sessions.presence import AgentStatus
@@ -54,6 +55,7 @@ class Fleet:
     access: Access
     database: Database
     enrolment: Enrolment
+    rotation: Rotation
     waiting: WaitingRoom
     allowed: AllowedCertificates
     presence: Presence
@@ -69,6 +71,7 @@ class FleetPart(fleet_pb2_grpc.FleetServiceServicer):
         self._access = fleet.access
         self._database = fleet.database
         self._enrolment = fleet.enrolment
+        self._rotation = fleet.rotation
         self._waiting = fleet.waiting
         self._allowed = fleet.allowed
         self._presence = fleet.presence

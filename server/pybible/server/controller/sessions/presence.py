@@ -40,6 +40,9 @@ class Stream(Protocol):
     def send_cancel(self, attempt_id: str) -> None:
         """Queue a Cancel."""
 
+    def send_renewal(self) -> None:
+        """Queue a RenewCertificate."""
+
     def end(self, why: Close) -> None:
         """Say why, and end the stream."""
 
@@ -157,6 +160,14 @@ class AgentPresence:
         """A slot of the agent is free."""
         if self.machine.held:
             self.perform(self.machine.refill(self._clock()))
+
+    def ask_to_renew(self) -> bool:
+        """Ask the agent for a new certificate. False: it is not attached."""
+        stream = self._streams.get(self.machine.stream)
+        if stream is None or not self.attached:
+            return False
+        stream.send_renewal()
+        return True
 
     def end_streams(self, why: Close) -> None:
         """End every stream of this agent."""

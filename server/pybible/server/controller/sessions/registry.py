@@ -86,6 +86,15 @@ class SessionRegistry:
         """Return every agent that ever came, by id."""
         return {agent_id: presence.status for agent_id, presence in self._presences.items()}
 
+    def attached_ids(self) -> list[str]:
+        """Return the agents that have a live session."""
+        return [agent_id for agent_id, presence in self._presences.items() if presence.attached]
+
+    def ask_to_renew(self, agent_id: str) -> bool:
+        """Ask an agent for a new certificate. False: it is not attached."""
+        presence = self._presences.get(agent_id)
+        return presence is not None and presence.ask_to_renew()
+
     # --- one stream
 
     async def greet(self, call: AgentCall, *, agent_id: str) -> Greeting | None:

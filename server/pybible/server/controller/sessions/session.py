@@ -134,6 +134,10 @@ class AgentSession:
         cancel.grace.FromTimedelta(timedelta(seconds=self._settings.cancel_grace))
         self._put(agent_pb2.ControllerMessage(cancel=cancel))
 
+    def send_renewal(self) -> None:
+        """Queue a RenewCertificate."""
+        self._put(agent_pb2.ControllerMessage(renew_certificate=agent_pb2.RenewCertificate()))
+
     def end(self, why: Close) -> None:
         """Say why, and end the stream."""
         self._denied[why.value] += 1

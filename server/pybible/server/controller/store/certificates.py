@@ -48,8 +48,12 @@ def add(connection: Connection, record: CertificateRecord) -> None:
 
 def live(connection: Connection, moment: float) -> list[CertificateRecord]:
     """Return the certificates that are neither revoked nor expired."""
-    query = select(certificates).where(
-        certificates.c.fingerprint.is_not(None), certificates.c.revoked.is_(None), certificates.c.expires > moment
+    query = (
+        select(certificates)
+        .where(
+            certificates.c.fingerprint.is_not(None), certificates.c.revoked.is_(None), certificates.c.expires > moment
+        )
+        .order_by(certificates.c.issued)
     )
     return [
         CertificateRecord(

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     parsed.add_argument("--first", type=int, default=1, metavar="NUMBER", help="the first one's number")
     parsed.add_argument("--prefix", default="swarm", help="they are called PREFIX00001, PREFIX00002, ...")
     parsed.add_argument("--state", type=Path, metavar="DIR", help="where their folders are, or will be")
+    parsed.add_argument("--dial", default="", metavar="HOST:PORT", help="the controller, if not where they enrolled")
     parsed.add_argument("--token", default="", help="join token, for those that have no identity yet")
     parsed.add_argument("--seed", type=int, default=0, help="of the script")
     parsed.add_argument("--script", default="", metavar="DEEDS", help="e.g. fail=0.05,lag=0.1:2,disconnect=0.01:5")
@@ -52,7 +53,13 @@ async def run(options: argparse.Namespace) -> None:
     names = folders(options)
     await enrol_all(names, options.token)
     _say("enrolled")
-    config = Config(slots=_SLOTS, reconnect_limit=options.reconnect_limit, restart_after=0.0, facts_interval=0.0)
+    config = Config(
+        controller=options.dial,
+        slots=_SLOTS,
+        reconnect_limit=options.reconnect_limit,
+        restart_after=0.0,
+        facts_interval=0.0,
+    )
     with _marks(options.marks) as mark:
         terms = Terms(config, Script(options.script, seed=options.seed), mark)
         agents = [SwarmAgent(folder, terms) for folder in names]

@@ -10,10 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import grpc
-
+from pybible.server.client.connection import Endpoint
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
-from pybible.wire.channel import client_options, unix_target
 
 _CALL_SECONDS = 30.0
 _TOKEN_SECONDS = 3600
@@ -117,7 +115,7 @@ def swarm(
 
 
 def _token(socket: str, uses: int) -> str:
-    with grpc.insecure_channel(unix_target(Path(socket)), options=client_options()) as channel:
+    with Endpoint.local(Path(socket)).blocking_entered() as entrance, entrance.blocking_channel() as channel:
         stub = fleet_pb2_grpc.FleetServiceStub(channel)
         request = fleet_pb2.CreateTokenRequest(uses=uses)
         request.ttl.FromSeconds(_TOKEN_SECONDS)

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from email.message import Message
 from typing import IO, Protocol
 
+from pybible.agent.modules.api import ModuleError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -88,17 +90,32 @@ class Answer:
         return self.decompress and self.headers.get("Content-Encoding", "").lower() == "gzip"
 
     def copy_to(self, stream: IO[bytes]) -> None:
-        """Write the content, unpacked, without holding it."""
+        """Write the content, unpacked, without holding it. ModuleError when the server ends before its end.
+
+        OSError when it can't be written, or when the server is silent for too long.
+        """
         if self.body is None:
             return
         if self._packed:
             import gzip
 
-            with gzip.GzipFile(fileobj=self.body) as source:  # type: ignore[call-overload]
-                shutil.copyfileobj(source, stream)
+            try:
+                with gzip.GzipFile(fileobj=self.body) as source:  # type: ignore[call-overload]
+                    shutil.copyfileobj(source, stream)
+            except (EOFError, http.client.IncompleteRead) as error:
+                raise ModuleError(f"Connection failure: {error}") from error
             return
-        while block := self.body.read(1 << 16):
-            stream.write(block)
+        came = 0
+        try:
+            while block := self.body.read(1 << 16):
+                came += len(block)
+                stream.write(block)
+        except http.client.IncompleteRead as error:
+            raise ModuleError(f"Connection failure: {error}") from error
+        # http.client says nothing when a server closes the connection before all of what it announced.
+        left = getattr(self.body, "length", None)
+        if left:
+            raise ModuleError(f"Connection failure: {came} bytes of {came + left} came")
 
 
 def fetch(request: Request) -> Answer:

@@ -15,7 +15,7 @@ from pybible.server.cli.main import ctl
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 from pybible.wire.identity import OperatorRole
 from pybible.wire.values import JsonObject, loads_object
-from tests.support.controller import RunningController, controller
+from tests.support.controller import RunningController, controller, local_operator
 from tests.support.fake_agent import attached
 from tests.support.fake_ctl import run
 
@@ -77,7 +77,7 @@ async def test_who_did_what_is_written_down(tmp_path: Path) -> None:
     assert not work["db01"]["allowed"]
     assert "rule 'web' does not allow tasks on db01" in work["db01"]["reason"]
     assert ("operator/ada", "call", False) in told
-    assert ("operator/local", "agent.remove", True) in told
+    assert (f"operator/{local_operator()}", "agent.remove", True) in told
     assert "s3cret" not in json.dumps(found)
 
 

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from pybible.v1 import enrollment_pb2, fleet_pb2, fleet_pb2_grpc
 from pybible.wire.identity import OperatorRole
-from tests.support.controller import Holder, RunningController, controller, key_and_request
+from tests.support.controller import Holder, RunningController, controller, key_and_request, local_operator
 from tests.support.fake_agent import FakeAgent, attached
 from tests.support.fake_ctl import run
 
@@ -63,7 +63,7 @@ async def test_whoami_tells_name_role_and_rules(fleet: Fleet) -> None:
     ]
     async with fleet.running.operator_channel() as channel:
         answer = await fleet_pb2_grpc.FleetServiceStub(channel).WhoAmI(fleet_pb2.WhoAmIRequest())
-    assert (answer.operator, answer.role, answer.serial) == ("local", "admin", "")
+    assert (answer.operator, answer.role, answer.serial) == (local_operator(), "admin", "")
 
 
 async def test_can_i_says_what_a_dispatch_then_meets(fleet: Fleet) -> None:

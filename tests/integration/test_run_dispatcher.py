@@ -18,7 +18,7 @@ from pybible.server.client.run_dispatcher import RunDispatcher
 from pybible.server.engine.dispatcher import RunRequest, Target
 from pybible.server.results.events import HostResult, Status
 from pybible.v1 import run_pb2, run_pb2_grpc
-from pybible.wire.channel import INLINE_ATTACHMENT_BYTES, unix_target
+from pybible.wire.channel import INLINE_ATTACHMENT_BYTES
 from pybible.wire.errors import ConnectionFailed
 from pybible.wire.tasks import Attachment, TaskSpec
 from tests.support.controller import RunningController, controller
@@ -39,7 +39,7 @@ class Setting:
 
 
 def opener_for(running: RunningController) -> ControllerOpener:
-    return ControllerOpener(Endpoint(target=unix_target(running.socket_path)))
+    return ControllerOpener(Endpoint.local(running.socket_path))
 
 
 @asynccontextmanager
@@ -240,7 +240,7 @@ async def test_a_controller_that_shuts_down_ends_the_run_and_then_answers_no_mor
 
 
 async def test_no_controller_at_the_address_is_said_so(tmp_path: Path) -> None:
-    opener = ControllerOpener(Endpoint(target=unix_target(tmp_path / "none.sock")))
+    opener = ControllerOpener(Endpoint.local(tmp_path / "none.sock"))
     async with asyncio.timeout(30):
         with pytest.raises(ConnectionFailed, match="can't be reached"):
             async with opener.open(RunRequest(name="test", forks=5)):

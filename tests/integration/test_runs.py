@@ -18,7 +18,7 @@ from pybible.server.results.events import Output, decode_event
 from pybible.server.results.recap import COUNTS
 from pybible.v1 import run_pb2, run_pb2_grpc
 from pybible.wire.outcomes import Reason
-from tests.support.controller import RunningController, controller
+from tests.support.controller import RunningController, controller, local_operator
 from tests.support.fake_agent import PATIENCE, attached
 from tests.support.fake_ctl import host_result, run
 from tests.support.processes import until
@@ -109,7 +109,7 @@ async def test_the_recap_is_counted_from_the_events(tmp_path: Path) -> None:
         recap = {line.host: [getattr(line, name) for name in COUNTS] for line in finished.recap}
         assert recap == {"web01": [2, 1, 0, 0, 0, 0, 0], "web02": [0, 0, 0, 1, 0, 0, 0]}
         shown = await _shown(c, ctl.run_id[:20])
-        assert (shown.run.exit_status, shown.run.name, shown.run.operator) == (2, "test.yml", "me@here")
+        assert (shown.run.exit_status, shown.run.name, shown.run.operator) == (2, "test.yml", local_operator())
         assert shown.run.recap == finished.recap
 
 
@@ -201,7 +201,7 @@ async def test_a_run_that_a_dead_controller_left_is_interrupted_at_the_next_star
             await _shown(c, ctl.run_id)
             # What a kill -9 leaves behind.
             store = tmp_path / "controller"
-            shutil.copytree(store, tmp_path / "killed" / "controller", ignore=shutil.ignore_patterns("*.sock"))
+            shutil.copytree(store, tmp_path / "killed" / "controller", ignore=shutil.ignore_patterns("*.sock*"))
     async with controller(tmp_path / "killed") as c:
         shown = await _shown(c, ctl.run_id)
         assert shown.run.state == run_pb2.RUN_STATE_INTERRUPTED
@@ -283,12 +283,12 @@ async def test_who_cancels_is_named_and_a_run_that_is_over_stays_as_it_is(tmp_pa
     async with controller(tmp_path) as c, c.operator_channel() as channel:
         stub = run_pb2_grpc.RunServiceStub(channel)
         async with run(c) as ctl:
-            answer = await stub.CancelRun(run_pb2.CancelRunRequest(run_id="latest", operator="ada@ops01"))
-            assert (answer.run.error, answer.was_over) == ("cancelled by ada@ops01", False)
+            answer = await stub.CancelRun(run_pb2.CancelRunRequest(run_id="latest"))
+            assert (answer.run.error, answer.was_over) == (f"cancelled by {local_operator()}", False)
             await ctl.finish()
         answer = await stub.CancelRun(run_pb2.CancelRunRequest(run_id=ctl.run_id, operator="eve"))
         assert (answer.run.state, answer.was_over) == (run_pb2.RUN_STATE_CANCELLED, True)
-        assert answer.run.error == "cancelled by ada@ops01"
+        assert answer.run.error == f"cancelled by {local_operator()}"
 
 
 async def _stored(folder: Path) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pybible.server.controller.config import ControllerConfig, load_config
 from pybible.server.controller.daemon import Controller
+from pybible.server.controller.local_users import LocalUsers, Peer
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc, run_pb2, run_pb2_grpc
-from pybible.wire.channel import client_credentials, client_options, unix_target
+from pybible.wire.channel import client_credentials, client_options, ticket_credentials, unix_target
 from pybible.wire.identity import Identity, JoinToken, OperatorRole, certificate_identity
 
 
@@ -91,11 +93,18 @@ class RunningController:
 
     def operator_channel(self) -> grpc.aio.Channel:
         """Open a channel to the operators' socket."""
-        return grpc.aio.insecure_channel(unix_target(self.socket_path), options=_options())
+        ticket = self.controller.own_ticket()
+        credentials = ticket_credentials(lambda: ticket)
+        return grpc.aio.secure_channel(unix_target(self.socket_path), credentials, options=_options())
 
 
 def _options() -> list[tuple[str, int | str]]:
     return [*client_options(), ("grpc.enable_http_proxy", 0)]
+
+
+def local_operator() -> str:
+    """Return what a controller calls whoever runs the tests, on its socket."""
+    return LocalUsers().find(Peer(pid=0, uid=os.geteuid(), gid=os.getegid())).operator
 
 
 def key_and_request(key: ec.EllipticCurvePrivateKey | None = None) -> tuple[bytes, bytes]:

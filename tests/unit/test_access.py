@@ -15,12 +15,15 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from pybible.server.controller.local_users import LocalUser
 from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.authority import Authority, Issued, open_authority
-from pybible.server.controller.services.access import ACCESS, Access
+from pybible.server.controller.services.access import ACCESS, READINESS, Access
 from pybible.server.controller.store.certificates import CertificateRecord
+from pybible.server.controller.tickets import Tickets
 from pybible.v1 import agent_pb2, blob_pb2, enrollment_pb2, fleet_pb2, run_pb2
 from pybible.wire.identity import Identity, OperatorRole, Role
+from pybible.wire.tickets import METADATA_KEY
 
 AGENT = Identity(Role.AGENT, "0b6f0f5e-5b8a-4d2b-9f0e-1f1d5f5a2c11")
 OPERATOR = Identity(Role.OPERATOR, "alice")
@@ -33,9 +36,12 @@ class Aborted(Exception):
 class Call:
     """A call as gRPC shows it to a servicer."""
 
-    def __init__(self, certificate: bytes | None = None, *, peer: str = "ipv4:192.0.2.1:4000") -> None:
+    def __init__(
+        self, certificate: bytes | None = None, *, peer: str = "ipv4:192.0.2.1:4000", ticket: str | None = None
+    ) -> None:
         self._certificate = certificate
         self._peer = peer
+        self._ticket = ticket
 
     def peer(self) -> str:
         return self._peer
@@ -46,6 +52,9 @@ class Call:
         # Of a chain gRPC gives the caller's own.
         own, end, _chain = self._certificate.partition(b"-----END CERTIFICATE-----\n")
         return {"x509_pem_cert": [own + end]}
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        return None if self._ticket is None else (("user-agent", "x"), (METADATA_KEY, self._ticket))
 
     async def abort(self, code: grpc.StatusCode, details: str = "") -> Never:
         raise Aborted(f"{code.name}: {details}")
@@ -175,7 +184,41 @@ async def test_a_certificate_that_expires_while_its_connection_lives_is_refused(
         await access.require(Call(issued.pem), "pybible.v1.AgentService/Attach")
 
 
-async def test_a_caller_on_the_socket_is_an_operator() -> None:
-    caller = await Access(AllowedCertificates()).require(Call(peer="unix:"), "pybible.v1.RunService/Execute")
-    assert caller.identity == Identity(Role.OPERATOR, "local")
-    assert caller.serial is None
+def ada(role: OperatorRole) -> LocalUser:
+    return LocalUser(uid=1001, pid=77, name="ada", role=role)
+
+
+@pytest.mark.parametrize("method", sorted(ACCESS))
+@pytest.mark.parametrize("role", list(OperatorRole), ids=str)
+async def test_a_ticket_is_worth_its_users_role(role: OperatorRole, method: str) -> None:
+    tickets = Tickets()
+    access = Access(AllowedCertificates(), tickets=tickets)
+    call = Call(peer="unix:", ticket=tickets.issue(ada(role)))
+    if role in ACCESS[method]:
+        caller = await access.require(call, method)
+        assert (caller.identity, caller.serial) == (Identity(Role.OPERATOR, "unix:ada"), None)
+        assert caller.address == "unix uid=1001 pid=77"
+    else:
+        with pytest.raises(Aborted, match=f"PERMISSION_DENIED: an? {role} may not call"):
+            await access.require(call, method)
+
+
+@pytest.mark.parametrize("method", sorted(ACCESS.keys() - READINESS))
+@pytest.mark.parametrize("ticket", [None, "", "guessed"])
+async def test_the_socket_alone_lets_nobody_do_anything(ticket: str | None, method: str) -> None:
+    tickets = Tickets()
+    tickets.forget(tickets.issue(ada(OperatorRole.ADMIN)))
+    with pytest.raises(Aborted, match=r"UNAUTHENTICATED: .* ticket"):
+        await Access(AllowedCertificates(), tickets=tickets).require(Call(peer="unix:", ticket=ticket), method)
+
+
+async def test_whether_the_controller_is_ready_anybody_on_the_socket_may_ask() -> None:
+    caller = await Access(AllowedCertificates()).require(Call(peer="unix:"), "grpc.health.v1.Health/Check")
+    assert (caller.operator_role, caller.identity.id) == (None, "")
+
+
+async def test_a_ticket_is_good_on_the_socket_only() -> None:
+    tickets = Tickets()
+    call = Call(ticket=tickets.issue(ada(OperatorRole.ADMIN)))
+    with pytest.raises(Aborted, match="UNAUTHENTICATED: this call needs a certificate"):
+        await Access(AllowedCertificates(), tickets=tickets).require(call, "pybible.v1.FleetService/WhoAmI")

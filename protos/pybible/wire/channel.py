@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from pybible.wire.limits import INLINE_RESULT_BYTES as INLINE_RESULT_BYTES
 from pybible.wire.limits import MESSAGE_BYTES as MESSAGE_BYTES
 from pybible.wire.limits import OUTPUT_CHUNK_BYTES as OUTPUT_CHUNK_BYTES
 from pybible.wire.limits import RESULT_BYTES as RESULT_BYTES
+from pybible.wire.tickets import METADATA_KEY
 
 Options: TypeAlias = list[tuple[str, int | str]]
 
@@ -76,6 +78,28 @@ def client_credentials(
 ) -> grpc.ChannelCredentials:
     """Return TLS credentials that trust `authority` alone. All PEM; with a key and certificate, mTLS."""
     return grpc.ssl_channel_credentials(root_certificates=authority, private_key=key, certificate_chain=certificate)
+
+
+def ticket_credentials(ticket: Callable[[], str]) -> grpc.ChannelCredentials:
+    """Return the credentials of an operator on the controller's own machine: each call asks for a ticket and shows it.
+
+    Nothing is encrypted, and gRPC uses them for a Unix socket alone.
+    """
+    return grpc.composite_channel_credentials(
+        grpc.local_channel_credentials(grpc.LocalConnectionType.UDS),
+        grpc.metadata_call_credentials(_Ticketed(ticket), name=METADATA_KEY),
+    )
+
+
+class _Ticketed(grpc.AuthMetadataPlugin):
+    """Asked by gRPC for each call, on a thread of its own."""
+
+    def __init__(self, ticket: Callable[[], str]) -> None:
+        self._ticket = ticket
+
+    def __call__(self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
+        """Answer at once."""
+        callback(((METADATA_KEY, self._ticket()),), None)
 
 
 def server_credentials(*, key: bytes, certificate: bytes, client_authority: bytes | None) -> grpc.ServerCredentials:

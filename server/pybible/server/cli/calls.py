@@ -40,19 +40,18 @@ def connected(ctx: click.Context, controller: str) -> Iterator[grpc.Channel]:
     A test puts `channel` into the context's object and is asked nothing else.
     """
     given: Callable[[], grpc.Channel] | None = (ctx.obj or {}).get("channel")
-    where = endpoint(controller) if given is None else None
-    channel = given() if given is not None else _open(where)
-    try:
+    if given is not None:
+        with _explained("test"):
+            yield given()
+        return
+    where = endpoint(controller)
+    with where.blocking_entered() as entrance, entrance.blocking_channel() as channel, _explained(where.target):
         yield channel
+
+
+@contextmanager
+def _explained(target: str) -> Iterator[None]:
+    try:
+        yield
     except grpc.RpcError as error:
-        raise call_failure(error, where.target if where else "test") from error
-    finally:
-        if given is None:
-            channel.close()
-
-
-def _open(where: Endpoint | None) -> grpc.Channel:
-    if where is None:
-        raise UsageError("no controller is named")
-    where.blocking_listening()
-    return where.blocking_channel()
+        raise call_failure(error, target) from error

@@ -29,7 +29,6 @@ from pybible.server.client.processes import (
     wait_for_signs,
 )
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
-from pybible.wire.channel import unix_target
 from pybible.wire.errors import ConfigError, PybibleError
 
 _RECORD = "lab.json"
@@ -175,7 +174,7 @@ def _start_agents(lab: Lab, names: list[str], config: Path | None) -> None:
 
 
 def _token(lab: Lab, uses: int) -> str:
-    with Endpoint(target=unix_target(Path(lab.socket))).blocking_channel() as channel:
+    with Endpoint.local(Path(lab.socket)).blocking_entered() as entrance, entrance.blocking_channel() as channel:
         stub = fleet_pb2_grpc.FleetServiceStub(channel)
         try:
             return stub.CreateToken(fleet_pb2.CreateTokenRequest(uses=uses), timeout=_CALL_SECONDS).token

@@ -32,7 +32,6 @@ from pybible.server.controller.config import ControllerConfig
 from pybible.server.controller.daemon import Controller
 from pybible.server.engine.dispatcher import RunRequest
 from pybible.wire import logs
-from pybible.wire.channel import unix_target
 from pybible.wire.errors import ConfigError, PybibleError
 
 _START_SECONDS = 30.0
@@ -44,7 +43,7 @@ class EmbeddedOpener(ControllerOpener):
     """Opens runs at the controller in this process. The agent is started for the first run that needs it."""
 
     def __init__(self, controller: Controller, folder: Path) -> None:
-        super().__init__(Endpoint(target=unix_target(controller.socket_path)))
+        super().__init__(Endpoint.local(controller.socket_path, ticket=controller.own_ticket()))
         self._controller = controller
         self._folder = folder
         self._agent: Daemon | None = None

@@ -42,8 +42,7 @@ class ControllerOpener:
 
     async def fleet(self) -> Mapping[str, Mapping[str, str]]:
         """Return the names of the enrolled agents, each with its labels."""
-        await self._endpoint.listening()
-        async with self._endpoint.channel() as channel:
+        async with self._endpoint.entered() as entrance, entrance.channel() as channel:
             stub = fleet_pb2_grpc.FleetServiceStub(channel)
             try:
                 answer = await stub.ListAgents(fleet_pb2.ListAgentsRequest(), timeout=_CALL_SECONDS)
@@ -53,13 +52,12 @@ class ControllerOpener:
 
     @contextlib.asynccontextmanager
     async def _open(self, request: RunRequest) -> AsyncIterator[RunDispatcher]:
-        await self._endpoint.listening()
-        async with self._endpoint.channel() as channel:
+        async with self._endpoint.entered() as entrance, entrance.channel() as channel:
             stub = run_pb2_grpc.RunServiceStub(channel)
             call = stub.Execute()
             started = await self._start(call, request)
             contents = Contents(
-                self._endpoint.channel,
+                entrance.channel,
                 target=self._endpoint.target,
                 inline_bytes=started.inline_attachment_bytes,
             )

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from pybible.server.controller.local_users import LocalRoles, read_local_users
 from pybible.server.controller.pki.waiting import Admission, read_admissions
 from pybible.server.controller.rights import Rule, read_rules
 from pybible.wire.errors import ConfigError
 from pybible.wire.tables import unknown_setting
+from pybible.wire.tickets import DOOR_SUFFIX, door_path
 from pybible.wire.values import JsonObject
 
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  recognised, not bound
@@ -54,6 +56,8 @@ class ControllerConfig:
     enroll_listen: str = "0.0.0.0:7151"
     # Empty: STATE/controller.sock.
     socket: str = ""
+    # The group that may open it. Empty: its owner alone.
+    socket_group: str = ""
     # The host under which agents reach this controller, for join tokens. Empty: worked out from `listen`.
     advertise: str = ""
     # A SQLAlchemy URL. Empty: STATE/controller.db.
@@ -61,6 +65,11 @@ class ControllerConfig:
     heartbeat_interval: float = 10.0
     disconnect_grace: float = 15.0
     accept_timeout: float = 10.0
+    # How long a peer may take until its connection is made, and an agent until it says hello.
+    handshake_timeout: float = 10.0
+    # Connections at once; each port has no more than its share of what this process may have open.
+    connections: int = 50_000
+    enroll_connections: int = 500
     # For runs that ask for none, and the most that any run gets.
     forks: int = 5
     max_forks: int = 10_000
@@ -83,6 +92,8 @@ class ControllerConfig:
     # How many hosts without a token may wait for an operator, in all and from one address.
     waiting_limit: int = 1000
     waiting_per_address: int = 100
+    # What users of this machine may do: [local_users] in the file.
+    local_users: LocalRoles = ()
     # What runners may do: [rules.NAME] in the file.
     rules: tuple[Rule, ...] = ()
     # Which hosts need no operator's decision: [admit.NAME] in the file.
@@ -103,7 +114,11 @@ _choices: Mapping[str, tuple[str, ...]] = {
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("line", "json"),
 }
-_tables: Mapping[str, Callable[..., object]] = {"rules": read_rules, "admit": read_admissions}
+_tables: Mapping[str, Callable[..., object]] = {
+    "rules": read_rules,
+    "admit": read_admissions,
+    "local_users": read_local_users,
+}
 # Durations in seconds: a hundred years are for ever.
 _LONGEST = 100 * 366 * 86400.0
 _may_be_zero = frozenset({"disconnect_grace", "blob_unused_for", "drain_timeout"})
@@ -120,9 +135,9 @@ def load_config(
     config = replace(config, **_checked(given, where="the command line"))
     for text in (config.listen, config.enroll_listen, config.metrics_listen or config.listen):
         Address.parse(text)
-    if len(bytes(config.socket_path)) > _SOCKET_PATH_BYTES:
+    if len(bytes(door_path(config.socket_path))) > _SOCKET_PATH_BYTES:
         raise ConfigError(
-            f"{config.socket_path} is too long for a socket ({_SOCKET_PATH_BYTES} bytes at most)",
+            f"{config.socket_path} is too long for a socket ({_SOCKET_PATH_BYTES - len(DOOR_SUFFIX)} bytes at most)",
             hint="Name a shorter one with --socket PATH.",
         )
     return config

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from pybible.server.controller import ports, sdnotify
+from pybible.server.controller import bounds, ports, sdnotify
 from pybible.server.controller.blobs.content import BlobStore
 from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.config import Address, ControllerConfig
 from pybible.server.controller.dispatch.router import Router
+from pybible.server.controller.door import Door
+from pybible.server.controller.local_users import LocalUsers, Peer
 from pybible.server.controller.metrics.sources import Sources
 from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.authority import Authority, open_authority
@@ -48,11 +51,13 @@ from pybible.server.controller.state import locked_state
 from pybible.server.controller.store import certificates, tokens
 from pybible.server.controller.store.database import Database, open_database
 from pybible.server.controller.store.engine import sqlite_url
+from pybible.server.controller.tickets import Tickets
 from pybible.v1 import agent_pb2_grpc, blob_pb2_grpc, enrollment_pb2_grpc, fleet_pb2_grpc, run_pb2_grpc
 from pybible.wire.errors import ConfigError
 from pybible.wire.identity import Identity, JoinToken, OperatorRole, Role
 from pybible.wire.logs import fields
 from pybible.wire.private import write_private
+from pybible.wire.tickets import door_path
 from pybible.wire.values import dumps
 
 if TYPE_CHECKING:
@@ -81,6 +86,7 @@ class Parts:
     rotation: Rotation
     waiting: WaitingRoom
     access: Access
+    tickets: Tickets
     history: History
     blobs: BlobStore
     traffic: Traffic
@@ -162,6 +168,11 @@ class Controller:
         secret, _ = await self._parts.enrolment.create_token(request)
         return JoinToken(address=self.enroll_address, pin=self.facts.authority_pin, secret=secret).encode()
 
+    def own_ticket(self) -> str:
+        """Return what lets whoever started the controller in this process call it as an admin, until it ends."""
+        peer = Peer(pid=os.getpid(), uid=os.geteuid(), gid=os.getegid())
+        return self._parts.tickets.issue(LocalUsers().find(peer), lifetime=None)
+
     async def serve_until(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set. Meanwhile systemd gets its signs of life."""
         async with asyncio.TaskGroup() as group:
@@ -217,7 +228,8 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         lifetimes=_lifetimes(config),
     )
     history = History(database)
-    access = Access(allowed, rules=config.rules, note=history.note)
+    tickets = Tickets()
+    access = Access(allowed, tickets=tickets, rules=config.rules, note=history.note)
     await stack.enter_async_context(history.writing())
     sessions = SessionRegistry(database=database, ledger=history, settings=_session_settings(config))
     stack.callback(sessions.close)
@@ -248,6 +260,7 @@ async def _parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         rotation=rotation,
         waiting=WaitingRoom(limit=config.waiting_limit, per_address=config.waiting_per_address),
         access=access,
+        tickets=tickets,
         history=history,
         blobs=blobs,
         traffic=Traffic(),
@@ -270,6 +283,7 @@ def _session_settings(config: ControllerConfig) -> SessionSettings:
         heartbeat_interval=config.heartbeat_interval,
         disconnect_grace=config.disconnect_grace,
         accept_timeout=config.accept_timeout,
+        hello_timeout=config.handshake_timeout,
     )
 
 
@@ -290,11 +304,15 @@ async def _forget(config: ControllerConfig, database: Database, blobs: BlobStore
 async def _serve(parts: Parts, stack: AsyncExitStack) -> ControllerFacts:
     """Bind and start the three ports; stop them, all at once, when the stack unwinds."""
     config, authority = parts.config, parts.authority
-    agents, enrollment, operators = ports.new_server(), ports.new_server(), ports.new_server()
+    agents = ports.new_server(bounds.agents_port(config))
+    enrollment = ports.new_server(bounds.enrolment_port(config))
+    operators = ports.new_server()
     mutual = ports.credentials(authority, client_authority=authority.certificate_pem)
     agents_at = ports.bind(agents, Address.parse(config.listen), mutual)
     enrollment_at = ports.bind(enrollment, Address.parse(config.enroll_listen), ports.credentials(authority))
-    ports.bind_socket(operators, config.socket_path)
+    ports.bind_socket(operators, config.socket_path, group=config.socket_group)
+    door = Door(parts.tickets, LocalUsers(roles=config.local_users).find, refused=parts.access.turned_away)
+    await stack.enter_async_context(door.open(ports.bind_door(config.socket_path, group=config.socket_group)))
     facts = ControllerFacts(
         version=version("pybible"),
         started=time.time(),
@@ -382,8 +400,9 @@ async def _stop(parts: Parts, servers: tuple[grpc.aio.Server, ...]) -> None:
     finally:
         # However short the end was: the history, which is written after this, says how each run ended.
         parts.runs.abandon()
-        with suppress(OSError):
-            parts.config.socket_path.unlink(missing_ok=True)
+        for path in (parts.config.socket_path, door_path(parts.config.socket_path)):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 async def _stop_servers(servers: tuple[grpc.aio.Server, ...], seconds: float) -> None:

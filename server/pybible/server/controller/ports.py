@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -14,14 +16,18 @@ import grpc.aio
 from pybible.server.controller.config import Address
 from pybible.server.controller.pki.authority import KeyPair
 from pybible.server.controller.requests import Reading
-from pybible.server.controller.state import prepare_socket
-from pybible.wire.channel import server_options, unix_target
+from pybible.server.controller.state import prepare_socket, share_socket
+from pybible.wire.channel import Options, server_options, unix_target
 from pybible.wire.errors import ConfigError
+from pybible.wire.tickets import door_path
+
+_WAITING_VISITORS = 128
 
 
-def new_server() -> grpc.aio.Server:
-    """Return a server with the options of every port."""
-    return grpc.aio.server(options=server_options(), interceptors=[Reading()])
+def new_server(own: Options | None = None) -> grpc.aio.Server:
+    """Return a server with the options of every port, and its own over them."""
+    options = {**dict(server_options()), **dict(own or [])}
+    return grpc.aio.server(options=list(options.items()), interceptors=[Reading()])
 
 
 def raise_file_limit() -> None:
@@ -69,14 +75,37 @@ def bind(server: grpc.aio.Server, address: Address, credentials: grpc.ServerCred
     return Address(address.host, port)
 
 
-def bind_socket(server: grpc.aio.Server, path: Path) -> None:
-    """Bind the operators' socket, for its owner alone. ConfigError when it can't be had."""
-    prepare_socket(path)
-    # The file's mode is the access control: there must be no moment in which it is wider.
+def bind_socket(server: grpc.aio.Server, path: Path, *, group: str = "") -> None:
+    """Bind the operators' socket, for its owner and a group. ConfigError when it can't be had."""
+    prepare_socket(path, group=group)
+    with _private(path, group):
+        server.add_insecure_port(unix_target(path))
+
+
+def bind_door(path: Path, *, group: str = "") -> socket.socket:
+    """Bind the door of the operators' socket `path`, for the same people. ConfigError when it can't be had."""
+    door = door_path(path)
+    prepare_socket(door, group=group)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _private(door, group):
+            listener.bind(str(door))
+        listener.setblocking(False)
+        listener.listen(_WAITING_VISITORS)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+@contextmanager
+def _private(path: Path, group: str) -> Iterator[None]:
+    """Let the block make a socket that is its owner's alone, and give it to the group then."""
+    # There must be no moment in which the file's mode is wider.
     before = os.umask(0o177)
     try:
-        server.add_insecure_port(unix_target(path))
-        path.chmod(0o600)
+        yield
+        share_socket(path, group)
     except (RuntimeError, OSError) as error:
         raise ConfigError(f"can't listen on {path}: {error}") from error
     finally:

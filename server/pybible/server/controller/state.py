@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import os
 import socket
 import stat
@@ -50,10 +51,13 @@ def _prepare(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def prepare_socket(path: Path) -> None:
+def prepare_socket(path: Path, *, group: str = "") -> None:
     """Make room for the operators' socket at `path`. ConfigError when the place is not safe, or in use."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True)
+            if group:
+                _give(path.parent, group, mode=0o750)
         mode = stat.S_IMODE(path.parent.stat().st_mode)
         if mode & 0o022:
             raise ConfigError(
@@ -73,3 +77,28 @@ def prepare_socket(path: Path) -> None:
         raise ConfigError(f"another process listens on {path}")
     except OSError as error:
         raise ConfigError(f"the socket {path} can't be used: {error.strerror}") from error
+
+
+def share_socket(path: Path, group: str) -> None:
+    """Let the owner of a socket, and the group if one is named, open it. ConfigError when that can't be."""
+    if group:
+        _give(path, group, mode=0o660)
+    else:
+        path.chmod(0o600)
+
+
+def _give(path: Path, group: str, *, mode: int) -> None:
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigError(f"socket_group: there is no group {group!r}") from None
+    try:
+        # A process that may call no chown is well off with a folder, or a group of its own, that has it already.
+        if path.stat().st_gid != gid:
+            os.chown(path, -1, gid)
+    except PermissionError as error:
+        raise ConfigError(
+            f"socket_group: {path} can't be given to the group {group!r}: {error.strerror}",
+            hint="The controller's user must be in that group.",
+        ) from error
+    path.chmod(mode)

@@ -36,11 +36,11 @@ def _received(message: object) -> run_pb2.ExecuteRequest | None:
     return message if isinstance(message, run_pb2.ExecuteRequest) else None
 
 
-async def execute(call: RunCall, registry: RunRegistry, *, operator: str, rights: Rights, actor: Actor) -> None:
-    """Serve one run from StartRun to RunFinished. `operator`: who calls, empty for whoever ctl says."""
+async def execute(call: RunCall, registry: RunRegistry, *, rights: Rights, actor: Actor) -> None:
+    """Serve one run from StartRun to RunFinished."""
     try:
         start = await _start(call)
-        run = registry.open(_request(start, operator, rights, actor))
+        run = registry.open(_request(start, rights, actor))
     except ProtocolError as error:
         await call.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
     except PybibleError as error:
@@ -132,13 +132,13 @@ async def _start(call: RunCall) -> run_pb2.StartRun:
     return request.start
 
 
-def _request(start: run_pb2.StartRun, operator: str, rights: Rights, actor: Actor) -> StartRequest:
+def _request(start: run_pb2.StartRun, rights: Rights, actor: Actor) -> StartRequest:
     grace = None
     if start.HasField("disconnect_grace"):
         grace = start.disconnect_grace.seconds + start.disconnect_grace.nanos / 1e9
     return StartRequest(
         name=start.name,
-        operator=operator or start.operator,
+        operator=rights.operator,
         forks=start.forks,
         check=start.check,
         disconnect_grace=grace,

@@ -12,11 +12,14 @@ from typing import Never, Protocol
 import grpc
 from cryptography import x509
 
+from pybible.server.controller.local_users import LocalUser
 from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.rights import Rights, Rule
 from pybible.server.controller.services.rate import RateLimit
+from pybible.server.controller.tickets import Tickets
 from pybible.server.results.audit import Actor, AuditEntry
 from pybible.wire.identity import Identity, OperatorRole, Role, certificate_identity
+from pybible.wire.tickets import METADATA_KEY
 
 _AGENT = frozenset({Role.AGENT})
 _VIEW = frozenset(OperatorRole)
@@ -70,13 +73,14 @@ ACCESS: Mapping[str, frozenset[Role | OperatorRole | None]] = MappingProxyType(
 _TARGET_LENGTH = 300
 # Of one caller that go to the audit log: so many at once, and then so many a second.
 _DENIALS, _DENIALS_A_SECOND = 100.0, 0.1
-# What an operator on the controller's own socket is called.
-LOCAL_OPERATOR = "local"
+# What whoever can open the operators' socket may ask, ticket or not: is the controller ready?
+READINESS = frozenset({"grpc.health.v1.Health/Check"})
+_UNIX = "unix:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls. `serial` is None on the operators' socket, where the file's permissions are the credentials."""
+    """Who calls. `serial` is None on the operators' socket, where the kernel said who came for the ticket."""
 
     identity: Identity
     address: str
@@ -86,11 +90,6 @@ class Caller:
     issuer: int | None = None
     # None for agents.
     operator_role: OperatorRole | None = None
-
-    @property
-    def name(self) -> str:
-        """The name that a certificate proves, empty on the socket."""
-        return self.identity.id if self.serial is not None else ""
 
     @property
     def actor(self) -> Actor:
@@ -116,6 +115,9 @@ class Context(Protocol):
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
         """Return what TLS knows of the caller."""
 
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        """Return what the caller sent beside the request."""
+
     def abort(self, code: grpc.StatusCode, details: str = ...) -> Coroutine[object, object, Never]:
         """End the call with a status."""
 
@@ -131,11 +133,13 @@ class Access:
         self,
         allowed: AllowedCertificates,
         *,
+        tickets: Tickets | None = None,
         rules: tuple[Rule, ...] = (),
         note: Callable[[AuditEntry], None] = lambda _entry: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._allowed = allowed
+        self._tickets = Tickets() if tickets is None else tickets
         self._note = note
         self._denials = RateLimit(rate=_DENIALS_A_SECOND, burst=_DENIALS, now=now)
         self._rules = rules
@@ -144,14 +148,13 @@ class Access:
         self.refused: Counter[str] = Counter()
 
     def caller(self, context: Context) -> Caller:
-        """Return who calls, by the certificate of the connection or by the socket. Unauthenticated when unknown."""
+        """Return who calls, by the certificate of the connection or by a ticket. Unauthenticated when unknown."""
         peer = context.peer()
         certificates = list(context.auth_context().get("x509_pem_cert", ()))
         if certificates:
             return self._holder(certificates[0], peer)
-        if peer.startswith("unix:"):
-            identity = Identity(Role.OPERATOR, LOCAL_OPERATOR)
-            return Caller(identity=identity, address="unix", operator_role=OperatorRole.ADMIN)
+        if peer.startswith(_UNIX):
+            return self._local(context)
         raise Unauthenticated("this call needs a certificate of this controller's authority")
 
     async def require(self, context: Context, method: str) -> Caller:
@@ -159,12 +162,13 @@ class Access:
         try:
             caller = self.caller(context)
         except Unauthenticated as error:
+            if method in READINESS and context.peer().startswith(_UNIX):
+                return _ANYBODY
             self.refused["unauthenticated"] += 1
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         if caller.role not in ACCESS.get(method, frozenset[Role | OperatorRole | None]()):
             self.refused["permission_denied"] += 1
-            if self._denials.take(caller.identity.uri):
-                self.note(caller, "call", method, refusal=f"{caller} may not call {method}")
+            self.note_denial(caller, "call", method, refusal=f"{caller} may not call {method}")
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{caller} may not call {method}")
         return caller
 
@@ -185,10 +189,29 @@ class Access:
             )
         )
 
+    def note_denial(self, caller: Caller, action: str, target: str, *, refusal: str) -> None:
+        """Add what a caller was not let do, unless he tried it too often already."""
+        if self._denials.take(caller.identity.uri):
+            self.note(caller, action, target, refusal=refusal)
+
+    def turned_away(self, user: LocalUser, why: str) -> None:
+        """Note a user of this machine who got no ticket."""
+        self.refused["unauthenticated"] += 1
+        self.note_denial(_local_caller(user), "connect", "operators' socket", refusal=why)
+
     def rights(self, caller: Caller) -> Rights:
         """Return what an operator may have run."""
         role = caller.operator_role or OperatorRole.VIEWER
         return Rights(operator=caller.identity.id, role=role, rules=self._rules)
+
+    def _local(self, context: Context) -> Caller:
+        tickets = [value for key, value in context.invocation_metadata() or () if key == METADATA_KEY]
+        if not tickets:
+            raise Unauthenticated("a call on this socket needs a ticket, which pybible-ctl gets at the door beside it")
+        user = self._tickets.holder(str(tickets[0]))
+        if user is None:
+            raise Unauthenticated("the ticket of this call is none of this controller, or not good any more")
+        return _local_caller(user)
 
     def _holder(self, pem: bytes, peer: str) -> Caller:
         record = self._allowed.find(pem)
@@ -208,6 +231,15 @@ class Access:
             issuer=record.issuer,
             operator_role=record.operator_role,
         )
+
+
+def _local_caller(user: LocalUser) -> Caller:
+    identity = Identity(Role.OPERATOR, user.operator)
+    return Caller(identity=identity, address=f"unix uid={user.uid} pid={user.pid}", operator_role=user.role)
+
+
+# Whoever asks whether the controller is ready.
+_ANYBODY = Caller(identity=Identity(Role.OPERATOR, ""), address="unix")
 
 
 def _host_and_port(peer: str) -> str:

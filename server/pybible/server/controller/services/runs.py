@@ -33,7 +33,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     ) -> None:
         """Serve one run."""
         caller = await self._access.require(context, "pybible.v1.RunService/Execute")
-        await execute(context, self._runs, operator=caller.name, rights=self._access.rights(caller), actor=caller.actor)
+        await execute(context, self._runs, rights=self._access.rights(caller), actor=caller.actor)
 
     async def WatchRun(  # type: ignore[override]  # written with context.write
         self,
@@ -91,7 +91,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         """End a run. It may take a moment until all that is out has ended."""
         caller = await self._access.require(context, "pybible.v1.RunService/CancelRun")
         try:
-            operator = caller.name or request.operator
+            operator = caller.identity.id
             view, was_open = await self._runs.cancel(request.run_id, operator=operator)
         except NoSuchRun as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))

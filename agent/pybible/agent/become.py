@@ -45,7 +45,10 @@ def identity_of(become: Become | None) -> WorkerIdentity:
             f"this agent does not run as root and becomes other users by sudo; become_method {become.method!r} "
             "is not available"
         )
-    flags = shlex.split(become.flags or _SUDO_FLAGS)
+    try:
+        flags = shlex.split(become.flags or _SUDO_FLAGS)
+    except ValueError as error:
+        raise BecomeError(f"become_flags {become.flags!r} can't be read: {error}") from error
     if "-n" not in flags and "--non-interactive" not in flags:
         flags.append("-n")
     sudo = (become.executable or "sudo", *flags, "-u", become.user)

@@ -13,21 +13,28 @@ from typing import TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 
 from pybible.agent.attempts import Attempts, Decision, Refusal, Report, boot_clock
 from pybible.agent.blobs import BlobCache
 from pybible.agent.hello import hello
 from pybible.agent.journal import StoredResult
 from pybible.agent.outbox import Outbox
-from pybible.v1 import agent_pb2, agent_pb2_grpc
+from pybible.v1 import agent_pb2
 from pybible.wire import faults
 from pybible.wire.backoff import Backoff
-from pybible.wire.convert import signature_from_pb, spec_from_pb
+from pybible.wire.convert import seconds_of, signature_from_pb, spec_from_pb
 from pybible.wire.limits import INLINE_RESULT_BYTES
 from pybible.wire.logs import fields
 
+_ATTACH = "/pybible.v1.AgentService/Attach"
 _WELCOME_SECONDS = 30.0
 _MISSED_HEARTBEATS = 3
+# In seconds: between heartbeats when the controller says nothing, and whatever it says; and of a pause.
+_INTERVAL = 10.0
+_SHORTEST_INTERVAL = 0.02
+_LONGEST_PAUSE = 3600.0
 # An Accepted that a Result would follow at once is a message for nothing: it waits so long for its Result.
 _NEWS_DELAY = 0.1
 _log = logging.getLogger(__name__)
@@ -104,8 +111,7 @@ class Stream:
 
     async def serve(self, channel: grpc.aio.Channel) -> Ended:
         """Attach over `channel` and work until the stream is over."""
-        stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
-        call = stub.Attach()
+        call: _Call = channel.stream_stream(_ATTACH, _write_message, _read_message)()
         ended = Ended(why="the stream ended")
         try:
             async with asyncio.timeout(_WELCOME_SECONDS):
@@ -214,8 +220,9 @@ class Stream:
             raise StreamEnded(Ended(why="the controller's first message is no Welcome"))
         welcome = message.welcome
         self._epoch = welcome.epoch
-        self._interval = welcome.heartbeat_interval.ToTimedelta().total_seconds() or 10.0
-        self._lease = welcome.lease.ToTimedelta().total_seconds()
+        interval = seconds_of(welcome.heartbeat_interval) or _INTERVAL
+        self._interval = min(max(_SHORTEST_INTERVAL, interval), _LONGEST_PAUSE)
+        self._lease = max(0.0, seconds_of(welcome.lease))
         self._heard = self._session.clock()
         self._attempts.renew(self._lease)
         self._attempts.draining = self._session.stopping
@@ -236,7 +243,7 @@ class Stream:
             await self._outbox.room()
             message = await call.read()
             if not isinstance(message, agent_pb2.ControllerMessage):
-                raise StreamEnded(Ended(why=await _end_of(call)))
+                raise StreamEnded(Ended(why=await _end_of(call, message)))
             # One look at which it is: this is the path of every task.
             self._take(message.WhichOneof("message"), message)
 
@@ -250,14 +257,14 @@ class Stream:
                 self._heard = self._session.clock()
                 self._attempts.renew(self._lease)
             case "cancel":
-                grace = message.cancel.grace.ToTimedelta().total_seconds()
+                grace = max(0.0, seconds_of(message.cancel.grace))
                 self._attempts.cancel(message.cancel.attempt_id, grace=grace)
             case "drain":
                 _log.info("the controller asks to drain")
                 self._attempts.draining = True
                 self.draining()
             case "reconnect":
-                after = message.reconnect.after.ToTimedelta().total_seconds()
+                after = _pause(message.reconnect.after)
                 target = next(iter(message.reconnect.targets), "")
                 raise StreamEnded(Ended(why="the controller asks to reconnect", after=after, target=target))
             case "renew_certificate":
@@ -322,25 +329,47 @@ class Stream:
 
 
 _ErrorT = TypeVar("_ErrorT", bound=BaseException)
-_Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.ControllerMessage]
+_Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.ControllerMessage | None]
 
 
 async def _not_end(call: _Call, message: object) -> agent_pb2.ControllerMessage:
     if not isinstance(message, agent_pb2.ControllerMessage):
-        raise StreamEnded(Ended(why=await _end_of(call)))
+        raise StreamEnded(Ended(why=await _end_of(call, message)))
     return message
 
 
-async def _end_of(call: _Call) -> str:
+def _write_message(message: agent_pb2.AgentMessage) -> bytes:
+    return message.SerializeToString()
+
+
+def _read_message(data: bytes) -> agent_pb2.ControllerMessage | None:
+    """Read a message, None when it is none: grpc would write a traceback, and say nothing."""
+    try:
+        return agent_pb2.ControllerMessage.FromString(data)
+    except DecodeError:
+        return None
+
+
+async def _end_of(call: _Call, last: object) -> str:
+    if last is None:
+        # The stream itself is still there: nobody would say why it ends.
+        return "the controller sent what can't be read"
     code, details = await call.code(), await call.details()
     if code == grpc.StatusCode.OK:
         return "the controller ended the stream"
     return f"{details or 'no details'} ({code.name.lower()})"
 
 
+def _pause(wanted: Duration) -> float:
+    """Return how long to wait because the controller says so, in seconds: no controller silences an agent for long."""
+    return min(max(0.0, seconds_of(wanted)), _LONGEST_PAUSE)
+
+
 def _denied(deny: agent_pb2.Deny) -> Ended:
-    code = agent_pb2.Deny.Code.Name(deny.code).removeprefix("CODE_")
-    after = deny.retry_after.ToTimedelta().total_seconds() if deny.HasField("retry_after") else None
+    # A newer controller has reasons that this agent does not know.
+    known = deny.code in agent_pb2.Deny.Code.values()
+    code = agent_pb2.Deny.Code.Name(deny.code if known else agent_pb2.Deny.CODE_UNSPECIFIED).removeprefix("CODE_")
+    after = _pause(deny.retry_after) if deny.HasField("retry_after") else None
     return Ended(why=deny.message or code.lower(), deny=code, after=after)
 
 

@@ -9,14 +9,17 @@ from contextlib import suppress
 
 
 def notify(*states: str) -> None:
-    """Send states, e.g. "READY=1". What the service manager does not take is lost: the agent's work goes on."""
+    """Send states, e.g. "READY=1". What the service manager does not take is lost: the agent's work goes on.
+
+    A text of somebody else's may be in one: a line of it is not a state of its own.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
     # An abstract socket is written with an @ where the address has a zero byte.
     target = "\0" + address[1:] if address.startswith("@") else address
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.sendto("\n".join(states).encode(), target)
+        channel.sendto("\n".join(" ".join(state.split()) for state in states).encode("utf-8", "replace"), target)
 
 
 async def keep_alive() -> None:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from google.protobuf.duration_pb2 import Duration
+
 from pybible.v1 import agent_pb2
 from pybible.wire.tasks import Attachment, Become, Signature, TaskSpec
+
+
+# What is longer, or further back, is nobody's: a hundred years, in seconds.
+_LONGEST = 100 * 366 * 86400.0
+
+
+def seconds_of(duration: Duration) -> float:
+    """Return it in seconds. Whatever the other end sent, it can be reckoned with: at most a hundred years, either way."""
+    return min(max(-_LONGEST, duration.seconds + duration.nanos / 1e9), _LONGEST)
 
 
 def spec_to_pb(spec: TaskSpec) -> agent_pb2.TaskSpec:
@@ -52,7 +63,7 @@ def spec_from_pb(message: agent_pb2.TaskSpec) -> TaskSpec:
         args=message.args,
         environment=dict(message.environment),
         become=become,
-        timeout=message.timeout.ToTimedelta().total_seconds() or None if message.HasField("timeout") else None,
+        timeout=max(0.0, seconds_of(message.timeout)) or None if message.HasField("timeout") else None,
         check=message.check,
         diff=message.diff,
         no_log=message.no_log,

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
 from pybible.wire.channel import client_credentials, client_options, proxy_options
+from pybible.wire.convert import seconds_of
 from pybible.wire.errors import AccessDenied, ConnectionFailed, ProtocolError, UsageError
 from pybible.wire.identity import CONTROLLER_NAME, JoinToken, Role, public_key_pin
 from pybible.wire.keys import NewKey
@@ -113,7 +114,7 @@ def wait_to_be_enrolled(
     if response.state == enrollment_pb2.EnrollResponse.STATE_PENDING:
         waits()
     while response.state != enrollment_pb2.EnrollResponse.STATE_ISSUED:
-        time.sleep(max(0.1, min(response.poll_after.ToTimedelta().total_seconds(), _LONGEST_PAUSE)))
+        time.sleep(max(0.1, min(seconds_of(response.poll_after), _LONGEST_PAUSE)))
         try:
             response = _once(door, authority, request, enrollment_id=response.enrollment_id)
         except ConnectionFailed:

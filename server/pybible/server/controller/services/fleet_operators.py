@@ -9,6 +9,7 @@ from pybible.server.controller.services.fleet_part import Context, FleetPart, mo
 from pybible.server.controller.store import tokens
 from pybible.server.controller.store.tokens import TokenRecord
 from pybible.v1 import fleet_pb2
+from pybible.wire.convert import seconds_of
 from pybible.wire.errors import PybibleError
 from pybible.wire.identity import Identity, JoinToken, OperatorRole, Role
 
@@ -67,7 +68,7 @@ class OperatorCalls(FleetPart):
         try:
             secret, record = await self._enrolment.create_token(
                 TokenRequest(
-                    ttl=request.ttl.ToTimedelta().total_seconds() or None,
+                    ttl=seconds_of(request.ttl) or None,
                     uses=request.uses or 1,
                     name_pattern=request.name_pattern,
                     labels=dict(request.labels),

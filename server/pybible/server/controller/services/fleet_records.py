@@ -11,6 +11,8 @@ from pybible.v1 import fleet_pb2
 from pybible.wire.tasks import short_name
 from pybible.wire.values import dumps
 
+# No store counts further.
+_LAST_RECORD = 2**63 - 1
 _AUDIT_RECORDS = 200
 
 
@@ -40,7 +42,8 @@ class RecordCalls(FleetPart):
         """Return records of the audit log, in order."""
         await self._access.require(context, "pybible.v1.FleetService/ListAudit")
         limit = min(request.limit or _AUDIT_RECORDS, _AUDIT_RECORDS)
-        records = await self._database.read(lambda connection: audit.after(connection, request.after, limit=limit))
+        after = min(request.after, _LAST_RECORD)
+        records = await self._database.read(lambda connection: audit.after(connection, after, limit=limit))
         return fleet_pb2.ListAuditResponse(records=[dumps(asdict(record)) for record in records])
 
     async def WhoAmI(

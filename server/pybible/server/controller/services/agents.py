@@ -8,19 +8,23 @@ import grpc.aio
 from pybible.server.controller.pki.enrolment import Enrolment
 from pybible.server.controller.pki.rotation import Rotation
 from pybible.server.controller.services.access import Access
+from pybible.server.controller.services.rate import RateLimit
 from pybible.server.controller.sessions.registry import SessionRegistry
 from pybible.v1 import agent_pb2, agent_pb2_grpc
 from pybible.wire.errors import PybibleError
+
+# Of one agent: so many at once, and then so many a second.
+_ATTACHES, _ATTACHES_A_SECOND = 30.0, 2.0
 
 
 class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     """Lets agents in, and hands their streams to the sessions."""
 
-    def __init__(
-        self, *, access: Access, sessions: SessionRegistry, enrolment: Enrolment, rotation: Rotation
-    ) -> None:
+    def __init__(self, *, access: Access, sessions: SessionRegistry, enrolment: Enrolment, rotation: Rotation) -> None:
         self._access = access
         self._sessions = sessions
+        # One that comes back all the time must not take the others' turns.
+        self._limit = RateLimit(rate=_ATTACHES_A_SECOND, burst=_ATTACHES)
         self._enrolment = enrolment
         self._rotation = rotation
 
@@ -32,6 +36,8 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         """Serve one agent's stream until it ends."""
         caller = await self._access.require(context, "pybible.v1.AgentService/Attach")
         agent_id = caller.identity.id
+        if not self._limit.take(agent_id):
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "this agent attaches too often")
         greeting = await self._sessions.greet(context, agent_id=agent_id)
         if greeting is not None:
             # It may have been revoked while it was about to say hello.

@@ -20,6 +20,8 @@ from pybible.wire.identity import Role
 
 _SUMS_AT_ONCE = 10_000
 _REFUSAL_SECONDS = 5.0
+# Between two messages of an upload. A slow line brings one in less: they have 256 KiB.
+_SILENCE_SECONDS = 120.0
 
 
 class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
@@ -61,6 +63,8 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
         except (BlobRefused, ProtocolError) as error:
             await _read_out(request_iterator)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"nothing came for {_SILENCE_SECONDS:g} s")
         except OSError as error:
             await _read_out(request_iterator)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the blob can't be stored: {error.strerror}")
@@ -88,12 +92,12 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
 
     async def _receive(self, requests: AsyncIterator[blob_pb2.PutRequest]) -> None:
         requests = all_readable(requests)
-        first = await anext(requests, None)
+        first = await _next(requests)
         if first is None:
             raise BlobRefused("the first message must name the blob")
         with await self._begin(first) as blob:
             await _to_its_end(blob.write, first.data)
-            async for request in requests:
+            while (request := await _next(requests)) is not None:
                 await _to_its_end(blob.write, request.data)
             await _to_its_end(blob.commit)
 
@@ -107,6 +111,12 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
             if future.exception() is None:
                 future.result().close()
             raise
+
+
+async def _next(requests: AsyncIterator[blob_pb2.PutRequest]) -> blob_pb2.PutRequest | None:
+    """Return the next message, None at the end. TimeoutError: whoever stalls must not keep a blob to himself."""
+    async with asyncio.timeout(_SILENCE_SECONDS):
+        return await anext(requests, None)
 
 
 async def _to_its_end(work: Callable[..., None], *arguments: bytes) -> None:

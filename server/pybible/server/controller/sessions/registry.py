@@ -69,6 +69,8 @@ class SessionRegistry:
         # Sessions that were agreed; handshakes refused and sessions ended by the controller, by the reason.
         self.opened = 0
         self.denied: Counter[str] = Counter()
+        # Streams that have not said hello, by agent.
+        self._greeting: Counter[str] = Counter()
         self._gate = _Gate(settings.handshakes, settings.handshake_burst, settings.handshake_burst, clock())
 
     # --- asking
@@ -108,6 +110,11 @@ class SessionRegistry:
         if not self._gate.admit(self._clock()):
             await call.write(self._deny(agent_pb2.Deny.CODE_OVERLOADED, "too many agents at once", retry_after=_wait()))
             return None
+        if self._greeting[agent_id] >= self.settings.silent_streams:
+            text = f"{self.settings.silent_streams} streams of this agent have not said hello yet"
+            await call.write(self._deny(agent_pb2.Deny.CODE_OVERLOADED, text, retry_after=_wait()))
+            return None
+        self._greeting[agent_id] += 1
         try:
             return await self._hello(call)
         except NoCommonProtocol as error:
@@ -115,6 +122,10 @@ class SessionRegistry:
         except ProtocolError as error:
             log.warning("hello refused", extra=fields(reason=str(error)))
             await call.write(self._deny(agent_pb2.Deny.CODE_INVALID, str(error), retry_after=_RETRY_SECONDS))
+        finally:
+            self._greeting[agent_id] -= 1
+            if not self._greeting[agent_id]:
+                del self._greeting[agent_id]
         return None
 
     async def _hello(self, call: AgentCall) -> Greeting | None:
@@ -197,7 +208,10 @@ class SessionRegistry:
             protocol=greeting.protocol,
             moment=time.time(),
         )
-        return await self._database.write(lambda connection: agents.open_session(connection, agent_id, opening))
+        record = await self._database.write(lambda connection: agents.open_session(connection, agent_id, opening))
+        if record is not None:
+            self._database.directory.put(record)
+        return record
 
     def _bind(self, presence: AgentPresence, name: str) -> None:
         if presence.name and self._names.get(presence.name) == presence.agent_id:
@@ -211,6 +225,7 @@ class SessionRegistry:
             noted = self._database.write(lambda connection: agents.seen(connection, agent_id, moment))
         except WriterClosed:
             return
+        self._database.directory.seen(agent_id, moment)
         noted.add_done_callback(_report_unseen)
 
     # --- ending

@@ -15,6 +15,8 @@ class SessionSettings:
     disconnect_grace: float = 15.0
     accept_timeout: float = 10.0
     hello_timeout: float = 10.0
+    # Streams of one agent that may wait for their Hello at once.
+    silent_streams: int = 4
     # How long after a task's own timeout the controller ends the attempt by itself.
     deadline_slack: float = 15.0
     # How long a cancelled task has between SIGTERM and SIGKILL.

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from pybible.server.controller.beside import beside
 from pybible.server.controller.local_users import LocalUser, Peer
 from pybible.server.controller.tickets import LIFETIME, Tickets
 from pybible.wire.logs import fields
@@ -50,19 +51,9 @@ class Door:
     @asynccontextmanager
     async def open(self, listener: socket.socket) -> AsyncIterator[None]:
         """Serve the socket, which listens and does not block, as long as the block lasts, and close it."""
-        failure: Exception | asyncio.CancelledError | None = None
         with listener:
-            async with asyncio.TaskGroup() as group:
-                accepting = group.create_task(self._accept(listener), name="door")
-                try:
-                    yield
-                except (Exception, asyncio.CancelledError) as error:
-                    # Out of the group as it is: the group would wrap it.
-                    failure = error
-                finally:
-                    accepting.cancel()
-        if failure is not None:
-            raise failure
+            async with beside(self._accept(listener), name="door"):
+                yield
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from cryptography import x509
 
+from pybible.server.controller.beside import beside
 from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.authority import ISSUING_LIFETIME, Authority, renewal_of
 from pybible.server.controller.store import certificates
@@ -173,12 +174,8 @@ class Rotation:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep everything fresh while the block runs."""
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self._run())
-            try:
-                yield
-            finally:
-                task.cancel()
+        async with beside(self._run(), name="certificates"):
+            yield
 
     async def _run(self) -> None:
         while True:

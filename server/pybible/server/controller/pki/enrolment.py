@@ -76,6 +76,8 @@ class Enrolled:
     identity: Identity
     name: str
     certificate: bytes
+    # None for operators.
+    agent: AgentRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,7 @@ class Enrolment:
         replaced: list[str] = []
         enrolled = await self._certify(request, lambda connection: self._enrol(connection, request, key, replaced))
         for agent_id in replaced:
+            self._database.directory.forget(agent_id)
             self._shut_out(agent_id)
         return enrolled
 
@@ -169,6 +172,8 @@ class Enrolment:
     ) -> Enrolled:
         enrolled, record = await self._database.write(work)
         self._allowed.allow(record)
+        if enrolled.agent is not None:
+            self._database.directory.put(enrolled.agent)
         log.info(
             "certificate issued",
             extra=fields(identity=enrolled.identity.uri, name=enrolled.name, hostname=request.hostname[:253]),
@@ -208,6 +213,7 @@ class Enrolment:
 
         agent = await self._database.write(work)
         if agent is not None:
+            self._database.directory.forget(agent.agent_id)
             self._shut_out(agent.agent_id)
             log.info("agent removed", extra=fields(agent_id=agent.agent_id, name=agent.name))
         return agent
@@ -275,20 +281,18 @@ class Enrolment:
         """Make an agent of a host."""
         _check_free(connection, name)
         identity = Identity(Role.AGENT, str(uuid.uuid4()))
-        agents.add(
-            connection,
-            AgentRecord(
-                agent_id=identity.id,
-                name=name,
-                hostname=request.hostname[:253],
-                version=request.version[:64],
-                labels=labels,
-                enrolled=self._now(),
-            ),
+        agent = AgentRecord(
+            agent_id=identity.id,
+            name=name,
+            hostname=request.hostname[:253],
+            version=request.version[:64],
+            labels=dict(labels),
+            enrolled=self._now(),
         )
+        agents.add(connection, agent)
         issued, record = self._issue(identity, key)
         certificates.add(connection, record)
-        return Enrolled(identity=identity, name=name, certificate=issued.pem), record
+        return Enrolled(identity=identity, name=name, certificate=issued.pem, agent=agent), record
 
     def _take_token(self, connection: Connection, secret: str) -> TokenRecord:
         token = tokens.find_by_secret(connection, _hash(secret))

@@ -10,6 +10,8 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from pybible.server.controller.store import agents
+from pybible.server.controller.store.directory import AgentDirectory
 from pybible.server.controller.store.engine import open_engine
 from pybible.server.controller.store.migrations import upgrade
 from pybible.server.controller.store.writer import Writer
@@ -21,7 +23,8 @@ T = TypeVar("T")
 class Database:
     """An open store."""
 
-    def __init__(self, engine: Engine, writer: Writer) -> None:
+    def __init__(self, engine: Engine, writer: Writer, directory: AgentDirectory) -> None:
+        self.directory = directory
         self.engine = engine
         self.writer = writer
 
@@ -38,15 +41,17 @@ class Database:
             return work(connection)
 
 
-def _prepare(url: str) -> Engine:
+def _prepare(url: str) -> tuple[Engine, AgentDirectory]:
     engine = open_engine(url)
     try:
         upgrade(engine)
+        with engine.connect() as connection:
+            directory = AgentDirectory(agents.every(connection))
     except SQLAlchemyError as error:
         engine.dispose()
         reason = getattr(error, "orig", None) or error
         raise ConfigError(f"the store {engine.url!r} can't be used: {reason}") from error
-    return engine
+    return engine, directory
 
 
 @asynccontextmanager
@@ -55,11 +60,11 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
     ConfigError when it can't be used.
     """
-    engine = await asyncio.to_thread(_prepare, url)
+    engine, directory = await asyncio.to_thread(_prepare, url)
     try:
         writer = Writer(engine)
         try:
-            yield Database(engine, writer)
+            yield Database(engine, writer, directory)
         finally:
             await writer.close()
     finally:

@@ -12,6 +12,7 @@ from pybible.server.controller.pki.waiting import (
     Waiting,
     WaitingRoom,
     fingerprint_of,
+    network_of,
     read_admissions,
 )
 from pybible.wire.errors import ConfigError, UsageError
@@ -61,6 +62,29 @@ def test_one_address_does_not_fill_the_room(room: WaitingRoom) -> None:
     ask(room, address="192.0.2.3")
     with pytest.raises(EnrolmentRefused, match="5 hosts wait to be enrolled already"):
         ask(room, address="192.0.2.4")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_of_ipv6_a_network_counts_as_one_address(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+def test_one_network_does_not_fill_the_room(room: WaitingRoom) -> None:
+    for number in range(3):
+        ask(room, f"web{number}", address=f"2001:db8::{number}")
+    with pytest.raises(EnrolmentRefused, match="3 hosts of this address wait to be enrolled already"):
+        ask(room, address="2001:db8::ffff")
+    ask(room, address="2001:db8:0:1::1")
 
 
 def test_who_does_not_ask_any_more_is_forgotten(room: WaitingRoom, clock: Clock) -> None:

@@ -53,6 +53,11 @@ class Waiting:
     labels: Mapping[str, str] = field(default_factory=dict)
     # Once its certificate was made: should the answer get lost, it is there to be asked for again.
     enrolled: Enrolled | None = None
+    # Its address, as far as addresses are counted.
+    network: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.network = network_of(self.address)
 
     @property
     def name(self) -> str:
@@ -86,7 +91,8 @@ class WaitingRoom:
         if known is not None:
             known.heard = moment
             return known
-        if sum(each.address == address for each in self._waiting.values()) >= self._per_address:
+        network = network_of(address)
+        if sum(each.network == network for each in self._waiting.values()) >= self._per_address:
             raise EnrolmentRefused(f"{self._per_address} hosts of this address wait to be enrolled already")
         if len(self._waiting) >= self.limit:
             raise EnrolmentRefused(f"{self.limit} hosts wait to be enrolled already")
@@ -132,6 +138,18 @@ class WaitingRoom:
         before = self._now() - FORGOTTEN_AFTER
         for each in [each for each in self._waiting.values() if each.heard < before]:
             del self._waiting[each.enrollment_id]
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one address: of IPv6 the /64, whose addresses one host may all have."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (
+        str(mapped or found) if mapped or found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
+    )
 
 
 def fingerprint_of(key: ec.EllipticCurvePublicKey) -> str:

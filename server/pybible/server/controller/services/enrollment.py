@@ -6,6 +6,7 @@ import asyncio
 import logging
 from datetime import timedelta
 from typing import Never
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -19,7 +20,7 @@ from pybible.server.controller.pki.enrolment import (
     check_name,
     requested_key,
 )
-from pybible.server.controller.pki.waiting import Admission, Decision, Waiting, WaitingRoom
+from pybible.server.controller.pki.waiting import Admission, Decision, Waiting, WaitingRoom, network_of
 from pybible.server.controller.services.access import Access, Caller, Context
 from pybible.server.controller.services.rate import RateLimit
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
@@ -65,7 +66,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         context: grpc.aio.ServicerContext[enrollment_pb2.GetAuthorityRequest, enrollment_pb2.GetAuthorityResponse],
     ) -> enrollment_pb2.GetAuthorityResponse:
         """Return the CA certificate."""
-        if not self._limit.take(_address(context.peer())):
+        if not self._limit.take(network_of(_address(context.peer()))):
             await self._abort_limited(context)
         return enrollment_pb2.GetAuthorityResponse(authority=self._authority.certificate_pem)
 
@@ -76,7 +77,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
     ) -> enrollment_pb2.EnrollResponse:
         """Exchange a join token for a certificate, or let a host without one wait for an operator."""
         address = _address(context.peer())
-        if not self._limit.take(address):
+        if not self._limit.take(network_of(address)):
             await self._abort_limited(context)
         asked = EnrolmentRequest(
             secret=request.token[:_SECRET_CHARACTERS],
@@ -90,7 +91,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
                 return self._issued(await self._enrolment.enrol(asked), address)
             return await self._wait(asked, dict(request.facts), address)
         except EnrolmentRefused as error:
-            self._limit.take(address, self.REFUSED_COST)
+            self._limit.take(network_of(address), self.REFUSED_COST)
             self._access.refused["enrollment"] += 1
             log.warning("enrolment refused", extra=fields(address=address, reason=error.message))
             return _denied(str(error))
@@ -101,7 +102,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         context: grpc.aio.ServicerContext[enrollment_pb2.PollEnrollmentRequest, enrollment_pb2.EnrollResponse],
     ) -> enrollment_pb2.EnrollResponse:
         """Say what became of a host that waits."""
-        if not self._limit.take(_address(context.peer())):
+        if not self._limit.take(network_of(_address(context.peer()))):
             await self._abort_limited(context)
         try:
             waiting = self._waiting.find(request.enrollment_id, requested_key(request.csr))
@@ -115,13 +116,12 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         self, asked: EnrolmentRequest, facts: dict[str, str], address: str
     ) -> enrollment_pb2.EnrollResponse:
         check_name(asked.name or asked.hostname)
-        plain = address.partition(":")[2].strip("[]").replace("%5B", "").replace("%5D", "")
-        waiting = self._waiting.ask(asked, key=requested_key(asked.csr), address=plain, facts=facts)
+        waiting = self._waiting.ask(asked, key=requested_key(asked.csr), address=address, facts=facts)
         if waiting.decision is Decision.OPEN:
             rule = next((each for each in self._admissions if each.admits(waiting)), None)
             if rule is not None:
                 waiting.decision, waiting.labels = Decision.APPROVED, rule.labels
-            extra = fields(name=waiting.name, address=plain, fingerprint=waiting.fingerprint)
+            extra = fields(name=waiting.name, address=address, fingerprint=waiting.fingerprint)
             log.info("a host is let in by a rule" if rule else "a host waits to be enrolled", extra=extra)
         return await self._decided(waiting)
 
@@ -161,5 +161,5 @@ def _denied(message: str) -> enrollment_pb2.EnrollResponse:
 
 
 def _address(peer: str) -> str:
-    """Return the address of gRPC's `ipv4:127.0.0.1:4000`, without the port."""
-    return peer.rpartition(":")[0]
+    """Return the address of gRPC's `ipv4:127.0.0.1:4000` or `ipv6:%5B::1%5D:4000`, without the port."""
+    return unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]")

@@ -20,11 +20,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--swarm", type=int, default=30, help="how many agents that only answer")
     parser.add_argument("--real", type=int, default=3, help="how many real agents, with workers")
+    parser.add_argument("--width", type=int, default=20, help="how many hosts each task of a run has")
     parser.add_argument("--script", default=SCRIPT, help="what the swarm does with its tasks")
     parser.add_argument("--keep", type=Path, help="leave everything in this folder")
     options = parser.parse_args()
     plan = Plan(
-        attempts=options.attempts, seed=options.seed, swarm=options.swarm, real=options.real, script=options.script
+        attempts=options.attempts,
+        seed=options.seed,
+        swarm=options.swarm,
+        real=options.real,
+        width=options.width,
+        script=options.script,
     )
     print(f"seed {plan.seed}", flush=True)
     began = time.monotonic()

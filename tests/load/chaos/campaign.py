@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.load.chaos.operators import Operator
 from tests.load.chaos.site import Site, break_network, end_all, mend, real_agents, running_swarm, site_with_proxy
 from tests.support.fault_proxy import FaultProxy
 
-SCRIPT = "fail=0.02,lag=0.03:0.2,disconnect=0.02:0.3,restart=0.02:0.3,late=0.005:3,twice=0.03,never=0.003"
+SCRIPT = "fail=0.02,lag=0.03:0.2,disconnect=0.02:0.3,restart=0.02:0.3,late=0.005:3,twice=0.03,never=0.001"
 _CALM_SECONDS = 120.0
 
 
@@ -28,8 +28,10 @@ class Plan:
     swarm: int = 30
     real: int = 3
     operators: int = 4
+    # How many hosts each task of a run has.
+    width: int = 20
     pause: float = 1.0
-    controller_life: int = 300
+    controller_life: int = 100
     agent_life: int = 20
     script: str = SCRIPT
 
@@ -55,12 +57,13 @@ async def run(plan: Plan, folder: Path) -> tuple[Findings, dict[str, int]]:
                 real=real,
                 marks=real_marks,
                 draw=random.Random(f"{plan.seed}/{number}"),
+                width=plan.width,
             )
             for number in range(plan.operators)
         ]
         folders = [folder / "agents" / name for name in swarm] + [folder / "real" / name for name in real]
         await _until_attached(site, {*swarm, *real})
-        async with _faults(site, proxy, pause=plan.pause):
+        async with _faults(site, proxy, pause=plan.pause, hosts=[*swarm[:5], *real]):
             await _lead_all(operators, plan.attempts)
         await _until_attached(site, {*swarm, *real})
         await _until_handed_over(folders)
@@ -70,14 +73,15 @@ async def run(plan: Plan, folder: Path) -> tuple[Findings, dict[str, int]]:
 
 
 @asynccontextmanager
-async def _faults(site: Site, proxy: FaultProxy, *, pause: float) -> AsyncIterator[None]:
-    """Break the network, and kill the controller at its points, as long as the block lasts."""
+async def _faults(site: Site, proxy: FaultProxy, *, pause: float, hosts: Sequence[str]) -> AsyncIterator[None]:
+    """Break the network, and kill the controller and ctls at their points, as long as the block lasts."""
     await site.stop_controller()
     await site.start_controller(fault=site.controller_fault())
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(break_network(site, proxy, pause=pause)),
             group.create_task(site.keep_controller()),
+            group.create_task(site.keep_ctl(hosts, pause=2 * pause)),
         ]
         yield
         site.calm.set()

@@ -33,6 +33,7 @@ class Lead:
     asked: list[str] = field(default_factory=list)
     ends: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    unreachable: dict[str, bool] = field(default_factory=dict)
     vanished: bool = False
     broken: bool = False
     stuck: bool = False
@@ -68,7 +69,7 @@ class Operator:
 
     async def _lead(self, lead: Lead) -> None:
         async with grpc.aio.insecure_channel(unix_target(Path(self.socket)), options=client_options()) as channel:
-            call = run_pb2_grpc.RunServiceStub(channel).Execute()
+            call = run_pb2_grpc.RunServiceStub(channel).Execute(wait_for_ready=True)
             start = run_pb2.StartRun(name="chaos.yml", forks=lead.forks, operator=f"operator{self.number}")
             await call.write(run_pb2.ExecuteRequest(start=start))
             started = await call.read()
@@ -110,12 +111,16 @@ class Operator:
                 lead.broken = True
                 raise asyncio.InvalidStateError("the controller ended the call")
             self._note(lead, response)
+        if sum(lead.unreachable[name] for name in names) * 2 > len(names):
+            # Nobody is there: to ask them all again at once would only count more of the same.
+            await asyncio.sleep(_PAUSE)
 
     def _note(self, lead: Lead, response: run_pb2.ExecuteResponse) -> None:
         for update in response.updates.updates:
             if update.HasField("ended"):
                 lead.ends[update.attempt_id] += 1
                 lead.reasons[update.ended.reason or "answered"] += 1
+                lead.unreachable[update.attempt_id] = update.ended.unreachable
 
 
 _Call = grpc.aio.StreamStreamCall[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse]

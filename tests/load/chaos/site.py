@@ -40,6 +40,14 @@ _AGENT_POINTS = (
 )  # fmt: skip
 
 
+_CTL_POINTS = ("ctl_before_send", "ctl_after_send", "ctl_before_result")
+_PLAYBOOK = """
+- hosts: all
+  gather_facts: false
+  tasks: [{ping: }, {ping: }, {ping: }]
+"""
+
+
 @dataclass(slots=True, kw_only=True)
 class Site:
     """What runs, and how often what happened. Everything seeded draws from `draw`."""
@@ -113,6 +121,31 @@ class Site:
             async with running_agent(folder, environment=environment, **settings) as agent:
                 await agent.process.wait()
             self.note(f"agent killed at {fault.partition(':')[0]}")
+
+    async def keep_ctl(self, hosts: Sequence[str], *, pause: float) -> None:
+        """Run a playbook again and again, by a pybible-ctl that is killed somewhere in it. Ends when cancelled."""
+        inventory, playbook = self.folder / "inventory.ini", self.folder / "site.yml"
+        inventory.write_text("".join(f"{host}\n" for host in hosts))
+        playbook.write_text(_PLAYBOOK)
+        with (self.folder / "ctl.log").open("ab") as log:
+            while True:
+                await asyncio.sleep(pause * self.draw.uniform(0.5, 1.5))
+                point = self.draw.choice(_CTL_POINTS)
+                process = await asyncio.create_subprocess_exec(
+                    *(command_path("pybible-ctl"), "run", "--controller", f"unix:{self.socket}"),
+                    *("-i", str(inventory), "--timeout", "5", str(playbook)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "PYBIBLE_FAULT": f"{point}:kill9@{self.draw.randint(1, 12)}"},
+                )
+                try:
+                    status = await process.wait()
+                except asyncio.CancelledError:
+                    process.kill()
+                    await process.wait()
+                    raise
+                self.note(f"ctl killed at {point}" if status < 0 else "ctl came to its end")
 
     def channel(self) -> grpc.aio.Channel:
         """Open a channel to the operators' socket."""

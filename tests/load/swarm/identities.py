@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -12,12 +13,11 @@ from cryptography import x509
 
 from pybible.agent import state
 from pybible.agent.enroll import join
-from pybible.agent.renew import validity
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
 from pybible.wire.backoff import Backoff
 from pybible.wire.channel import client_credentials, client_options, proxy_options
 from pybible.wire.errors import AccessDenied
-from pybible.wire.identity import JoinToken
+from pybible.wire.identity import JoinToken, certificate_identity
 from pybible.wire.keys import NewKey
 from pybible.wire.protocol import package_version
 
@@ -51,7 +51,6 @@ async def _enrol(
     secret: str,
     like: state.AgentIdentity,
 ) -> None:
-    authority = x509.load_pem_x509_certificate(like.authority)
     for folder in folders:
         key = NewKey()
         request = enrollment_pb2.EnrollRequest(
@@ -60,21 +59,11 @@ async def _enrol(
         answer = await _asked(stub, request)
         if answer.state != enrollment_pb2.EnrollResponse.STATE_ISSUED:
             raise AccessDenied(f"{folder.name} is not enrolled: {answer.message}")
-        renew_at, expires = validity(answer.certificate)
+        identity = certificate_identity(x509.load_pem_x509_certificate(answer.certificate))
+        assert identity is not None
         state.prepare(folder)
-        state.save_identity(
-            folder,
-            state.AgentIdentity(
-                id=key.check(answer.certificate, authority).id,
-                name=answer.name,
-                controller=like.controller,
-                key=key.pem,
-                certificate=answer.certificate,
-                authority=like.authority,
-                renew_at=renew_at,
-                expires=expires,
-            ),
-        )
+        own = replace(like, id=identity.id, name=answer.name, key=key.pem, certificate=answer.certificate)
+        state.save_identity(folder, own)
 
 
 async def _asked(

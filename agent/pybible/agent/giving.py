@@ -41,6 +41,8 @@ class Giving:
         """Take the next part; the empty one is the last."""
         if self._task is None:
             attachment = Attachment(sha256=str(frame.header["sha256"]), size=int(frame.header["size"]))
+            if attachment.size < 0:
+                raise ValueError("a size below nothing")
             self._task = self._group.create_task(self._bring(attachment))
         if self._enough:
             return

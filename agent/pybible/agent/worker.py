@@ -200,8 +200,8 @@ class Worker:
         before = {name: os.environ.get(name) for name in spec.environment}
         os.umask(self._umask)
         self._enter(spec.directory)
-        os.environ.update(spec.environment)
         try:
+            os.environ.update(spec.environment)
             result = runner.run(module, loads_object(spec.args), context)
         finally:
             for name, value in before.items():

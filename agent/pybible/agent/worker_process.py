@@ -186,7 +186,8 @@ class WorkerProcess(asyncio.Protocol):
         try:
             for frame in self._buffer.feed(data):
                 self._take(frame)
-        except ProtocolError:
+        except (ProtocolError, LookupError, TypeError, ValueError, OverflowError):
+            # Whatever it is that speaks there, it is no worker of ours.
             self._transport.abort()
 
     def _take(self, frame: Frame) -> None:

@@ -19,6 +19,7 @@ from pybible.agent.giving import Giving
 from pybible.agent.output import OutputBuffer
 from pybible.agent.worker_process import WorkerProcess
 from pybible.wire import faults
+from pybible.wire.errors import ProtocolError
 from pybible.wire.frames import Frame
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
@@ -369,7 +370,12 @@ def _time_out(attempt: _Attempt, seconds: float) -> None:
 
 def _take_output(output: OutputBuffer, frame: Frame) -> None:
     header = frame.header
-    output.add(header["stream"], header["offset"], frame.body, header.get("dropped", 0))
+    stream, offset, dropped = header["stream"], header["offset"], header.get("dropped", 0)
+    if stream not in ("stdout", "stderr") or not all(
+        type(each) is int and 0 <= each < 2**63 for each in (offset, dropped)
+    ):
+        raise ProtocolError("output of a worker that is none")
+    output.add(stream, offset, frame.body, dropped)
 
 
 def _stopped(attempt: _Attempt, elapsed: float) -> Finished:
@@ -390,7 +396,11 @@ def _answered(worker: WorkerProcess, answer: Frame, elapsed: float, *, no_log: b
 
 
 def _with_warning(content: bytes, text: str) -> bytes:
-    result = loads_object(content)
+    try:
+        result = loads_object(content)
+    except ValueError:
+        # Whoever reads it says that it is none.
+        return content
     before = result.get("warnings")
     result["warnings"] = [*before, text] if isinstance(before, list) else [text]
     return dumps(result)

@@ -251,6 +251,9 @@ class Agent:
             least = max(_REFUSED_PAUSES[ended.deny], ended.after or 0.0)
             _log.error("the controller refuses this agent", extra=fields(code=ended.deny.lower(), why=ended.why))
             return least + self.backoff.next()
+        if ended.deny == "OVERLOADED" and ended.after:
+            # It is there, and says when there is room for this agent: to wait ever longer helps nobody.
+            self.backoff.reset()
         if ended.after is not None:
             # Spread: the whole fleet was told the same.
             return ended.after + (self.backoff.next() if ended.after or ended.deny else 0.0)

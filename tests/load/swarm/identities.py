@@ -23,6 +23,8 @@ from pybible.wire.protocol import package_version
 
 _AT_ONCE = 32
 _SECONDS = 60.0
+# It has too much to do, or has ended a connection that it thinks is too old.
+_AGAIN = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 
 
 async def enrol_all(folders: Sequence[Path], token: str) -> None:
@@ -75,6 +77,6 @@ async def _asked(
         try:
             return await stub.Enroll(request, timeout=_SECONDS)
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+            if error.code() not in _AGAIN:
                 raise
             await asyncio.sleep(backoff.next())

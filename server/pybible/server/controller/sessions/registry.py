@@ -9,11 +9,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from pybible.server.controller.sessions.gate import Gate
 from pybible.server.controller.sessions.inbound import Greeting, NoCommonProtocol, read_hello, received
 from pybible.server.controller.sessions.instructions import Close, SessionState
 from pybible.server.controller.sessions.presence import AgentDetails, AgentPresence, AgentStatus, Clock
@@ -30,25 +30,6 @@ from pybible.wire.logs import fields
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class _Gate:
-    """Admits a bounded number of handshakes a second: after a restart the whole fleet comes at once."""
-
-    rate: float
-    burst: float
-    left: float
-    at: float = 0.0
-
-    def admit(self, now: float) -> bool:
-        """Take one place if there is one."""
-        self.left = min(self.burst, self.left + (now - self.at) * self.rate)
-        self.at = now
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
 
 
 class SessionRegistry:
@@ -71,7 +52,7 @@ class SessionRegistry:
         self.denied: Counter[str] = Counter()
         # Streams that have not said hello, by agent.
         self._greeting: Counter[str] = Counter()
-        self._gate = _Gate(settings.handshakes, settings.handshake_burst, settings.handshake_burst, clock())
+        self._gate = Gate(rate=settings.handshakes, burst=settings.handshake_burst, now=clock())
 
     # --- asking
 
@@ -107,8 +88,8 @@ class SessionRegistry:
                 self._deny(agent_pb2.Deny.CODE_SHUTTING_DOWN, "the controller shuts down", retry_after=1.0)
             )
             return None
-        if not self._gate.admit(self._clock()):
-            await call.write(self._deny(agent_pb2.Deny.CODE_OVERLOADED, "too many agents at once", retry_after=_wait()))
+        if wait := self._gate.admit(self._clock()):
+            await call.write(self._deny(agent_pb2.Deny.CODE_OVERLOADED, "too many agents at once", retry_after=wait))
             return None
         if self._greeting[agent_id] >= self.settings.silent_streams:
             text = f"{self.settings.silent_streams} streams of this agent have not said hello yet"

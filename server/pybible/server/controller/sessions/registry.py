@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,6 +31,8 @@ from pybible.wire.logs import fields
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5.0
+# How many different lists of modules are told from one another.
+_MODULE_LISTS = 100
 
 
 class SessionRegistry:
@@ -52,6 +55,7 @@ class SessionRegistry:
         self.denied: Counter[str] = Counter()
         # Streams that have not said hello, by agent.
         self._greeting: Counter[str] = Counter()
+        self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._gate = Gate(rate=settings.handshakes, burst=settings.handshake_burst, now=clock())
 
     # --- asking
@@ -115,7 +119,16 @@ class SessionRegistry:
                 message = received(await call.read())
         except TimeoutError as error:
             raise ProtocolError(f"no Hello within {self.settings.hello_timeout:g} s") from error
-        return None if message is None else read_hello(message)
+        if message is None:
+            return None
+        greeting = read_hello(message)
+        return replace(greeting, modules=self._one_copy(greeting.modules))
+
+    def _one_copy(self, modules: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the copy that is there already of a list that nearly all agents have in common."""
+        if len(self._modules) >= _MODULE_LISTS:
+            self._modules.clear()
+        return self._modules.setdefault(modules, modules)
 
     async def serve(self, call: AgentCall, greeting: Greeting, *, agent_id: str, address: str) -> None:
         """Be the session of an agent that has said hello, to its end. The caller has checked its certificate."""

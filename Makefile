@@ -7,7 +7,7 @@ PROTOS := agent enrollment run fleet blob
 REAL := .venv-real
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos docs lint test conformance conformance-real demo bench clean
+.PHONY: help setup protos docs lint test conformance conformance-real demo bench bench-scale clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ demo: $(SETUP) ## a controller, three agents, a playbook run twice, and their re
 
 bench: $(SETUP) ## measure the floor, pybible and the peers that are installed
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.bench
+
+bench-scale: $(SETUP) ## measure one controller as its agents grow in number
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.scale
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -10,7 +10,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,22 +163,35 @@ def _restart(site: _Site, fleet: Swarm) -> float:
     return time.monotonic() - began
 
 
+_COLUMNS: tuple[tuple[str, Callable[[Point], str]], ...] = (
+    ("agents", lambda point: str(point.agents)),
+    ("enrol s", lambda point: f"{point.enrol:.1f}"),
+    ("attach s", lambda point: f"{point.attach:.1f}"),
+    ("us each", lambda point: f"{point.attach_cpu * 1e6:.0f}"),
+    ("MiB", lambda point: f"{point.memory / _KIB**2:.0f}"),
+    ("KiB each", lambda point: f"{point.memory_each / _KIB:.1f}"),
+    ("idle", lambda point: f"{point.idle_cpu:.1%}"),
+    ("us/s each", lambda point: f"{point.idle_cpu / point.agents * 1e6:.0f}"),
+    ("ping s", lambda point: f"{point.ping:.2f}"),
+    ("controller", lambda point: f"{point.ping_controller_cpu * 1e6:.0f}"),
+    ("ctl", lambda point: f"{point.ping_ctl_cpu * 1e6:.0f}"),
+    ("agent", lambda point: f"{point.ping_agent_cpu * 1e6:.0f}"),
+    ("ctl MiB", lambda point: f"{point.ctl_memory / _KIB**2:.0f}"),
+    ("restart s", lambda point: f"{point.restart:.1f}"),
+    ("then MiB", lambda point: f"{point.restart_memory / _KIB**2:.0f}"),
+    ("swarm KiB each", lambda point: f"{point.swarm_each / _KIB:.0f}"),
+)
+
+
 def print_points(points: list[Point]) -> None:
     """Print a line for each."""
-    print("\nattach: until every agent had a session; restart: from the controller's kill -9 until all were back;")
-    print("idle: of a core; CPU in microseconds of a host-task of a ping to all, memory as PSS")
-    print(f"{'agents':>7}{'enrol s':>9}{'attach s':>10}{'MiB':>7}{'KiB each':>10}{'idle':>8}{'us/agent s':>12}", end="")
     print(
-        f"{'ping s':>8}{'controller':>12}{'ctl':>6}{'agent':>7}{'ctl MiB':>9}{'restart s':>11}{'then MiB':>10}", end=""
+        "\nattach: until every agent had a session, and the controller's CPU for it; idle: of a core; ping: one task on"
     )
-    print(f"{'swarm KiB each':>16}")
+    print("all of them, and CPU in microseconds of each; restart: from kill -9 until all were back. Memory is PSS.")
+    print("".join(f"{title:>{len(title) + 2}}" for title, _ in _COLUMNS))
     for point in points:
-        print(f"{point.agents:>7}{point.enrol:>9.1f}{point.attach:>10.1f}{point.memory / _KIB**2:>7.0f}", end="")
-        print(f"{point.memory_each / _KIB:>10.1f}{point.idle_cpu:>8.1%}", end="")
-        print(f"{point.idle_cpu / point.agents * 1e6:>12.0f}{point.ping:>8.2f}", end="")
-        print(f"{point.ping_controller_cpu * 1e6:>12.0f}{point.ping_ctl_cpu * 1e6:>6.0f}", end="")
-        print(f"{point.ping_agent_cpu * 1e6:>7.0f}{point.ctl_memory / _KIB**2:>9.0f}{point.restart:>11.1f}", end="")
-        print(f"{point.restart_memory / _KIB**2:>10.0f}{point.swarm_each / _KIB:>16.0f}", flush=True)
+        print("".join(f"{text(point):>{len(title) + 2}}" for title, text in _COLUMNS), flush=True)
 
 
 def main() -> None:

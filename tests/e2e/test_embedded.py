@@ -43,7 +43,7 @@ def test_this_host_is_the_fleet_and_keeps_its_identity(tmp_path: Path) -> None:
     assert first.stdout.startswith(f"{socket.gethostname()} | CHANGED | rc=0 >>\n")
     pid = int(re.findall(r"^\d+$", first.stdout, re.MULTILINE)[0])
     assert started_at(pid) == -1
-    identity = tmp_path / "state/pybible/embedded-1/agent/agent.crt"
+    identity = tmp_path / "state/pybible/embedded-1/agent/agent.pem"
     before = identity.read_bytes()
     assert run(tmp_path, "exec", "all", "-m", "ping").returncode == 0
     assert identity.read_bytes() == before

@@ -447,7 +447,7 @@ async def test_a_certificate_is_renewed_and_the_stream_handed_over(
     fake: FakeController, agent: AgentProcess, tmp_path: Path
 ) -> None:
     old = await fake.session()
-    before = (tmp_path / "web01" / "agent.key").read_bytes()
+    before = (tmp_path / "web01" / "agent.pem").read_bytes()
     await old.dispatch("a1", "command", args={"_raw_params": "sleep 2"})
     await old.expect("started", "a1")
     await old.send(renew_certificate=agent_pb2.RenewCertificate())
@@ -457,7 +457,10 @@ async def test_a_certificate_is_renewed_and_the_stream_handed_over(
     await old.send(deny=agent_pb2.Deny(code=agent_pb2.Deny.CODE_SUPERSEDED))
     await old.ended.wait()
     assert fake.renewed == 1
-    assert (tmp_path / "web01" / "agent.key").read_bytes() != before
+    # No connection was made for it.
+    assert fake.renewed_over == old.peer
+    assert new.peer != old.peer
+    assert (tmp_path / "web01" / "agent.pem").read_bytes() != before
     result, reason = await new.result("a1")
     assert (result["rc"], reason) == (0, "")
     await new.dispatch("a2", "ping")

@@ -94,8 +94,7 @@ async def test_a_host_joins_with_a_token(c: RunningController, tmp_path: Path) -
     about = json.loads((folder / "agent.json").read_bytes())
     assert (about["name"], about["controller"]) == ("web01", c.agent_address)
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {
-        "agent.key": "0o600",
-        "agent.crt": "0o600",
+        "agent.pem": "0o600",
         "ca.crt": "0o600",
         "agent.json": "0o600",
     }
@@ -153,12 +152,12 @@ async def test_what_can_not_work_is_said_in_a_line(
 
 async def test_an_enrolled_agent_is_not_enrolled_over(c: RunningController, tmp_path: Path) -> None:
     folder = await joined(c, tmp_path / "web01")
-    before = (folder / "agent.key").read_bytes()
+    before = (folder / "agent.pem").read_bytes()
     token = await c.controller.create_token()
     status, printed = await command(*JOIN, "--token", token, "--state", folder)
     assert status == 1
     assert "enrolled already, as 'web01'" in printed
-    assert (folder / "agent.key").read_bytes() == before
+    assert (folder / "agent.pem").read_bytes() == before
 
 
 async def test_an_agent_that_was_never_enrolled_says_how_to(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ class FakeSession:
         self.received: list[agent_pb2.AgentMessage] = []
         self.ended = asyncio.Event()
         self.answer_heartbeats = True
+        self.peer = call.peer()
         self._call = call
         self._writing = asyncio.Lock()
         self._news = asyncio.Condition()
@@ -181,6 +182,8 @@ class FakeController(agent_pb2_grpc.AgentServiceServicer, blob_pb2_grpc.BlobServ
         self.break_after = 0
         self.gets: list[int] = []
         self.renewed = 0
+        # The connection over which it was asked for last.
+        self.renewed_over = ""
         self.verdicts: Verdicts = adopt_or_drop
         self._epoch = 0
         self._sessions: asyncio.Queue[FakeSession] = asyncio.Queue()
@@ -255,6 +258,7 @@ class FakeController(agent_pb2_grpc.AgentServiceServicer, blob_pb2_grpc.BlobServ
         assert isinstance(key, ec.EllipticCurvePublicKey)
         certificate = self.authority.certify(key, x509.UniformResourceIdentifier("pybible://agent/id-of-web01"))
         self.renewed += 1
+        self.renewed_over = context.peer()
         return agent_pb2.RenewCertificateResponse(certificate=certificate, authority=self.authority.pem)
 
     async def Get(  # type: ignore[override]  # written with context.write

@@ -47,6 +47,8 @@ class BlobCache:
         self._brief: dict[str, int] = {}
         self._fetching: dict[str, asyncio.Lock] = {}
         self._channel: grpc.aio.Channel | None = None
+        # With which certificate it was opened.
+        self._generation = 0
         self._users = 0
         self._closer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -168,8 +170,14 @@ class BlobCache:
         if self._closer is not None:
             self._closer.cancel()
             self._closer = None
+        if self._channel is not None and self._generation != self._dialer.generation:
+            # The certificate of this connection may end, and calls on it are refused then.
+            outdated, self._channel = self._channel, None
+            if self._users == 0:
+                await outdated.close()
         if self._channel is None:
             self._channel = self._dialer.channel()
+            self._generation = self._dialer.generation
         channel = self._channel
         self._users += 1
         failed = True

@@ -225,6 +225,19 @@ class Agent:
         """Renew the certificate in time, and whenever the controller asks for it."""
         backoff = Backoff(first=_RENEWAL_PAUSE, limit=3600)
         while True:
+            await self._until_renewal()
+            while True:
+                self.session.renewal.clear()
+                stream = self.session.stream
+                if await renew(self.folder, self.dialer, stream.channel if stream is not None else None):
+                    break
+                await asyncio.sleep(self._renewal_pause(backoff.next()))
+            backoff.reset()
+            self.handover.set()
+
+    async def _until_renewal(self) -> None:
+        """Return when the certificate is due, or the controller asks for another."""
+        while True:
             due = self.dialer.renew_at - time.time() if self.dialer.renew_at else _RENEWAL_LOOK
             try:
                 # Looked at again now and then: clocks are set, and hosts are suspended.
@@ -233,12 +246,13 @@ class Agent:
             except TimeoutError:
                 if due > _RENEWAL_LOOK or not self.dialer.renew_at:
                     continue
-            self.session.renewal.clear()
-            if await renew(self.folder, self.dialer):
-                backoff.reset()
-                self.handover.set()
-            else:
-                await asyncio.sleep(_RENEWAL_PAUSE + backoff.next())
+            return
+
+    def _renewal_pause(self, spread: float) -> float:
+        """Return how long to wait before the next try: at most a tenth of what the certificate has left."""
+        left = self.dialer.expires - time.time()
+        pause = _RENEWAL_PAUSE + spread
+        return min(pause, max(1.0, left / 10)) if left > 0 else pause
 
     def _is_hopeless(self, since: float) -> bool:
         """Tell whether to start anew: not while a task runs, which would not survive it."""

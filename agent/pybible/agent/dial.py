@@ -16,10 +16,13 @@ class Dialer:
         self._home = controller or identity.controller
         self.target = self._home
         self.proxy = proxy or identity.proxy
+        self.generation = 0
         self.use(identity)
 
     def use(self, identity: AgentIdentity) -> None:
         """Take this key and certificate for the next channel."""
+        # Who keeps a connection sees by it that there is a newer certificate.
+        self.generation += 1
         self.renew_at = identity.renew_at
         self.expires = identity.expires
         self._credentials = client_credentials(

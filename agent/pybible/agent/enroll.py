@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pybible.agent import state
-from pybible.agent.renew import validity
+from pybible.agent.rekey import validity
 from pybible.wire.enrolment import Enrolled, enrol, wait_to_be_enrolled
 from pybible.wire.errors import ConfigError
 from pybible.wire.identity import JoinToken, Role
 from pybible.wire.keys import NewKey
+from pybible.wire.private import read_private, write_private
 
 
 def join(folder: Path, *, token: str, controller: str = "", name: str = "", proxy: str = "") -> state.AgentIdentity:
@@ -37,8 +38,8 @@ def join_by_request(
     state.prepare(folder)
     kept = folder / "waiting.key"
     try:
-        key = NewKey(kept.read_bytes() if kept.exists() else b"")
-        state.write_private(kept, key.pem)
+        key = NewKey(read_private(kept) if kept.exists() else b"")
+        write_private(kept, key.pem)
     except (OSError, ValueError) as error:
         raise ConfigError(f"can't use {kept}: {error}") from error
     enrolled = wait_to_be_enrolled(

@@ -1,4 +1,7 @@
-"""state: the folder in which an agent keeps who it is: agent.key, agent.crt, ca.crt, agent.json; and its last epoch."""
+"""state: the folder in which an agent keeps who it is: agent.pem, ca.crt, agent.json; and its last epoch.
+
+`agent.pem` is the key and its certificate, with the chain, in one file: a renewal changes both or neither.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybible.wire.errors import ConfigError
+from pybible.wire.private import read_private, write_private
 from pybible.wire.values import dumps, loads_object
 
-_FILES = ("agent.key", "agent.crt", "ca.crt", "agent.json")
+_PAIR, _AUTHORITY, _ABOUT = "agent.pem", "ca.crt", "agent.json"
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,7 @@ def check_writable(folder: Path) -> None:
 
 def is_enrolled(folder: Path) -> bool:
     """Tell whether there is an identity already."""
-    return (folder / "agent.json").exists()
+    return (folder / _ABOUT).exists()
 
 
 def load_identity(folder: Path) -> AgentIdentity:
@@ -64,15 +69,15 @@ def load_identity(folder: Path) -> AgentIdentity:
             hint="Enrol it: pybible-agent join --controller HOST:PORT --token TOKEN",
         )
     try:
-        key, certificate, authority, about = ((folder / name).read_bytes() for name in _FILES)
-        found = loads_object(about)
+        key, begins, certificate = read_private(folder / _PAIR).partition(_CERTIFICATE)
+        found = loads_object((folder / _ABOUT).read_bytes())
         return AgentIdentity(
             id=str(found["id"]),
             name=str(found["name"]),
             controller=str(found["controller"]),
             key=key,
-            certificate=certificate,
-            authority=authority,
+            certificate=begins + certificate,
+            authority=(folder / _AUTHORITY).read_bytes(),
             renew_at=float(found.get("renew_at", 0)),
             expires=float(found.get("expires", 0)),
             proxy=str(found.get("proxy", "")),
@@ -80,7 +85,7 @@ def load_identity(folder: Path) -> AgentIdentity:
     except OSError as error:
         raise ConfigError(f"can't read {error.filename}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / 'agent.json'} is damaged: {error}") from error
+        raise ConfigError(f"{folder / _ABOUT} is damaged: {error}") from error
 
 
 def save_identity(folder: Path, identity: AgentIdentity) -> None:
@@ -93,24 +98,12 @@ def save_identity(folder: Path, identity: AgentIdentity) -> None:
         "expires": identity.expires,
         "proxy": identity.proxy,
     }
-    contents = (identity.key, identity.certificate, identity.authority, dumps(about) + b"\n")
     try:
-        for name, content in zip(_FILES, contents, strict=True):
-            write_private(folder / name, content)
+        write_private(folder / _PAIR, identity.key + identity.certificate)
+        write_private(folder / _AUTHORITY, identity.authority)
+        write_private(folder / _ABOUT, dumps(about) + b"\n")
     except OSError as error:
         raise ConfigError(f"can't write to {folder}: {error.strerror}") from error
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        os.fchmod(handle, 0o600)
-        file.write(content)
-        file.flush()
-        os.fsync(handle)
-    fresh.replace(path)
 
 
 def load_epoch(folder: Path) -> int:

@@ -94,6 +94,8 @@ class Stream:
 
     def __init__(self, session: Session) -> None:
         self.closed = asyncio.Event()
+        # The connection that it came over.
+        self.channel: grpc.aio.Channel | None = None
         # On the session's clock; 0: never yet.
         self.ready_at = 0.0
         self._session = session
@@ -111,6 +113,7 @@ class Stream:
 
     async def serve(self, channel: grpc.aio.Channel) -> Ended:
         """Attach over `channel` and work until the stream is over."""
+        self.channel = channel
         call: _Call = channel.stream_stream(_ATTACH, _write_message, _read_message)()
         ended = Ended(why="the stream ended")
         try:

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from pybible.server.controller.services import fleet_list
 from pybible.v1 import agent_pb2, agent_pb2_grpc, fleet_pb2, fleet_pb2_grpc
 from tests.support.controller import RunningController, controller
 
@@ -93,3 +94,57 @@ async def test_an_epoch_is_never_given_twice_not_even_after_a_restart(tmp_path: 
                 async with running.channel(holder) as channel:
                     epochs.append((await attach(channel))[1].epoch)
     assert epochs == [1, 2, 3, 4]
+
+
+async def _listed(running: RunningController) -> list[fleet_pb2.Agent]:
+    """Return all pages of the list, which end where they say."""
+    agents: list[fleet_pb2.Agent] = []
+    after = ""
+    async with running.operator_channel() as channel:
+        stub = fleet_pb2_grpc.FleetServiceStub(channel)
+        while True:
+            page = await stub.ListAgents(fleet_pb2.ListAgentsRequest(after=after))
+            agents += page.agents
+            if not page.next:
+                return agents
+            assert page.next == page.agents[-1].name
+            after = page.next
+
+
+async def test_a_list_is_true_after_every_change(tmp_path: Path) -> None:
+    async with controller(tmp_path, disconnect_grace=0.0) as running:
+        web, db = await running.enrol("web01"), await running.enrol("db01")
+        before = await _listed(running)
+        async with running.channel(web) as channel:
+            await attach(channel)
+            [_, during] = await _listed(running)
+        async with running.operator_channel() as channel:
+            stub = fleet_pb2_grpc.FleetServiceStub(channel)
+            await stub.RevokeAgent(fleet_pb2.RevokeAgentRequest(agent="db01"))
+            [revoked, _] = await _listed(running)
+            await stub.RemoveAgent(fleet_pb2.RemoveAgentRequest(agent="db01"))
+        [after] = await _listed(running)
+    assert [agent.name for agent in before] == ["db01", "web01"]
+    assert all(agent.state == fleet_pb2.SESSION_STATE_OFFLINE and not agent.HasField("since") for agent in before)
+    assert (during.state, during.epoch, during.slots) == (fleet_pb2.SESSION_STATE_READY, 1, 3)
+    assert not during.modules
+    assert during.HasField("certificate_expires")
+    assert revoked.agent_id == db.identity.id
+    assert not revoked.HasField("certificate_expires")
+    assert after.name == "web01"
+    async with controller(tmp_path) as running:
+        [again] = await _listed(running)
+    assert (again.name, again.epoch, again.hostname) == ("web01", 1, "ip-10-0-0-1")
+    assert again.state == fleet_pb2.SESSION_STATE_OFFLINE
+    assert again.HasField("since")
+
+
+async def test_a_list_comes_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"web{number:02}" for number in range(7)]
+    async with controller(tmp_path) as running:
+        for name in reversed(names):
+            await running.enrol(name)
+        one = (await _listed(running))[0].ByteSize()
+        for size in (1, 3 * one, 1024 * 1024):
+            monkeypatch.setattr(fleet_list, "PAGE_BYTES", size)
+            assert [agent.name for agent in await _listed(running)] == names

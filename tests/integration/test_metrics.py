@@ -78,7 +78,7 @@ async def test_a_run_is_counted_as_it_went(tmp_path: Path) -> None:
     assert during["pybible_window_slots"] == 3
     assert during["pybible_window_attempts out"] == 3
     assert during["pybible_window_attempts waiting"] == 2
-    assert during["pybible_sessions ready"] == 2
+    assert during["pybible_sessions ready"] == during["pybible_agents"] == 2
     assert after["pybible_open_runs"] == after["pybible_window_attempts out"] == 0
     assert after["pybible_runs_total finished"] == 1
     assert after["pybible_sessions ready"] == after["pybible_sessions lost"] == 1

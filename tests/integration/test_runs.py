@@ -361,3 +361,23 @@ async def test_what_tasks_print_is_shown_to_watchers_and_kept_from_a_ctl_that_do
             await ctl.finish()
             assert [message.event.seq async for message in seen if message.HasField("event")] == [2]
             assert ctl.outputs == []
+
+
+async def test_a_list_says_how_many_hosts_a_run_had_and_not_which(tmp_path: Path) -> None:
+    async with controller(tmp_path) as c:
+        async with run(c) as ctl:
+            await ctl.publish(host_result("web01"), host_result("web02"))
+            await ctl.submit("")
+            await ctl.granted.get()
+            [during] = await c.runs()
+            await ctl.cancel()
+            await ctl.finish()
+        [after] = await c.runs()
+        assert [line.host for line in (await _shown(c, ctl.run_id)).run.recap] == ["web01", "web02"]
+    async with controller(tmp_path) as c:
+        [again] = await c.runs()
+    assert (during.state, during.hosts) == (run_pb2.RUN_STATE_RUNNING, 2)
+    assert after.state == again.state == run_pb2.RUN_STATE_FINISHED
+    assert after.hosts == again.hosts == 2
+    assert not during.recap
+    assert not again.recap

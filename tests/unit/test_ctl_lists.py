@@ -44,6 +44,7 @@ RUN = run_pb2.RunSummary(
     ended=SINCE,
     exit_status=2,
     recap=[run_pb2.HostRecap(host="web01", ok=3, failed=1)],
+    hosts=1,
 )
 
 Ask = Callable[..., tuple[Result, Protobuf]]

@@ -708,31 +708,43 @@ Global___Agent: typing_extensions.TypeAlias = Agent
 
 @typing.final
 class ListAgentsRequest(google.protobuf.message.Message):
-    """ListAgentsRequest asks for every agent."""
+    """ListAgentsRequest asks for agents."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    AFTER_FIELD_NUMBER: builtins.int
+    after: builtins.str
+    """Only those whose names come after this one."""
     def __init__(
         self,
+        *,
+        after: builtins.str = ...,
     ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after"]) -> None: ...
 
 Global___ListAgentsRequest: typing_extensions.TypeAlias = ListAgentsRequest
 
 @typing.final
 class ListAgentsResponse(google.protobuf.message.Message):
-    """ListAgentsResponse holds the agents by name."""
+    """ListAgentsResponse holds the agents by name, as many as fit into one message."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     AGENTS_FIELD_NUMBER: builtins.int
+    NEXT_FIELD_NUMBER: builtins.int
+    next: builtins.str
+    """What `after` is to be for the next ones; empty at the end."""
     @property
-    def agents(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Agent]: ...
+    def agents(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Agent]:
+        """Without `modules` and `policy`."""
+
     def __init__(
         self,
         *,
         agents: collections.abc.Iterable[Global___Agent] | None = ...,
+        next: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agents", b"agents"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agents", b"agents", "next", b"next"]) -> None: ...
 
 Global___ListAgentsResponse: typing_extensions.TypeAlias = ListAgentsResponse
 

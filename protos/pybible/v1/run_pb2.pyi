@@ -726,6 +726,7 @@ class RunSummary(google.protobuf.message.Message):
     EXIT_STATUS_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
     RECAP_FIELD_NUMBER: builtins.int
+    HOSTS_FIELD_NUMBER: builtins.int
     run_id: builtins.str
     name: builtins.str
     operator: builtins.str
@@ -734,6 +735,8 @@ class RunSummary(google.protobuf.message.Message):
     check: builtins.bool
     exit_status: builtins.int
     error: builtins.str
+    hosts: builtins.int
+    """How many hosts the recap has."""
     @property
     def started(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -741,7 +744,9 @@ class RunSummary(google.protobuf.message.Message):
         """Not set while it runs."""
 
     @property
-    def recap(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___HostRecap]: ...
+    def recap(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___HostRecap]:
+        """Not in ListRuns."""
+
     def __init__(
         self,
         *,
@@ -756,9 +761,10 @@ class RunSummary(google.protobuf.message.Message):
         exit_status: builtins.int = ...,
         error: builtins.str = ...,
         recap: collections.abc.Iterable[Global___HostRecap] | None = ...,
+        hosts: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["ended", b"ended", "started", b"started"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["check", b"check", "ended", b"ended", "error", b"error", "exit_status", b"exit_status", "forks", b"forks", "name", b"name", "operator", b"operator", "recap", b"recap", "run_id", b"run_id", "started", b"started", "state", b"state"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["check", b"check", "ended", b"ended", "error", b"error", "exit_status", b"exit_status", "forks", b"forks", "hosts", b"hosts", "name", b"name", "operator", b"operator", "recap", b"recap", "run_id", b"run_id", "started", b"started", "state", b"state"]) -> None: ...
 
 Global___RunSummary: typing_extensions.TypeAlias = RunSummary
 

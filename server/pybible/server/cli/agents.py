@@ -22,9 +22,19 @@ def command(ctx: click.Context, controller: str, as_json: bool) -> None:
         return
     with connected(ctx, controller) as channel:
         stub = fleet_pb2_grpc.FleetServiceStub(channel)
-        agents = stub.ListAgents(fleet_pb2.ListAgentsRequest(), timeout=CALL_SECONDS).agents
+        agents, after = [], ""
+        while True:
+            answer = stub.ListAgents(fleet_pb2.ListAgentsRequest(after=after), timeout=CALL_SECONDS)
+            agents += answer.agents
+            after = answer.next
+            if not after:
+                break
     if as_json:
-        print_json([_fields(agent) for agent in agents])
+        listed = [_fields(agent) for agent in agents]
+        # Only `show` is told these: of ten thousand agents they would be all that there is to read.
+        for each in listed:
+            del each["modules"], each["policy"], each["facts_gathered"]
+        print_json(listed)
         return
     print_table(
         ("NAME", "STATE", "SINCE", "VERSION", "LABELS"),

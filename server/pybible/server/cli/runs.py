@@ -30,7 +30,10 @@ def command(ctx: click.Context, limit: int, controller: str, as_json: bool) -> N
         stub = run_pb2_grpc.RunServiceStub(channel)
         runs = stub.ListRuns(run_pb2.ListRunsRequest(limit=limit), timeout=CALL_SECONDS).runs
     if as_json:
-        print_json([_summary(run) for run in runs])
+        listed = [_summary(run) for run in runs]
+        for each in listed:
+            del each["recap"]
+        print_json(listed)
         return
     short = _short_ids([run.run_id for run in runs])
     print_table(
@@ -41,7 +44,7 @@ def command(ctx: click.Context, limit: int, controller: str, as_json: bool) -> N
                 _state(run),
                 str(_cell(_exit_status(run))),
                 ago(run.started),
-                len(run.recap),
+                run.hosts,
                 run.operator,
                 run.name,
             )
@@ -177,6 +180,7 @@ def _summary(run: run_pb2.RunSummary) -> dict[str, object]:
         "check": run.check,
         "started": moment(run.started),
         "ended": moment(run.ended) if ended else None,
+        "hosts": run.hosts,
         "recap": {line.host: {name: getattr(line, name) for name in COUNTS} for line in run.recap},
     }
 

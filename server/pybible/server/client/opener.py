@@ -44,11 +44,17 @@ class ControllerOpener:
         """Return the names of the enrolled agents, each with its labels."""
         async with self._endpoint.entered() as entrance, entrance.channel() as channel:
             stub = fleet_pb2_grpc.FleetServiceStub(channel)
-            try:
-                answer = await stub.ListAgents(fleet_pb2.ListAgentsRequest(), timeout=_CALL_SECONDS)
-            except grpc.RpcError as error:
-                raise call_failure(error, self._endpoint.target) from error
-        return {agent.name: dict(agent.labels) for agent in answer.agents}
+            found: dict[str, Mapping[str, str]] = {}
+            after = ""
+            while True:
+                try:
+                    answer = await stub.ListAgents(fleet_pb2.ListAgentsRequest(after=after), timeout=_CALL_SECONDS)
+                except grpc.RpcError as error:
+                    raise call_failure(error, self._endpoint.target) from error
+                found.update((agent.name, dict(agent.labels)) for agent in answer.agents)
+                after = answer.next
+                if not after:
+                    return found
 
     @contextlib.asynccontextmanager
     async def _open(self, request: RunRequest) -> AsyncIterator[RunDispatcher]:

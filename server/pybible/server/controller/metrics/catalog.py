@@ -28,6 +28,7 @@ _DESCRIBED = (
     Described(
         "pybible_build_info", "gauge", "Always 1.", {"version": "of pybible", "protocol": "the newest that it speaks"}
     ),
+    Described("pybible_agents", "gauge", "Enrolled agents."),
     Described(
         "pybible_sessions",
         "gauge",

@@ -51,6 +51,7 @@ class ControllerCollector(Collector):
         sources, sessions = self._sources, self._sources.sessions
         states = sessions.states()
         yield _metric("pybible_build_info", [((sources.version, str(PROTOCOL_MAX)), 1)])
+        yield _single("pybible_agents", len(sources.database.directory))
         yield _metric("pybible_sessions", [((state.value,), states[state]) for state in SessionState])
         yield _single("pybible_sessions_opened_total", sessions.opened)
         yield _metric("pybible_sessions_denied_total", _counted(sessions.denied))

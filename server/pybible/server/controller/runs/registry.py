@@ -16,6 +16,7 @@ from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.events import EventLog, SeenBatch, Watcher, count_events
 from pybible.server.controller.runs.history import History
 from pybible.server.controller.runs.ids import new_run_id
+from pybible.server.controller.runs.recent import KEPT, ListedRun, RecentRuns
 from pybible.server.controller.runs.run import NAME_LENGTH, Run, RunSettings, RunTerms
 from pybible.server.controller.store import runs as store
 from pybible.server.controller.store.database import Database
@@ -89,6 +90,7 @@ class RunRegistry:
         self._database = database
         self._history = history
         self._open: dict[str, Run] = {}
+        self._recent = RecentRuns()
         self._none_open = asyncio.Event()
         self._none_open.set()
         self._closing = False
@@ -100,6 +102,8 @@ class RunRegistry:
         ended = await self._database.write(_recover)
         for record in ended:
             log.warning("run was interrupted by the end of the controller", extra=fields(run_id=record.run_id))
+        newest = await self._database.read(lambda connection: store.newest(connection, limit=KEPT + 1))
+        self._recent = RecentRuns(newest[:KEPT], complete=len(newest) <= KEPT)
 
     async def shutdown(self, *, seconds: float) -> None:
         """Tell every run that it ends, and wait so long for them to do so."""
@@ -154,6 +158,7 @@ class RunRegistry:
             ended=self._ended,
         )
         self._open[run.run_id] = run
+        self._recent.put(record, 0)
         self._none_open.clear()
         log.info("run started", extra=fields(run_id=run.run_id, forks=record.forks, operator=record.operator))
         return run
@@ -183,16 +188,24 @@ class RunRegistry:
 
     # --- asking
 
-    async def newest(self, *, limit: int, before: str = "") -> list[RunView]:
-        """Return runs, the newest first."""
-        await self._history.flush()
+    async def newest(self, *, limit: int, before: str = "") -> list[ListedRun]:
+        """Return runs, the newest first, each with the number of its hosts: from memory, but for very old ones."""
+        found = self._recent.newest(limit, before=before)
+        if found is None:
+            read = await self._database.read(lambda connection: store.newest(connection, limit=limit, before=before))
+            found = [ListedRun(record) for record in read]
+        unknown = [run.record.run_id for run in found if run.hosts is None]
+        counted: dict[str, int] = {}
+        if unknown:
+            counted = await self._database.read(lambda connection: store.hosts_of(connection, unknown))
+            self._recent.count(counted)
+        return [self._listed(run, counted) for run in found]
 
-        def read(connection: Connection) -> list[RunView]:
-            records = store.newest(connection, limit=limit, before=before)
-            recaps = store.recaps_of(connection, [record.run_id for record in records])
-            return [RunView(record, recaps.get(record.run_id, {})) for record in records]
-
-        return [self._current(view) for view in await self._database.read(read)]
+    def _listed(self, run: ListedRun, counted: Mapping[str, int]) -> ListedRun:
+        opened = self._open.get(run.record.run_id)
+        if opened is not None:
+            return ListedRun(opened.record, len(opened.events.recap.hosts))
+        return ListedRun(run.record, counted.get(run.record.run_id, 0) if run.hosts is None else run.hosts)
 
     async def resolve(self, name: str) -> str:
         """Return the id of a run by its id, a beginning or an end of it, or `latest`. NoSuchRun if it is not one's."""
@@ -267,6 +280,7 @@ class RunRegistry:
     def _ended(self, run: Run) -> None:
         self._open.pop(run.run_id, None)
         self._history.counts.runs[run.record.state] += 1
+        self._recent.put(run.record, len(run.events.recap.hosts))
         if run.brief:
             # A run that has just begun may have found them here, and not sent its tasks yet.
             asyncio.get_running_loop().call_later(_BRIEF_SECONDS, self._forget, run.brief, time.time())

@@ -5,11 +5,8 @@ from __future__ import annotations
 import grpc
 
 from pybible.server.controller.services.fleet_part import Context, FleetPart, moment
-from pybible.server.controller.sessions.presence import AgentStatus
 from pybible.server.controller.store import agents, facts
-from pybible.server.controller.store.agents import AgentRecord
 from pybible.v1 import fleet_pb2
-from pybible.wire.identity import Identity, Role
 
 
 class AgentCalls(FleetPart):
@@ -20,10 +17,9 @@ class AgentCalls(FleetPart):
         request: fleet_pb2.ListAgentsRequest,
         context: Context[fleet_pb2.ListAgentsRequest, fleet_pb2.ListAgentsResponse],
     ) -> fleet_pb2.ListAgentsResponse:
-        """Return every enrolled agent, by name."""
+        """Return the enrolled agents, by name, a page at a time."""
         await self._access.require(context, "pybible.v1.FleetService/ListAgents")
-        records = await self._database.read(agents.every)
-        return fleet_pb2.ListAgentsResponse(agents=[self._agent(record) for record in records])
+        return self._agents.page(request.after)
 
     async def GetAgent(
         self,
@@ -35,7 +31,7 @@ class AgentCalls(FleetPart):
         record = await self._database.read(lambda connection: agents.find(connection, request.agent))
         if record is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
-        message = self._agent(record)
+        message = self._agents.one(record)
         known = await self._database.read(lambda connection: facts.find(connection, record.agent_id))
         if known is not None:
             message.facts_gathered.CopyFrom(moment(known.gathered))
@@ -81,39 +77,3 @@ class AgentCalls(FleetPart):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
         self._access.note(caller, "agent.revoke", record.name, agent_id=record.agent_id)
         return fleet_pb2.RevokeAgentResponse()
-
-    def _agent(self, record: AgentRecord) -> fleet_pb2.Agent:
-        message = fleet_pb2.Agent(
-            agent_id=record.agent_id,
-            name=record.name,
-            hostname=record.hostname,
-            state=fleet_pb2.SESSION_STATE_OFFLINE,
-            version=record.version,
-            labels=record.labels,
-            epoch=record.epoch,
-            enrolled=moment(record.enrolled),
-        )
-        if record.last_seen is not None:
-            message.since.CopyFrom(moment(record.last_seen))
-        expires = self._allowed.expiry(Identity(Role.AGENT, record.agent_id))
-        if expires is not None:
-            message.certificate_expires.CopyFrom(moment(expires))
-        sent = self._traffic.of(record.agent_id)
-        message.contents_sent, message.content_bytes_sent = sent.contents, sent.bytes
-        status = self._presence.status(record.agent_id)
-        if status is not None:
-            _add_status(message, status)
-        return message
-
-
-def _add_status(message: fleet_pb2.Agent, status: AgentStatus) -> None:
-    message.state = fleet_pb2.SessionState.Value(f"SESSION_STATE_{status.state.name}")
-    message.since.CopyFrom(moment(status.since))
-    message.address = status.details.address
-    message.incarnation = status.incarnation
-    message.boot_id = status.details.boot_id
-    message.slots = status.slots
-    message.running = status.running
-    message.load = status.load
-    message.modules.extend(status.details.modules)
-    message.policy.extend(status.details.policy)

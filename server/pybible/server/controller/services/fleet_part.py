@@ -14,7 +14,7 @@ from pybible.server.controller.pki.enrolment import Enrolment
 from pybible.server.controller.pki.rotation import Rotation
 from pybible.server.controller.pki.waiting import WaitingRoom
 from pybible.server.controller.services.access import Access
-from pybible.server.controller.sessions.presence import AgentStatus
+from pybible.server.controller.services.fleet_list import AgentList, Presence
 from pybible.server.controller.store.database import Database
 from pybible.v1 import fleet_pb2_grpc
 
@@ -28,13 +28,6 @@ class Runs(Protocol):
 
     def interrupt(self, identity: str, reason: str) -> None:
         """End those of an operator."""
-
-
-class Presence(Protocol):
-    """Who is attached now."""
-
-    def status(self, agent_id: str) -> AgentStatus | None:
-        """Return an agent's status, None for one that was never attached since the controller started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +67,12 @@ class FleetPart(fleet_pb2_grpc.FleetServiceServicer):
         self._rotation = fleet.rotation
         self._waiting = fleet.waiting
         self._allowed = fleet.allowed
-        self._presence = fleet.presence
+        self._agents = AgentList(
+            directory=fleet.database.directory,
+            presence=fleet.presence,
+            allowed=fleet.allowed,
+            traffic=fleet.traffic,
+        )
         self._runs = fleet.runs
         self._traffic = fleet.traffic
         self._facts = fleet.facts

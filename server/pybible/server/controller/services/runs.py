@@ -11,7 +11,7 @@ from pybible.server.controller.runs.execution import execute
 from pybible.server.controller.runs.registry import NoSuchRun, RunRegistry, RunView, TooManyWatchers
 from pybible.server.controller.runs.run import STATES
 from pybible.server.controller.services.access import Access
-from pybible.server.controller.store.runs import AttemptRecord
+from pybible.server.controller.store.runs import AttemptRecord, RunRecord
 from pybible.server.results.recap import COUNTS
 from pybible.v1 import run_pb2, run_pb2_grpc
 
@@ -67,8 +67,8 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         """Return runs, the newest first."""
         await self._access.require(context, "pybible.v1.RunService/ListRuns")
         limit = min(request.limit or _LISTED, _LISTED_AT_MOST)
-        views = await self._runs.newest(limit=limit, before=request.before_run_id)
-        return run_pb2.ListRunsResponse(runs=[_summary(view) for view in views])
+        listed = await self._runs.newest(limit=limit, before=request.before_run_id)
+        return run_pb2.ListRunsResponse(runs=[_shown(run.record, run.hosts or 0) for run in listed])
 
     async def GetRun(
         self,
@@ -100,7 +100,14 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
 
 
 def _summary(view: RunView) -> run_pb2.RunSummary:
-    record = view.record
+    summary = _shown(view.record, len(view.recap))
+    for host, counts in view.recap.items():
+        summary.recap.add(host=host, **{name: getattr(counts, name) for name in COUNTS})
+    return summary
+
+
+def _shown(record: RunRecord, hosts: int) -> run_pb2.RunSummary:
+    """Return what lists show of a run."""
     summary = run_pb2.RunSummary(
         run_id=record.run_id,
         name=record.name,
@@ -111,10 +118,7 @@ def _summary(view: RunView) -> run_pb2.RunSummary:
         started=_moment(record.started),
         exit_status=record.exit_status,
         error=record.error,
-        recap=[
-            run_pb2.HostRecap(host=host, **{name: getattr(counts, name) for name in COUNTS})
-            for host, counts in view.recap.items()
-        ],
+        hosts=hosts,
     )
     if record.ended is not None:
         summary.ended.CopyFrom(_moment(record.ended))

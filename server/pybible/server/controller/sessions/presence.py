@@ -110,6 +110,11 @@ class AgentPresence:
         )
 
     @property
+    def since(self) -> float:
+        """When the state was entered, in seconds since the epoch."""
+        return self._since
+
+    @property
     def attached(self) -> bool:
         """Whether it has a live session."""
         return self.machine.state in {SessionState.READY, SessionState.DRAINING}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import Connection, RowMapping, Table, bindparam, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pybible.server.controller.store.run_tables import attempts, events, host_recaps, runs
@@ -165,6 +165,16 @@ def recaps_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, dict[
     found: dict[str, dict[str, HostRecap]] = {}
     for row in connection.execute(query).mappings():
         found.setdefault(row["run_id"], {})[row["host"]] = HostRecap(**{name: row[name] for name in COUNTS})
+    return found
+
+
+def hosts_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many hosts the stored recaps of runs have; every run that was asked for is there."""
+    column = host_recaps.c.run_id
+    query = select(column, func.count()).where(column.in_(run_ids)).group_by(column)
+    found = dict.fromkeys(run_ids, 0)
+    for run_id, count in connection.execute(query):
+        found[run_id] = count
     return found
 
 

@@ -45,7 +45,7 @@ def test_a_renewal_that_was_cut_short_leaves_a_key_with_its_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity = enrolled(tmp_path)
-    written = []
+    written: list[Path] = []
 
     def breaks_off(path: Path, content: bytes) -> None:
         if written:

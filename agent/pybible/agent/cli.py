@@ -12,6 +12,7 @@ from pybible.agent.config import default_state, load_config
 from pybible.agent.state import AgentIdentity
 from pybible.wire.errors import ExitStatus, PybibleError, UsageError
 from pybible.wire.protocol import package_version
+from pybible.wire.visible import visible, visible_line
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +59,8 @@ def _join(options: argparse.Namespace) -> None:
 
 
 def _tell_enrolled(identity: AgentIdentity) -> None:
-    sys.stdout.write(f"enrolled as {identity.name} ({identity.id}) with {identity.controller}\n")
+    text = visible_line(f"enrolled as {identity.name} ({identity.id}) with {identity.controller}")
+    sys.stdout.write(f"{text}\n")
 
 
 def _tell_waiting(fingerprint: str) -> None:
@@ -90,15 +92,15 @@ def main() -> int:
     try:
         (_join if options.command == "join" else _run)(options)
     except UsageError as error:
-        sys.stderr.write(f"pybible-agent: {error}\n")
+        sys.stderr.write(f"pybible-agent: {visible(str(error))}\n")
         return ExitStatus.ERROR
     except PybibleError as error:
-        sys.stderr.write(f"pybible-agent: {error}\n")
+        sys.stderr.write(f"pybible-agent: {visible(str(error))}\n")
         return error.exit_status
     except KeyboardInterrupt:
         return ExitStatus.ERROR
     except Exception:
-        traceback.print_exc()
+        sys.stderr.write(visible(traceback.format_exc()))
         sys.stderr.write("pybible-agent: this is a bug in pybible\n")
         return ExitStatus.BUG
     return ExitStatus.OK

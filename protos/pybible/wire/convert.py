@@ -9,13 +9,12 @@ from google.protobuf.duration_pb2 import Duration
 from pybible.v1 import agent_pb2
 from pybible.wire.tasks import Attachment, Become, Signature, TaskSpec
 
-
 # What is longer, or further back, is nobody's: a hundred years, in seconds.
 _LONGEST = 100 * 366 * 86400.0
 
 
 def seconds_of(duration: Duration) -> float:
-    """Return it in seconds. Whatever the other end sent, it can be reckoned with: at most a hundred years, either way."""
+    """Return it in seconds, at most a hundred years either way: whatever the other end sent can be reckoned with."""
     return min(max(-_LONGEST, duration.seconds + duration.nanos / 1e9), _LONGEST)
 
 

@@ -13,6 +13,8 @@ import time
 from contextvars import ContextVar
 from typing import TextIO
 
+from pybible.wire.visible import visible, visible_line
+
 run_id: ContextVar[str] = ContextVar("run_id", default="")
 task_id: ContextVar[str] = ContextVar("task_id", default="")
 agent_id: ContextVar[str] = ContextVar("agent_id", default="")
@@ -39,10 +41,14 @@ class LineFormatter(logging.Formatter):
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         moment = f"{seconds}.{int(record.msecs):03}Z"
         name = record.name.removeprefix("pybible.")
-        words = [f"{moment} {record.levelname.lower():<7} {name}: {record.getMessage()}"]
+        words = [f"{moment} {record.levelname.lower():<7} {name}: {visible_line(record.getMessage())}"]
         words += [f"{key}={_quoted(value)}" for key, value in _fields_of(record).items()]
         line = " ".join(words)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        # Indented, so that no line of somebody else's text in it looks like a record.
+        traceback = visible(self.formatException(record.exc_info)).replace("\n", "\n  ")
+        return f"{line}\n  {traceback}"
 
 
 class JsonFormatter(logging.Formatter):

@@ -19,7 +19,9 @@ def ctl() -> None:
     gc.set_threshold(_COLLECT_AFTER)
     _need_extra("pybible-ctl")
     from pybible.server.cli.main import main
+    from pybible.server.report.visible import guard_standard_streams
 
+    guard_standard_streams()
     main()
 
 

@@ -9,11 +9,12 @@ from datetime import date, time
 import yaml
 
 from pybible.server.engine.model.text import Trusted, Vaulted
+from pybible.server.report.visible import is_visible, visible_json
 
 
 def json_text(value: object, *, mark_data: bool = False) -> str:
     """Return JSON. `mark_data`: text that is no template is marked, so that it is none to whoever reads it back."""
-    return json.dumps(_json_value(value, mark_data), sort_keys=True, indent=4, ensure_ascii=False)
+    return visible_json(json.dumps(_json_value(value, mark_data), sort_keys=True, indent=4, ensure_ascii=False))
 
 
 def _json_value(value: object, mark: bool) -> object:
@@ -40,7 +41,14 @@ def _vaulted(dumper: _Dumper, value: Vaulted) -> yaml.ScalarNode:
     return dumper.represent_scalar("!vault", value.ciphertext, style="|")
 
 
-_Dumper.add_multi_representer(str, lambda dumper, text: dumper.represent_str(str(text)))
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # In double quotes whatever steers a terminal may be spelled out.
+    if not is_visible(text):
+        return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"')
+    return dumper.represent_str(str(text))
+
+
+_Dumper.add_multi_representer(str, _text)
 _Dumper.add_multi_representer(dict, lambda dumper, value: dumper.represent_dict(value))
 _Dumper.add_multi_representer(list, lambda dumper, value: dumper.represent_list(value))
 _Dumper.add_representer(Vaulted, _vaulted)
@@ -48,4 +56,4 @@ _Dumper.add_representer(Vaulted, _vaulted)
 
 def yaml_text(value: object) -> str:
     """Return YAML."""
-    return yaml.dump(value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True)
+    return visible_json(yaml.dump(value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True))

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pybible.server.report.visible import visible
+from pybible.server.report.visible import visible_json, visible_line
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under headings, each column as wide as it needs to be."""
-    table = [list(headings), *([visible(str(cell)) for cell in row] for row in rows)]
+    table = [list(headings), *([visible_line(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
     for row in table:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -24,12 +24,12 @@ def print_fields(fields: dict[str, object]) -> None:
     """Print one thing, a field a line."""
     width = max(map(len, fields))
     for name, value in fields.items():
-        click.echo(f"{name:<{width}}  {visible(str(value))}".rstrip())
+        click.echo(f"{name:<{width}}  {visible_line(str(value))}".rstrip())
 
 
 def print_json(value: object) -> None:
     """Print JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(visible_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def moment(stamp: Timestamp) -> str | None:

@@ -17,6 +17,7 @@ from pybible.server.controller.daemon import Controller
 from pybible.server.controller.ports import raise_file_limit
 from pybible.wire import logs
 from pybible.wire.errors import ExitStatus, PybibleError
+from pybible.wire.visible import visible
 
 _path = click.Path(path_type=Path)
 
@@ -67,10 +68,10 @@ def main() -> None:
         _say(f"{error.message} ({error.hint})" if error.hint else error.message)
         sys.exit(ExitStatus.ERROR)
     except Exception:
-        traceback.print_exc()
+        click.echo(visible(traceback.format_exc()), err=True, nl=False)
         _say("this is a bug in pybible")
         sys.exit(ExitStatus.BUG)
 
 
 def _say(text: str) -> None:
-    click.echo(f"pybible-controller: {text}", err=True)
+    click.echo(f"pybible-controller: {visible(text)}", err=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pybible.server.report.callbacks import CallbackSetting
 from pybible.server.report.colours import Colour, paint
 from pybible.server.report.messages import Messages
-from pybible.server.report.visible import visible
+from pybible.server.report.visible import visible, visible_line
 from pybible.server.results.events import (
     HostResult,
     Message,
@@ -61,7 +61,7 @@ class Dense:
         self._finish()
         for host, counts in sorted(recap.hosts.items()):
             if counts.failed or counts.unreachable:
-                text = f"{visible(host)}: ok={counts.ok} changed={counts.changed} failed={counts.failed} "
+                text = f"{visible_line(host)}: ok={counts.ok} changed={counts.changed} failed={counts.failed} "
                 self._terminal.line(f"{text}unreachable={counts.unreachable}", Colour.FAILED)
 
     def _start(self, event: TaskStarted) -> None:
@@ -73,7 +73,7 @@ class Dense:
             self._line = f"task {self._tasks}: {visible(event.name)}:"
 
     def _result(self, event: HostResult) -> None:
-        host = visible(event.label or event.host)
+        host = visible_line(event.label or event.host)
         match event.status:
             case Status.OK:
                 colour = Colour.CHANGED if event.changed else Colour.OK
@@ -88,7 +88,7 @@ class Dense:
             word = "unreachable" if event.status is Status.UNREACHABLE else "failed"
             host = host if self._terminal.colour else f"{host}({word})"
             text = visible(str(event.result.get("msg", ""))).strip().partition("\n")[0]
-            self._failures.append(f"  {visible(event.host)}: {text}")
+            self._failures.append(f"  {visible_line(event.host)}: {text}")
         self._line += " " + paint(host, colour, enabled=self._terminal.colour)
         if self._terminal.colour:
             self._terminal.out(f"{_CLEAR_LINE}{self._line}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pybible.server.report.terminal import Terminal
-from pybible.server.report.visible import visible
+from pybible.server.report.visible import visible, visible_line
 from pybible.server.results.events import HostResult, Output, RunEvent
 
 _LINE = 4096
@@ -36,4 +36,4 @@ class LiveLines:
 
     def _write(self, host: str, line: str) -> None:
         if line:
-            self._terminal.line(f"{visible(host)} | {visible(line.rstrip())}".rstrip())
+            self._terminal.line(f"{visible_line(host)} | {visible(line.rstrip())}".rstrip())

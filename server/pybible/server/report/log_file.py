@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pybible.server.report.terminal import Terminal, Writer
+from pybible.server.report.visible import visible
 from pybible.wire.errors import ConfigError
 
 _COLOUR = re.compile("\033\\[[0-9;]*m")
@@ -26,7 +27,7 @@ def logged(terminal: Terminal, path: Path) -> Terminal:
             write(text)
             plain = _COLOUR.sub("", text).lstrip("\n").removesuffix("\n")
             level = next((level for mark, level in _LEVELS if plain.startswith(mark)), "INFO")
-            _add(path, f"{_now()} {head} {level}| {plain}\n")
+            _add(path, f"{_now()} {head} {level}| {visible(plain)}\n")
 
         return both
 

@@ -7,7 +7,7 @@ from pybible.server.report.colours import Colour
 from pybible.server.report.differences import render_diff
 from pybible.server.report.dump import debug_result, dump_result
 from pybible.server.report.messages import Messages
-from pybible.server.report.visible import visible
+from pybible.server.report.visible import visible, visible_line
 from pybible.server.results.events import HostResult, Message, RunEvent, Status
 from pybible.server.results.recap import Recap
 from pybible.wire.values import JsonObject
@@ -35,7 +35,7 @@ class Minimal:
         """Show nothing: each host has had its line."""
 
     def _result(self, event: HostResult) -> None:
-        result, host = event.result, visible(event.host)
+        result, host = event.result, visible_line(event.host)
         if event.diff and result.get("diff"):
             self._terminal.line(render_diff(result["diff"], colour=self._terminal.colour))
         self._messages.of_result(result, event.error)

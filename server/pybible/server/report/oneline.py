@@ -6,7 +6,7 @@ from pybible.server.report.callbacks import CallbackSetting
 from pybible.server.report.colours import Colour
 from pybible.server.report.dump import debug_result, dump_result
 from pybible.server.report.messages import Messages
-from pybible.server.report.visible import visible
+from pybible.server.report.visible import visible, visible_line
 from pybible.server.results.events import HostResult, Message, RunEvent, Status
 from pybible.server.results.recap import Recap
 
@@ -32,7 +32,7 @@ class OneLine:
         """Show nothing: each host has had its lines."""
 
     def _result(self, event: HostResult) -> None:
-        host = visible(event.host)
+        host = visible_line(event.host)
         match event.status:
             case Status.OK:
                 word, colour = ("CHANGED", Colour.CHANGED) if event.changed else ("SUCCESS", Colour.OK)
@@ -54,7 +54,7 @@ class OneLine:
     def _output(self, event: HostResult, word: str) -> str:
         result = event.result
         stdout, stderr = (visible(str(result.get(key, ""))).replace("\n", "\\n") for key in ("stdout", "stderr"))
-        text = f"{visible(event.host)} | {word} | rc={result.get('rc', -1)} | (stdout) {stdout}"
+        text = f"{visible_line(event.host)} | {word} | rc={result.get('rc', -1)} | (stdout) {stdout}"
         return f"{text} (stderr) {stderr}" if stderr else text
 
     def _dump(self, event: HostResult) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pybible.server.report.terminal import Terminal
-from pybible.server.report.visible import visible
+from pybible.server.report.visible import visible, visible_line
 from pybible.server.results.events import HostResult, HostStarted, Output, RunEvent, TaskStarted
 
 # So many hosts are many.
@@ -74,7 +74,7 @@ class TaskProgress:
         late = self.late(now)
         if not late:
             return parts
-        named = ", ".join(visible(host) for host in late[:_NAMED])
+        named = ", ".join(visible_line(host) for host in late[:_NAMED])
         more = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
         return f"{parts}, late: {named}{more} ({now - self.running[late[0]]:.0f} s)"
 
@@ -178,7 +178,7 @@ class Progress:
         if self._is_wanted and (len(task.took) < task.total or task.running):
             self._shown = True
             host, line = self._printed
-            printed = f", {visible(host)}: {visible(line)}" if host else ""
+            printed = f", {visible_line(host)}: {visible(line)}" if host else ""
             self._display.draw(task.text(self._now()) + printed, done=len(task.took), total=task.total)
             self._later(_REDRAW)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TextIO
+
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -9,11 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 
+def _unguarded() -> TextIO:
+    """Return standard output for the one who has to move the cursor; what it draws is text that was made visible."""
+    return open(1, "w", encoding="utf-8", closefd=False)
+
+
 class RichBar:
     """A bar and a text on the last line of standard output."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or Console(highlight=False, file=_unguarded())
         self._live: Live | None = None
 
     def draw(self, text: str, *, done: int, total: int) -> None:

@@ -11,7 +11,7 @@ from pybible.server.report.dump import debug_result, dump_result, dump_value, sh
 from pybible.server.report.look import Look
 from pybible.server.report.messages import Messages
 from pybible.server.report.terminal import Terminal
-from pybible.server.report.visible import visible
+from pybible.server.report.visible import visible, visible_line
 from pybible.server.results.events import (
     AsyncPoll,
     CustomStats,
@@ -166,7 +166,7 @@ class Screen:
             self._diff(event)
         self._messages.of_result(event.result, event.error, standard_error=self._look.display_failed_stderr)
         result = debug_result(event.result) if event.action == "debug" else event.result
-        label = visible(event.label or event.host)
+        label = visible_line(event.label or event.host)
         match event.status:
             case Status.OK:
                 if not event.loop:
@@ -193,7 +193,7 @@ class Screen:
     def _skipped(self, event: HostResult, result: JsonObject) -> None:
         if event.loop:
             result = {key: value for key, value in result.items() if key != "results"}
-        self._terminal.line(f"skipping: [{visible(event.host)}]{self._details(event, result)}", Colour.SKIPPED)
+        self._terminal.line(f"skipping: [{visible_line(event.host)}]{self._details(event, result)}", Colour.SKIPPED)
 
     def _item(self, event: ItemResult) -> None:
         if (event.status is Status.OK and event.action in _SILENT_ACTIONS) or not self._is_shown(event):
@@ -203,12 +203,12 @@ class Screen:
             self._diff(event)
         self._messages.of_result(event.result, event.error, standard_error=self._look.display_failed_stderr)
         result = debug_result(event.result) if event.action == "debug" else event.result
-        label, item = visible(event.label or event.host), f"(item={visible(str(event.item))})"
+        label, item = visible_line(event.label or event.host), f"(item={visible(str(event.item))})"
         match event.status:
             case Status.OK:
                 self._good(label, event, result, f" => {item}")
             case Status.SKIPPED:
-                line = f"skipping: [{visible(event.host)}] => {item} {self._details(event, result)}"
+                line = f"skipping: [{visible_line(event.host)}] => {item} {self._details(event, result)}"
                 self._terminal.line(line, Colour.SKIPPED)
             case Status.FAILED | Status.UNREACHABLE:
                 self._failure(f"failed: [{label}] {item} => {self._dump(event, result)}", Colour.FAILED)
@@ -248,7 +248,7 @@ class Screen:
             self._terminal.line(text)
 
     def _retry(self, event: Retry) -> None:
-        label, name = visible(event.label or event.host), visible(event.name)
+        label, name = visible_line(event.label or event.host), visible(event.name)
         text = f"FAILED - RETRYING: [{label}]: {name} ({event.retries_left} retries left)."
         if self._verbosity > 2:
             text += f"Result was: {dump_result(event.result, verbosity=self._verbosity)}"
@@ -256,13 +256,13 @@ class Screen:
 
     def _async_poll(self, event: AsyncPoll) -> None:
         word = event.state.upper()
-        text = f"ASYNC {word} on {visible(event.host)}: jid={visible(event.job_id)}"
+        text = f"ASYNC {word} on {visible_line(event.host)}: jid={visible_line(event.job_id)}"
         if event.state == "poll":
             text += f" started={event.started} finished={event.finished}"
         self._terminal.line(text, Colour.DETAIL)
 
     def _included(self, event: Included) -> None:
-        text = f"included: {visible(event.name)} for {', '.join(map(visible, event.hosts))}"
+        text = f"included: {visible(event.name)} for {', '.join(map(visible_line, event.hosts))}"
         if event.item:
             text += f" => (item={visible(str(event.item))})"
         self._terminal.line(text, Colour.INCLUDED)
@@ -274,7 +274,7 @@ class Screen:
         self._terminal.banner("CUSTOM STATS: ")
         hosts = {host: data for host, data in self._stats.items() if host != "_run"}
         for host in sorted(hosts):
-            self._terminal.line(f"\t{visible(host)}: {_flat(hosts[host])}")
+            self._terminal.line(f"\t{visible_line(host)}: {_flat(hosts[host])}")
         if "_run" in self._stats:
             self._terminal.line("")
             self._terminal.line(f"\tRUN: {_flat(self._stats['_run'])}")
@@ -282,7 +282,7 @@ class Screen:
 
     def _recap_line(self, host: str, counts: HostRecap) -> str:
         colour = self._terminal.colour
-        name = visible(host)
+        name = visible_line(host)
         if colour:
             if counts.failed or counts.unreachable:
                 kind = Colour.ERROR

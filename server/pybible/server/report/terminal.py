@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from pybible.server.report.colours import Colour, paint
+from pybible.server.report.visible import guarded
 
 Writer = Callable[[str], None]
 
@@ -90,7 +91,7 @@ def _writer(stream: TextIO) -> Writer:
         if closed:
             return
         try:
-            stream.buffer.write(text.encode("utf-8", "replace"))
+            stream.buffer.write(guarded(text).encode("utf-8", "replace"))
             stream.buffer.flush()
         except BrokenPipeError:
             # Whoever read it has gone (`| head`). The hosts still get their tasks, and the exit status still counts.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import Lab, lab
+from tests.support.proxied import proxied
 
 pytestmark = pytest.mark.e2e
 
@@ -154,6 +155,23 @@ def test_an_agent_that_is_killed_half_way_goes_on_where_it_was(tmp_path: Path) -
         assert "changed=1" in again.stdout, again.stdout
         assert sent(running, "lab01") - before == SIZE - had
         assert same(source, tmp_path / "new")
+        assert partials(running.folder) == []
+
+
+def test_a_connection_that_breaks_half_way_costs_what_was_on_its_way(tmp_path: Path) -> None:
+    source = random_file(tmp_path / "source")
+    with lab(agents=1) as running, proxied(running, "lab01") as proxy:
+        wait(lambda: running.agent("lab01")["state"] == "ready")
+        site = play(tmp_path, f"copy: {{src: {source}, dest: {tmp_path}/new}}")
+        process = running.spawn("run", str(site))
+        blobs = running.folder / "agents" / "lab01" / "blobs"
+        wait(lambda: any(size_of(path) >= SOME for path in blobs.glob("*.part")))
+        proxy.reset()
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, out + errors
+        assert "changed=1" in out
+        assert same(source, tmp_path / "new")
+        assert SIZE <= sent(running, "lab01") <= SIZE + 4 * SOME
         assert partials(running.folder) == []
 
 

@@ -30,7 +30,7 @@ from pybible.server.engine.plan.preview import PlannedTask, Preview
 from pybible.server.engine.variables.magic import PlayHosts
 from pybible.server.report.dump import dump_value
 from pybible.server.report.messages import Messages
-from pybible.server.report.visible import visible
+from pybible.server.report.visible import visible, visible_line
 from pybible.server.results.events import Message, RunEvent
 from pybible.wire.errors import ExitStatus
 from pybible.wire.values import JsonObject, JsonValue
@@ -105,7 +105,7 @@ def _play_lines(play: PlannedPlay) -> Iterator[str]:
     if not play.hosts:
         yield "    no hosts matched"
     for host, tasks in play.hosts.items():
-        yield f"\n    {visible(host)}: {sum(task.runs is not False for task in tasks)} tasks"
+        yield f"\n    {visible_line(host)}: {sum(task.runs is not False for task in tasks)} tasks"
         for task in tasks:
             yield from _task_lines(task)
 

@@ -18,7 +18,7 @@ from pybible.server.client.identity import operator_name
 from pybible.server.client.local_worker import LocalWorker
 from pybible.server.client.run_dispatcher import RunDispatcher, Sign
 from pybible.server.engine.dispatcher import RunRequest
-from pybible.v1 import fleet_pb2, fleet_pb2_grpc, run_pb2, run_pb2_grpc
+from pybible.v1 import run_pb2, run_pb2_grpc
 from pybible.wire.errors import ConnectionFailed, ProtocolError
 
 _CONNECT_SECONDS = 20.0
@@ -42,6 +42,9 @@ class ControllerOpener:
 
     async def fleet(self) -> Mapping[str, Mapping[str, str]]:
         """Return the names of the enrolled agents, each with its labels."""
+        # A run with an inventory does without.
+        from pybible.v1 import fleet_pb2, fleet_pb2_grpc
+
         async with self._endpoint.entered() as entrance, entrance.channel() as channel:
             stub = fleet_pb2_grpc.FleetServiceStub(channel)
             found: dict[str, Mapping[str, str]] = {}

@@ -14,6 +14,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+import grpc.aio
+
 from pybible.agent import state, systemd
 from pybible.agent.attempts import Attempts, Lease, Pool
 from pybible.agent.become import WorkerIdentity, confined, identity_of
@@ -228,12 +230,14 @@ class Agent:
             await self._until_renewal()
             while True:
                 self.session.renewal.clear()
-                stream = self.session.stream
-                if await renew(self.folder, self.dialer, stream.channel if stream is not None else None):
+                if await renew(self.folder, self.dialer, self._live_channel):
                     break
                 await asyncio.sleep(self._renewal_pause(backoff.next()))
             backoff.reset()
             self.handover.set()
+
+    def _live_channel(self) -> grpc.aio.Channel | None:
+        return self.session.stream.channel if self.session.stream is not None else None
 
     async def _until_renewal(self) -> None:
         """Return when the certificate is due, or the controller asks for another."""

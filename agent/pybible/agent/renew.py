@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc.aio
@@ -20,10 +21,10 @@ _REQUEST_ENDS = b"-----END CERTIFICATE REQUEST-----\n"
 _log = logging.getLogger(__name__)
 
 
-async def renew(folder: Path, dialer: Dialer, attached: grpc.aio.Channel | None) -> bool:
+async def renew(folder: Path, dialer: Dialer, attached: Callable[[], grpc.aio.Channel | None]) -> bool:
     """Renew, and dial with the new certificate from now on. False, and a log line, when it failed.
 
-    `attached`: the connection of the live stream, if there is one; it is asked for there.
+    `attached` gives the connection of the live stream, if there is one: the controller is asked there.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "pybible.agent.rekey", "--state", str(folder)),
@@ -53,7 +54,9 @@ async def renew(folder: Path, dialer: Dialer, attached: grpc.aio.Channel | None)
     return False
 
 
-async def _exchange(process: asyncio.subprocess.Process, dialer: Dialer, attached: grpc.aio.Channel | None) -> str:
+async def _exchange(
+    process: asyncio.subprocess.Process, dialer: Dialer, attached: Callable[[], grpc.aio.Channel | None]
+) -> str:
     """Carry the request to the controller and its answer back. Return what went wrong, empty for nothing."""
     if process.stdout is None:
         raise RuntimeError("the process was started without pipes")
@@ -62,7 +65,7 @@ async def _exchange(process: asyncio.subprocess.Process, dialer: Dialer, attache
     except asyncio.IncompleteReadError:
         certificate = b""
     else:
-        certificate = await _ask(attached, csr) if attached is not None else await _dial_and_ask(dialer, csr)
+        certificate = await _ask_there(attached(), csr) or await _dial_and_ask(dialer, csr)
     _, errors = await process.communicate(certificate)
     if process.returncode == 0:
         return ""
@@ -72,6 +75,22 @@ async def _exchange(process: asyncio.subprocess.Process, dialer: Dialer, attache
 async def _ask(channel: grpc.aio.Channel, csr: bytes) -> bytes:
     stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
     return (await stub.RenewCertificate(agent_pb2.RenewCertificateRequest(csr=csr))).certificate
+
+
+async def _ask_there(channel: grpc.aio.Channel | None, csr: bytes) -> bytes:
+    """Ask over a connection that may be closed at any moment: then nothing is returned."""
+    if channel is None:
+        return b""
+    try:
+        return await _ask(channel, csr)
+    except grpc.aio.UsageError:
+        return b""
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # It was not this task that was cancelled, but the calls of the connection.
+        return b""
 
 
 async def _dial_and_ask(dialer: Dialer, csr: bytes) -> bytes:

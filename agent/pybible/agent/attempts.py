@@ -19,7 +19,7 @@ from pybible.agent.journal import EntryState, Journal, StoredResult
 from pybible.agent.policy import Policy
 from pybible.agent.workers import TIMEOUT_GRACE, Finished
 from pybible.wire import faults
-from pybible.wire.logs import fields
+from pybible.wire.logs import attempt_fields, fields
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Signature, TaskSpec, changes_host
 
@@ -182,8 +182,10 @@ class Attempts:
         """Return how many bytes of output an attempt has had."""
         return self._offsets.get(attempt_id, 0)
 
-    def dispatch(self, attempt_id: str, spec: TaskSpec, *, stale: bool, signature: Signature | None = None) -> None:
-        """Take an attempt, once. What becomes of it goes to the outlet."""
+    def dispatch(
+        self, attempt_id: str, spec: TaskSpec, *, stale: bool, signature: Signature | None = None, task_id: str = ""
+    ) -> None:
+        """Take an attempt, once. What becomes of it goes to the outlet. `task_id`: of its run, for the log."""
         entry = self.journal.find(attempt_id)
         if entry is not None:
             self._repeat(attempt_id, entry.state, entry.result)
@@ -197,6 +199,8 @@ class Attempts:
                 refusal = (Refusal.BUSY, f"the agent can't write its journal: {error.strerror}")
         if refusal is not None:
             self.refused[refusal[0]] += 1
+            names = attempt_fields(attempt_id, task_id=task_id, module=spec.module, reason=refusal[0].value.lower())
+            _log.warning("task refused", extra=names)
             if self._outlet is not None:
                 self._outlet.rejected(attempt_id, *refusal)
             return
@@ -310,7 +314,7 @@ class Attempts:
                 attempt_id, result.content, reason=result.reason, elapsed=result.elapsed, secret=secret
             )
         except OSError as error:
-            _log.error("can't write the journal", extra=fields(error=error.strerror))
+            _log.error("can't write the journal", extra=attempt_fields(attempt_id, error=error.strerror))
             stored = StoredResult(content=result.content, reason=result.reason, elapsed=result.elapsed)
         faults.at("after_result")
         if self._outlet is not None:

@@ -26,7 +26,7 @@ from pybible.wire import faults
 from pybible.wire.backoff import Backoff
 from pybible.wire.convert import seconds_of, signature_from_pb, spec_from_pb
 from pybible.wire.limits import INLINE_RESULT_BYTES
-from pybible.wire.logs import fields
+from pybible.wire.logs import attempt_fields, fields
 
 _ATTACH = "/pybible.v1.AgentService/Attach"
 _WELCOME_SECONDS = 30.0
@@ -284,7 +284,13 @@ class Stream:
             self.rejected(dispatch.attempt_id, Refusal.INVALID, "the dispatch names no attempt or no module")
             return
         signature = signature_from_pb(dispatch.signature) if dispatch.HasField("signature") else None
-        self._attempts.dispatch(dispatch.attempt_id, spec, stale=dispatch.epoch < self._epoch, signature=signature)
+        self._attempts.dispatch(
+            dispatch.attempt_id,
+            spec,
+            stale=dispatch.epoch < self._epoch,
+            signature=signature,
+            task_id=dispatch.task_id,
+        )
 
     async def _write(self, call: _Call) -> None:
         while (message := await self._outbox.take()) is not None:
@@ -321,7 +327,7 @@ class Stream:
                     blob = await self._session.blobs.put(content)
                     break
                 except grpc.aio.AioRpcError as error:
-                    extra = fields(attempt_id=attempt_id, error=error.details())
+                    extra = attempt_fields(attempt_id, error=error.details())
                     _log.warning("a large result can't be handed over yet", extra=extra)
                     await asyncio.sleep(backoff.next())
             backoff.reset()

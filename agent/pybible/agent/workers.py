@@ -21,7 +21,7 @@ from pybible.agent.worker_process import WorkerProcess
 from pybible.wire import faults
 from pybible.wire.errors import ProtocolError
 from pybible.wire.frames import Frame
-from pybible.wire.logs import fields
+from pybible.wire.logs import attempt_fields
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Attachment, Become, TaskSpec, spec_to_header
 from pybible.wire.values import dumps, loads_object
@@ -242,7 +242,7 @@ class WorkerPool:
                 except OSError as error:
                     result = _not_started(slot.identity, error)
                 except Exception as error:
-                    result = _unexpected(error)
+                    result = _unexpected(error, attempt)
                 if not self._go_on(slot, attempt, result, usable=worker is not None and worker.alive):
                     break
                 attempt = await slot.given
@@ -330,7 +330,7 @@ class WorkerPool:
             return await self._died(worker, elapsed)
         if problem:
             return Finished(content=failure(Reason.CONTENT_MISSING, problem), reason=Reason.CONTENT_MISSING)
-        return _answered(worker, answer, elapsed, no_log=spec.no_log)
+        return _answered(worker, answer, elapsed, attempt)
 
     async def _provide(self, worker: WorkerProcess, attempt: _Attempt) -> TaskSpec:
         """Bring the attachments to where the worker can read them: beside the task if it is another user."""
@@ -385,12 +385,13 @@ def _stopped(attempt: _Attempt, elapsed: float) -> Finished:
     return Finished(content=failure(reason, msg, **values), reason=reason, elapsed=elapsed)
 
 
-def _answered(worker: WorkerProcess, answer: Frame, elapsed: float, *, no_log: bool) -> Finished:
+def _answered(worker: WorkerProcess, answer: Frame, elapsed: float, attempt: _Attempt) -> Finished:
     content = answer.body
     printed = worker.printed.take()
     if printed:
-        _log.warning("a module printed text", extra=fields(bytes=len(printed)))
-        if not no_log:
+        extra = attempt_fields(attempt.id, module=attempt.spec.module, bytes=len(printed))
+        _log.warning("a module printed text", extra=extra)
+        if not attempt.spec.no_log:
             content = _with_warning(content, f"The module printed text that is no part of its result: {printed}")
     return Finished(content=content, reason=str(answer.header.get("reason", "")), elapsed=elapsed)
 
@@ -421,8 +422,9 @@ def _not_started(identity: WorkerIdentity, error: OSError) -> Finished:
     return Finished(content=failure(reason, f"{what}: {error}"), reason=reason)
 
 
-def _unexpected(error: Exception) -> Finished:
-    _log.error("an attempt failed in the agent", exc_info=error)
+def _unexpected(error: Exception, attempt: _Attempt) -> Finished:
+    extra = attempt_fields(attempt.id, module=attempt.spec.module)
+    _log.error("an attempt failed in the agent", exc_info=error, extra=extra)
     text = f"{type(error).__name__}: {error}"
     return Finished(content=failure(Reason.INTERNAL_ERROR, text), reason=Reason.INTERNAL_ERROR)
 

@@ -27,6 +27,11 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
     return {"fields": values}
 
 
+def attempt_fields(attempt_id: str, **values: object) -> dict[str, dict[str, object]]:
+    """Return the fields that name an attempt by its id, RUN_ID:NAME, and `values`, in the form of `extra=`."""
+    return fields(run_id=attempt_id.partition(":")[0], attempt_id=attempt_id, **values)
+
+
 def _fields_of(record: logging.LogRecord) -> dict[str, object]:
     found: dict[str, object] = {name: variable.get() for name, variable in _context.items() if variable.get()}
     found.update(getattr(record, "fields", {}))

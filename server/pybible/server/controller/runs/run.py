@@ -24,11 +24,25 @@ from pybible.server.results.recap import COUNTS
 from pybible.v1 import agent_pb2, run_pb2
 from pybible.wire.errors import ProtocolError
 from pybible.wire.logs import fields
+from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import module_of
 
 log = logging.getLogger(__name__)
 
 NAME_LENGTH = 253
+# What an operator will ask about: nobody meant it to happen.
+_TOLD = frozenset(
+    {
+        Reason.LOST_MID_TASK,
+        Reason.INTERRUPTED,
+        Reason.ACCEPT_TIMEOUT,
+        Reason.WORKER_DIED,
+        Reason.BAD_RESULT,
+        Reason.RESULT_TOO_LARGE,
+        Reason.CONTENT_MISSING,
+        Reason.INTERNAL_ERROR,
+    }
+)
 
 STATES = {
     RunState.RUNNING: run_pb2.RUN_STATE_RUNNING,
@@ -233,6 +247,10 @@ class Run:
             self._note_work(attempt, refusal=verdict.refusal)
         if isinstance(verdict.content, agent_pb2.Attachment) and attempt.spec is not None and attempt.spec.no_log:
             self.brief.add(verdict.content.sha256)
+        if verdict.reason and verdict.reason in _TOLD:
+            log.warning(
+                "an attempt ended without its module's result", extra=fields(**attempt.names, reason=verdict.reason)
+            )
         self._close(attempt, verdict)
         self.outgoing.ended(attempt.name, verdict)
         self._pump()
@@ -327,7 +345,7 @@ class Run:
         try:
             self._router.dispatch(attempt)
         except Exception as error:
-            log.exception("an attempt could not be dispatched", extra=fields(attempt_id=attempt.id))
+            log.exception("an attempt could not be dispatched", extra=fields(**attempt.names))
             self.ended(attempt, verdicts.internal_error(error))
 
     def _close(self, attempt: Attempt, verdict: Verdict) -> None:

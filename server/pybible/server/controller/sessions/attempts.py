@@ -91,6 +91,17 @@ class Attempt:
     verdict: Verdict | None = None
 
     @property
+    def names(self) -> dict[str, str]:
+        """What log records about it name."""
+        return {
+            "run_id": self.run_id,
+            "task_id": self.task_id,
+            "host": self.host,
+            "agent": self.agent,
+            "attempt_id": self.id,
+        }
+
+    @property
     def module(self) -> str:
         """The module's name, empty on the control node."""
         return self.spec.module if self.spec is not None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -87,6 +88,7 @@ class AgentPresence:
         self.load = 0.0
         self.facts = HostFacts()
         self._clock = clock
+        self._context = contextvars.Context()
         self._state = self.machine.state
         self._since = time.time()
         self._streams: dict[int, Stream] = {}
@@ -184,7 +186,7 @@ class AgentPresence:
         try:
             attempt.owner.ended(attempt, verdict)
         except Exception:
-            log.exception("a run could not take a verdict", extra=fields(attempt_id=attempt.id))
+            log.exception("a run could not take a verdict", extra=fields(**attempt.names))
 
     def perform(self, instructions: list[Instruction]) -> None:
         """Carry out what the machine wants, after any event that may have changed its state or its times."""
@@ -221,7 +223,7 @@ class AgentPresence:
             self._streams[self.machine.stream].send_dispatch(attempt)
             attempt.owner.dispatched(attempt)
         except Exception as error:
-            log.exception("dispatch failed", extra=fields(attempt_id=attempt.id))
+            log.exception("dispatch failed", extra=fields(**attempt.names))
             if self.machine.finish(attempt.id) is not None:
                 self.end(attempt, internal_error(error))
 
@@ -245,7 +247,9 @@ class AgentPresence:
             self._timer = None
             return
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0.0, when - self._clock()), self._tick)
+        # Not in the context of whoever asks: its run would be named in what this agent's timer logs.
+        delay = max(0.0, when - self._clock())
+        self._timer = loop.call_later(delay, self._tick, context=self._context)
 
     def _tick(self) -> None:
         self._timer = None

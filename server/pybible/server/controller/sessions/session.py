@@ -23,7 +23,7 @@ from pybible.v1 import agent_pb2
 from pybible.wire import faults
 from pybible.wire.channel import INLINE_RESULT_BYTES, OUTPUT_CHUNK_BYTES, RESULT_BYTES
 from pybible.wire.errors import ProtocolError
-from pybible.wire.logs import fields
+from pybible.wire.logs import attempt_fields, fields
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,9 @@ class AgentSession:
                 return
             except ProtocolError as error:
                 log.warning("agent sends what is no message", extra=fields(agent_id=self._presence.agent_id))
-                return self.end_with(deny(agent_pb2.Deny.CODE_INVALID, str(error)))
+                self._denied["invalid"] += 1
+                self.end_with(deny(agent_pb2.Deny.CODE_INVALID, str(error)))
+                return
             if message is None:
                 return
             if machine.stream != self.number:
@@ -265,6 +267,9 @@ class AgentSession:
         faults.at("before_verdict")
         first = self._finish(attempt_id, lambda _attempt: read_result(result))
         faults.at("after_verdict")
+        if not first:
+            # After every reconnection agents offer again what was not acknowledged: that it is here is no news.
+            log.debug("a result came after its verdict", extra=attempt_fields(attempt_id))
         self._ledger.settle(attempt_id, late=not first, durable=self._outbox.ack)
 
     def _finish(self, attempt_id: str, read: Callable[[Attempt], Verdict]) -> bool:
@@ -275,7 +280,7 @@ class AgentSession:
         try:
             verdict = read(attempt)
         except Exception as error:
-            log.exception("a result could not be read", extra=fields(attempt_id=attempt_id))
+            log.exception("a result could not be read", extra=fields(**attempt.names))
             verdict = internal_error(error)
         self._presence.end(attempt, verdict)
         self._presence.refill()
@@ -304,6 +309,9 @@ class AgentSession:
 
     def _broken(self, kind: str, message: agent_pb2.AgentMessage, error: Exception) -> None:
         """A bug of ours met a message: it becomes that attempt's failed result, and the session goes on."""
-        log.exception("a message could not be handled", extra=fields(agent_id=self._presence.agent_id, kind=kind))
         attempt_id = str(getattr(getattr(message, kind), "attempt_id", ""))
+        attempt = self._machine.out.get(attempt_id)
+        names = attempt.names if attempt is not None else {}
+        extra = fields(agent_id=self._presence.agent_id, kind=kind, **names)
+        log.exception("a message could not be handled", extra=extra)
         self._finish(attempt_id, lambda _attempt: internal_error(error))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +49,9 @@ class Point:
     ctl_memory: int
     restart: float
     restart_memory: int
+    storms: int
+    storm_lost: int
+    storm_back: float
 
 
 @dataclass(slots=True)
@@ -64,13 +68,24 @@ class _Site:
         return started.pid if started is not None else self.lab.pids["controller"]
 
 
-def measure(agents: int, *, forks: int, rounds: int, idle: float, processes: int) -> Point:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is measured: how often, how long (seconds), with how many processes for the agents."""
+
+    forks: int
+    rounds: int
+    idle: float
+    processes: int
+    storms: int
+
+
+def measure(agents: int, plan: Plan) -> Point:
     """Measure a controller with so many agents."""
     with _site() as site:
         empty = memory_bytes([site.pid])
         socket = site.lab.controller.removeprefix("unix:")
         began = time.monotonic()
-        with swarm(agents=agents, state=site.scratch, socket=socket, processes=processes) as fleet:
+        with swarm(agents=agents, state=site.scratch, socket=socket, processes=plan.processes) as fleet:
             fleet.wait_enrolled(1800)
             enrol = time.monotonic() - began
             used = cpu_seconds([site.pid])
@@ -78,9 +93,10 @@ def measure(agents: int, *, forks: int, rounds: int, idle: float, processes: int
             attach_cpu = cpu_seconds([site.pid]) - used
             time.sleep(_SETTLE_SECONDS)
             memory = memory_bytes([site.pid])
-            idle_cpu, swarm_idle_cpu = _idle(site, fleet, idle)
+            idle_cpu, swarm_idle_cpu = _idle(site, fleet, plan.idle)
             swarm_each = memory_bytes(fleet.pids) / agents
-            pings = [_ping(site, fleet, forks) for _ in range(rounds)]
+            pings = [_ping(site, fleet, plan.forks) for _ in range(plan.rounds)]
+            storms = [_storm(site, fleet, plan.forks) for _ in range(plan.storms)]
             restart = _restart(site, fleet)
             return Point(
                 agents=agents,
@@ -99,6 +115,9 @@ def measure(agents: int, *, forks: int, rounds: int, idle: float, processes: int
                 ctl_memory=max(each.ctl_memory for each in pings),
                 restart=restart,
                 restart_memory=memory_bytes([site.pid]),
+                storms=len(storms),
+                storm_lost=sum(lost for lost, _ in storms),
+                storm_back=max((back for _, back in storms), default=0.0),
             )
 
 
@@ -137,13 +156,18 @@ class _Ping:
     ctl_memory: int
 
 
-def _ping(site: _Site, fleet: Swarm, forks: int) -> _Ping:
+def _command(site: _Site, fleet: Swarm, forks: int) -> list[str]:
+    """Return what pings all."""
     names = [f"{_PREFIX}{number:05}" for number in range(1, fleet.agents + 1)]
     inventory = workloads.inventory(site.config.parent, names)
     playbook = workloads.repeated("ping", "ping:", 1).write(site.config.parent)
     command = ["pybible-ctl", "run", "--controller", site.lab.controller, "-i", str(inventory), "-f", str(forks)]
+    return [*command, str(playbook)]
+
+
+def _ping(site: _Site, fleet: Swarm, forks: int) -> _Ping:
     before = cpu_seconds([site.pid]), cpu_seconds(fleet.pids)
-    timing = timed([*command, str(playbook)])
+    timing = timed(_command(site, fleet, forks))
     return _Ping(
         wall=timing.wall,
         controller=cpu_seconds([site.pid]) - before[0],
@@ -151,6 +175,27 @@ def _ping(site: _Site, fleet: Swarm, forks: int) -> _Ping:
         agents=cpu_seconds(fleet.pids) - before[1],
         ctl_memory=timing.memory,
     )
+
+
+def _storm(site: _Site, fleet: Swarm, forks: int) -> tuple[int, float]:
+    """Cut a third off while all are pinged. Return how many hosts did not answer, and after how long all were back."""
+    process = subprocess.Popen(
+        _command(site, fleet, forks),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    # The first answers are there: the others are out, or wait.
+    for line in process.stdout:
+        if line.startswith("ok:"):
+            break
+    began = time.monotonic()
+    fleet.storm()
+    screen, _ = process.communicate(timeout=600)
+    fleet.wait_attached(600)
+    return fleet.agents - screen.count(" ok=1 "), time.monotonic() - began
 
 
 def _restart(site: _Site, fleet: Swarm) -> float:
@@ -179,6 +224,9 @@ _COLUMNS: tuple[tuple[str, Callable[[Point], str]], ...] = (
     ("ctl MiB", lambda point: f"{point.ctl_memory / _KIB**2:.0f}"),
     ("restart s", lambda point: f"{point.restart:.1f}"),
     ("then MiB", lambda point: f"{point.restart_memory / _KIB**2:.0f}"),
+    ("storms", lambda point: str(point.storms)),
+    ("lost", lambda point: str(point.storm_lost)),
+    ("back s", lambda point: f"{point.storm_back:.1f}"),
     ("swarm KiB each", lambda point: f"{point.swarm_each / _KIB:.0f}"),
 )
 
@@ -189,6 +237,9 @@ def print_points(points: list[Point]) -> None:
         "\nattach: until every agent had a session, and the controller's CPU for it; idle: of a core; ping: one task on"
     )
     print("all of them, and CPU in microseconds of each; restart: from kill -9 until all were back. Memory is PSS.")
+    print(
+        "storms: a third is cut off while all are pinged; lost: hosts that did not answer; back: until all were back."
+    )
     print("".join(f"{title:>{len(title) + 2}}" for title, _ in _COLUMNS))
     for point in points:
         print("".join(f"{text(point):>{len(title) + 2}}" for title, text in _COLUMNS), flush=True)
@@ -202,12 +253,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often all are pinged; the median counts")
     parser.add_argument("--idle", type=float, default=20.0, metavar="SECONDS", help="how long idling is looked at")
     parser.add_argument("--processes", type=int, default=2, help="how many processes share the agents")
+    parser.add_argument("--storms", type=int, default=0, help="how often a third is cut off while all are pinged")
     options = parser.parse_args()
+    plan = Plan(
+        forks=options.forks,
+        rounds=options.rounds,
+        idle=options.idle,
+        processes=options.processes,
+        storms=options.storms,
+    )
     points = []
     for count in (int(word) for word in options.agents.split(",")):
-        points.append(
-            measure(count, forks=options.forks, rounds=options.rounds, idle=options.idle, processes=options.processes)
-        )
+        points.append(measure(count, plan))
         print_points(points[-1:])
     print_points(points)
 

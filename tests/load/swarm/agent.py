@@ -101,6 +101,10 @@ class SwarmAgent:
         self._terms.mark(attempt_id, self._folder.name)
         return self._terms.script.act(self._folder.name, self._number)
 
+    def cut(self, seconds: float) -> None:
+        """Cut its connection, and let it come back after a while."""
+        self._away("", Act(Deed.DISCONNECT, seconds))
+
     def _away(self, attempt_id: str, act: Act) -> None:
         if act.deed is Deed.TWICE:
             self._repeat(attempt_id)

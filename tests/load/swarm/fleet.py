@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from tests.load.swarm.script import Script
 
 _LOOK_SECONDS = 0.1
 _SLOTS = 8
+_STORM_SECONDS = 2.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +49,7 @@ def folders(options: argparse.Namespace) -> list[Path]:
 
 
 async def run(options: argparse.Namespace) -> None:
-    """Run the agents until SIGTERM or SIGINT."""
+    """Run the agents until SIGTERM or SIGINT. SIGUSR1 cuts a random third of them off."""
     raise_file_limit()
     options.state.mkdir(parents=True, exist_ok=True)
     names = folders(options)
@@ -66,12 +68,20 @@ async def run(options: argparse.Namespace) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        draw = random.Random(options.seed)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _storm, agents, draw)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(agent.run()) for agent in agents]
             tasks.append(group.create_task(_report(agents)))
             await stop.wait()
             for task in tasks:
                 task.cancel()
+
+
+def _storm(agents: Sequence[SwarmAgent], draw: random.Random) -> None:
+    """Cut a random third of them off, all at once."""
+    for agent in draw.sample(agents, len(agents) // 3):
+        agent.cut(draw.uniform(0, _STORM_SECONDS))
 
 
 async def _report(agents: Sequence[SwarmAgent]) -> None:

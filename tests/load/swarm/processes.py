@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -50,6 +51,11 @@ class Swarm:
     def wait_gone(self, seconds: float) -> None:
         """Wait until no agent is attached. TimeoutError."""
         self._wait(lambda: not self.attached, seconds)
+
+    def storm(self) -> None:
+        """Cut a random third of the agents off, all at once."""
+        for process in self.processes:
+            process.send_signal(signal.SIGUSR1)
 
     def listen(self, process: subprocess.Popen[str]) -> None:
         """Take what a process says, until its end."""

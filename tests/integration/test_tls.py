@@ -172,3 +172,8 @@ def test_what_the_environment_had_for_grpc_is_there_again() -> None:
 
 def test_grpc_can_not_be_imported_before_it_is_told() -> None:
     assert "ImportError: grpc was imported before pybible.wire" in python("import grpc, pybible.wire").stderr
+
+
+def test_nor_can_it_be_found_by_somebody_else() -> None:
+    done = python("import sys, pybible.wire\nsys.meta_path.insert(0, sys.meta_path.pop())\nimport pybible.wire.channel")
+    assert "ImportError: grpc was imported past pybible.wire.importing" in done.stderr

@@ -16,8 +16,13 @@ from pybible.agent import config as agent_config
 from pybible.agent.cli import _parser as agent_parser
 from pybible.server.cli.main import ctl
 from pybible.server.client.local_worker import RESULT_DEPTH
+from pybible.server.controller import bounds
 from pybible.server.controller import config as controller_config
 from pybible.server.controller.cli import command as controller_command
+from pybible.server.controller.pki.signing import REQUEST_BYTES
+from pybible.server.controller.services.agents import _ATTACHES, _ATTACHES_A_SECOND
+from pybible.server.controller.services.blobs import _SILENCE_SECONDS
+from pybible.server.controller.sessions.settings import OUTPUT_BYTES_A_SECOND, SessionSettings
 from pybible.server.engine import commands, vault
 from pybible.server.engine.commands import LOOKUP_SECONDS
 from pybible.server.engine.inventory import addresses, inventory, script
@@ -29,12 +34,13 @@ from pybible.server.engine.templating import limits
 from pybible.server.engine.templating.engine import SOURCE_LIMIT
 from pybible.server.engine.templating.templar import DATA_DEPTH, TEMPLATE_DEPTH
 from pybible.server.engine.watch import RENDER_SECONDS
-from pybible.wire.limits import RESULT_BYTES
+from pybible.wire.limits import MESSAGE_BYTES, RESULT_BYTES
 from pybible.wire.outcomes import Reason
 from tests.support.reference import native_arguments, pages
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+_CONTROLLER = controller_config.ControllerConfig(state=ROOT)
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
@@ -204,3 +210,30 @@ def test_the_navigation_names_every_page() -> None:
 def test_the_limits_are_those_of_the_code(what: str, figure: str) -> None:
     lines = (DOCS / "reference" / "limits.md").read_text().splitlines()
     assert [line for line in lines if line.startswith(f"| {what}") and f"| {figure}" in line]
+
+
+@pytest.mark.parametrize(
+    ("what", "figure"),
+    [
+        ("from a connection to TLS", f"{_CONTROLLER.handshake_timeout:g} seconds"),
+        ("connections to the port of agents", f"{_CONTROLLER.connections}; "),
+        ("connections to the enrolment port", f"{_CONTROLLER.enroll_connections}; "),
+        ("a connection to the enrolment port", f"{4 * _CONTROLLER.handshake_timeout:g} seconds, and 10 "),
+        ("a connection without a call", f"{bounds._IDLE_SECONDS:g} seconds; 20 on the enrolment port"),
+        ("calls at once", f"{bounds._CALLS}; {bounds._ENROLMENT_CALLS} on the enrolment port"),
+        ("one message", f"{MESSAGE_BYTES // 1024 // 1024} MiB; {bounds._ENROLMENT_BYTES // 1024} KiB on"),
+        ("a certificate request", f"{REQUEST_BYTES // 1024} KiB"),
+        ("enrolment requests", f"{_CONTROLLER.enroll_rate:g} a second, {10 * _CONTROLLER.enroll_rate:g} at once"),
+        ("hosts that wait", f"{_CONTROLLER.waiting_limit} in all, {_CONTROLLER.waiting_per_address} of one address"),
+        ("an agent's `Hello`", f"10 seconds; {SessionSettings().silent_streams} streams"),
+        ("sessions that begin", f"{SessionSettings().handshakes:g} a second, {SessionSettings().handshake_burst} at"),
+        (
+            "sessions that begin",
+            f"500 a second, 1000 at once in all; {_ATTACHES_A_SECOND:g} a second, {_ATTACHES:g} at",
+        ),
+        ("live output of one agent", f"{OUTPUT_BYTES_A_SECOND // 1024 // 1024} MiB a second"),
+        ("silence in an upload", f"{_SILENCE_SECONDS:g} seconds"),
+    ],
+)
+def test_the_limits_of_the_ports_are_those_of_the_code(what: str, figure: str) -> None:
+    test_the_limits_are_those_of_the_code(what, figure)

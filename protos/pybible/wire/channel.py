@@ -11,6 +11,7 @@ from urllib.parse import quote
 import grpc
 
 from pybible.wire.identity import CONTROLLER_NAME
+from pybible.wire.importing import check_told
 from pybible.wire.limits import BLOB_CHUNK_BYTES as BLOB_CHUNK_BYTES
 from pybible.wire.limits import INLINE_ATTACHMENT_BYTES as INLINE_ATTACHMENT_BYTES
 from pybible.wire.limits import INLINE_RESULT_BYTES as INLINE_RESULT_BYTES
@@ -18,6 +19,8 @@ from pybible.wire.limits import MESSAGE_BYTES as MESSAGE_BYTES
 from pybible.wire.limits import OUTPUT_CHUNK_BYTES as OUTPUT_CHUNK_BYTES
 from pybible.wire.limits import RESULT_BYTES as RESULT_BYTES
 from pybible.wire.tickets import METADATA_KEY
+
+check_told()
 
 Options: TypeAlias = list[tuple[str, int | str]]
 

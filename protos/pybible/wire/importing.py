@@ -76,3 +76,9 @@ def prepare_grpc() -> None:
     if "grpc" in sys.modules:
         raise ImportError("grpc was imported before pybible.wire, which has to tell it to refuse TLS 1.2")
     sys.meta_path.insert(0, _BeforeGrpc())
+
+
+def check_told() -> None:
+    """Raise ImportError unless gRPC, which is imported by now, was told: another finder may have found it first."""
+    if any(isinstance(finder, _BeforeGrpc) for finder in sys.meta_path):
+        raise ImportError("grpc was imported past pybible.wire.importing, which has to tell it to refuse TLS 1.2")

@@ -211,6 +211,7 @@ class Enrolment:
                 agents.remove(connection, agent.agent_id)
             return agent
 
+        await self._shut_out_first(name_or_id)
         agent = await self._database.write(work)
         if agent is not None:
             self._database.directory.forget(agent.agent_id)
@@ -227,6 +228,7 @@ class Enrolment:
                 certificates.revoke(connection, Identity(Role.AGENT, agent.agent_id), self._now())
             return agent
 
+        await self._shut_out_first(name_or_id)
         agent = await self._database.write(work)
         if agent is not None:
             self._shut_out(agent.agent_id)
@@ -240,6 +242,12 @@ class Enrolment:
         self._allowed.revoke(identity)
         log.warning("operator revoked", extra=fields(operator=name, certificates=len(serials)))
         return len(serials)
+
+    async def _shut_out_first(self, name_or_id: str) -> None:
+        """End an agent's session before anything is written, which may take its time."""
+        agent = await self._database.read(lambda connection: agents.find(connection, name_or_id))
+        if agent is not None:
+            self._shut_out(agent.agent_id)
 
     def _shut_out(self, agent_id: str) -> None:
         self._allowed.revoke(Identity(Role.AGENT, agent_id))

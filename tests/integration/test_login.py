@@ -44,6 +44,10 @@ async def test_with_a_token_the_controller_answers_from_then_on(tmp_path: Path, 
         listed = await invoke(agents.command)
         assert listed.exception is None, listed.exception
         assert "web01" in listed.output
+        (config / "operator/key.pem").chmod(0o644)
+        refused = (await invoke(agents.command)).exception
+        assert isinstance(refused, ConfigError)
+        assert "key.pem holds a key and is not its owner's alone (mode 0644)" in str(refused)
 
 
 async def test_an_agents_token_makes_no_operator(tmp_path: Path, config: Path) -> None:

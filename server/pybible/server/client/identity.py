@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import getpass
-import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from pybible.wire.errors import ConfigError
+from pybible.wire.private import read_private, write_private
 
 _KEY, _CERTIFICATE, _AUTHORITY = "key.pem", "certificate.pem", "authority.pem"
 
@@ -23,10 +23,10 @@ class OperatorIdentity:
 
 
 def load_identity(folder: Path) -> OperatorIdentity:
-    """Read the identity in `folder`. ConfigError when there is none."""
+    """Read the identity in `folder`. ConfigError when there is none, or its key is not this user's alone."""
     try:
         return OperatorIdentity(
-            key=(folder / _KEY).read_bytes(),
+            key=read_private(folder / _KEY),
             certificate=(folder / _CERTIFICATE).read_bytes(),
             authority=(folder / _AUTHORITY).read_bytes(),
         )
@@ -49,17 +49,9 @@ def store_identity(folder: Path, identity: OperatorIdentity) -> None:
             (_CERTIFICATE, identity.certificate),
             (_AUTHORITY, identity.authority),
         ):
-            _write(folder / name, content)
+            write_private(folder / name, content)
     except OSError as error:
         raise ConfigError(f"the operator identity can't be written to {folder}: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-    draft.replace(path)
 
 
 def operator_name() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,8 @@ def test_this_host_is_the_fleet_and_keeps_its_identity(tmp_path: Path) -> None:
     before = identity.read_bytes()
     assert run(tmp_path, "exec", "all", "-m", "ping").returncode == 0
     assert identity.read_bytes() == before
+    # It is good for longer than anybody pauses.
+    assert json.loads((identity.parent / "agent.json").read_bytes())["expires"] > time.time() + 5 * 365 * 86400
 
 
 def test_a_host_that_is_not_this_one_is_unreachable(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from pybible.wire.errors import ConfigError, PybibleError
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 _SLOTS = 256
+_YEARS = 10 * 365 * 86400.0
 
 
 class EmbeddedOpener(ControllerOpener):
@@ -119,6 +120,9 @@ async def embedded(states: Path) -> AsyncIterator[EmbeddedOpener]:
             listen="127.0.0.1:0",
             enroll_listen="127.0.0.1:0",
             drain_timeout=1.0,
+            # Its agent runs when it is needed, which may be months from now, and can't renew meanwhile.
+            agent_certificate_ttl=_YEARS,
+            issuing_authority_ttl=_YEARS,
         )
         async with Controller.start(config) as controller:
             opener = EmbeddedOpener(controller, folder)

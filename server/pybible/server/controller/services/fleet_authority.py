@@ -8,7 +8,7 @@ import grpc
 
 from pybible.server.controller.pki.authority import RootKeyMissing, renewal_of
 from pybible.server.controller.pki.rotation import InUse
-from pybible.server.controller.pki.signing import CertificateRequestRefused
+from pybible.server.controller.pki.signing import CLOCK_SKEW, CertificateRequestRefused
 from pybible.server.controller.services.fleet_part import Context, FleetPart, moment
 from pybible.v1 import fleet_pb2
 from pybible.wire.errors import PybibleError, UsageError
@@ -109,7 +109,7 @@ def _issuing(found: InUse) -> fleet_pb2.IssuingAuthority:
     certificate = found.certificate
     return fleet_pb2.IssuingAuthority(
         serial=f"{certificate.serial_number:x}",
-        issued=moment(certificate.not_valid_before_utc.timestamp()),
+        issued=moment((certificate.not_valid_before_utc + CLOCK_SKEW).timestamp()),
         expires=moment(certificate.not_valid_after_utc.timestamp()),
         signs=found.signs,
         agents=found.count(Role.AGENT),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,15 +14,23 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
+from pybible.server.client.connection import Endpoint
 from pybible.v1 import run_pb2, run_pb2_grpc
-from pybible.wire.channel import client_options, unix_target
+from pybible.wire.errors import PybibleError
 from pybible.wire.values import dumps
 
-_BROKEN = (grpc.aio.BaseError, grpc.RpcError, asyncio.InvalidStateError, AssertionError)
+_BROKEN = (grpc.aio.BaseError, grpc.RpcError, asyncio.InvalidStateError, AssertionError, PybibleError)
 # Past it a run is stuck: longer than a task's own time, the controller's patience with it, and two restarts.
 _LONGEST = 90.0
 _TASK_SECONDS = 2
 _PAUSE = 0.2
+
+
+@asynccontextmanager
+async def operators_channel(socket: str) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel to the operators' socket. ConnectionFailed when no controller comes in a few seconds."""
+    async with Endpoint.local(Path(socket)).entered() as entrance, entrance.channel() as channel:
+        yield channel
 
 
 @dataclass(slots=True)
@@ -68,7 +77,7 @@ class Operator:
                 await asyncio.sleep(_PAUSE)
 
     async def _lead(self, lead: Lead) -> None:
-        async with grpc.aio.insecure_channel(unix_target(Path(self.socket)), options=client_options()) as channel:
+        async with operators_channel(self.socket) as channel:
             call = run_pb2_grpc.RunServiceStub(channel).Execute(wait_for_ready=True)
             start = run_pb2.StartRun(name="chaos.yml", forks=lead.forks, operator=f"operator{self.number}")
             await call.write(run_pb2.ExecuteRequest(start=start))

@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,8 @@ import grpc.aio
 
 from pybible.server.client.processes import command_path
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
-from pybible.wire.channel import client_options, unix_target
+from pybible.wire.errors import ConnectionFailed
+from tests.load.chaos.operators import operators_channel
 from tests.load.swarm.identities import enrol_all
 from tests.support.agent import running_agent
 from tests.support.fault_proxy import FaultProxy, Way, fault_proxy
@@ -91,11 +92,20 @@ class Site:
                 stderr=log,
                 env={**os.environ, "PYBIBLE_FAULT": fault},
             )
-        async with self.channel() as channel:
-            stub: fleet_pb2_grpc.FleetServiceAsyncStub = fleet_pb2_grpc.FleetServiceStub(channel)
-            await stub.GetController(fleet_pb2.GetControllerRequest(), wait_for_ready=True, timeout=_START_SECONDS)
+        async with asyncio.timeout(_START_SECONDS):
+            while not await self._answers():
+                pass
         found = json.loads((self.state / "addresses.json").read_text())
         self.listen = (found["agents"], found["enrolment"])
+
+    async def _answers(self) -> bool:
+        """Whether it answers, within a few seconds."""
+        with suppress(ConnectionFailed):
+            async with self.channel() as channel:
+                stub: fleet_pb2_grpc.FleetServiceAsyncStub = fleet_pb2_grpc.FleetServiceStub(channel)
+                await stub.GetController(fleet_pb2.GetControllerRequest(), wait_for_ready=True, timeout=_START_SECONDS)
+                return True
+        return False
 
     async def keep_controller(self) -> None:
         """Start the controller again whenever it dies, to die at another point, until it is to be calm."""
@@ -147,9 +157,11 @@ class Site:
                     raise
                 self.note(f"ctl killed at {point}" if status < 0 else "ctl came to its end")
 
-    def channel(self) -> grpc.aio.Channel:
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
         """Open a channel to the operators' socket."""
-        return grpc.aio.insecure_channel(unix_target(Path(self.socket)), options=client_options())
+        async with operators_channel(self.socket) as channel:
+            yield channel
 
     async def token(self, uses: int) -> str:
         """Make a token."""

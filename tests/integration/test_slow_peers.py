@@ -13,7 +13,17 @@ import grpc.aio
 import pytest
 
 from pybible.server.controller.services import blobs
-from pybible.v1 import agent_pb2, agent_pb2_grpc, blob_pb2, blob_pb2_grpc, enrollment_pb2, enrollment_pb2_grpc
+from pybible.v1 import (
+    agent_pb2,
+    agent_pb2_grpc,
+    blob_pb2,
+    blob_pb2_grpc,
+    enrollment_pb2,
+    enrollment_pb2_grpc,
+    fleet_pb2,
+    fleet_pb2_grpc,
+)
+from pybible.wire.identity import OperatorRole
 from tests.support.controller import Holder, RunningController, controller, key_and_request
 from tests.support.fake_agent import attached
 
@@ -184,3 +194,16 @@ async def test_an_upload_that_stalls_does_not_keep_the_blob_from_others(
             await call.write(blob_pb2.PutRequest(sha256=sha256, size=len(content), data=content))
             await call.done_writing()
             await call
+
+
+async def test_a_thousand_calls_at_once_on_one_connection_are_all_answered(tmp_path: Path) -> None:
+    async with controller(tmp_path) as running:
+        operator = await running.enrol("ada", operator_role=OperatorRole.RUNNER)
+        async with running.channel(operator) as channel, asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            stub = fleet_pb2_grpc.FleetServiceStub(channel)
+            for _ in range(1000):
+                group.create_task(whoami(stub))
+
+
+async def whoami(stub: fleet_pb2_grpc.FleetServiceAsyncStub) -> None:
+    await stub.WhoAmI(fleet_pb2.WhoAmIRequest())

@@ -221,7 +221,7 @@ def test_the_limits_are_those_of_the_code(what: str, figure: str) -> None:
         ("connections to the enrolment port", f"{_CONTROLLER.enroll_connections}; "),
         ("a connection to the enrolment port", f"{4 * _CONTROLLER.handshake_timeout:g} seconds, and 10 "),
         ("a connection without a call", f"{bounds._IDLE_SECONDS:g} seconds; 20 on the enrolment port"),
-        ("calls at once", f"{bounds._CALLS}; {bounds._ENROLMENT_CALLS} on the enrolment port"),
+        ("calls at once on one connection to the enrolment port", f"{bounds._ENROLMENT_CALLS} "),
         ("one message", f"{MESSAGE_BYTES // 1024 // 1024} MiB; {bounds._ENROLMENT_BYTES // 1024} KiB on"),
         ("a certificate request", f"{REQUEST_BYTES // 1024} KiB"),
         ("enrolment requests", f"{_CONTROLLER.enroll_rate:g} a second, {10 * _CONTROLLER.enroll_rate:g} at once"),

@@ -11,8 +11,9 @@ import resource
 from pybible.server.controller.config import ControllerConfig
 from pybible.wire.channel import Options
 
-# Calls at once on one connection: what is more waits in the caller.
-_CALLS, _ENROLMENT_CALLS = 256, 16
+# Calls at once on one connection to the enrolment port, where a host makes one after the other. Not for the others: of
+# more calls than that gRPC fails some, whatever the two ends agreed on.
+_ENROLMENT_CALLS = 16
 # A connection with no call is closed after so many seconds; who needs it opens another.
 _IDLE_SECONDS = 300.0
 # A key, a token, a name and a few facts are smaller.
@@ -24,7 +25,6 @@ def agents_port(config: ControllerConfig) -> Options:
     return [
         *_handshakes(config),
         ("grpc.max_allowed_incoming_connections", min(config.connections, _files() * 3 // 4)),
-        ("grpc.max_concurrent_streams", _CALLS),
         ("grpc.max_connection_idle_ms", _milliseconds(_IDLE_SECONDS)),
     ]
 

@@ -104,7 +104,7 @@ _DESCRIBED = (
         "pybible_certificate_expiry_timestamp_seconds",
         "gauge",
         "When the first of them expires, as Unix time; of a holder with several the last one counts.",
-        {"role": "`authority`, `controller`, `agent`, `operator`"},
+        {"role": "`authority` (the root), `issuing` (the authority that signs), `controller`, `agent`, `operator`"},
     ),
     Described(
         "pybible_event_loop_lag_seconds",

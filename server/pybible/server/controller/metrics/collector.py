@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
-from cryptography import x509
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -120,14 +119,10 @@ class ControllerCollector(Collector):
             if lasts:
                 expiries.append(((role.value,), min(lasts.values())))
         yield _metric("pybible_certificates", counts)
-        expiries.append((("authority",), _expiry(authority.certificate_pem)))
-        expiries.append((("controller",), _expiry(authority.server.certificate)))
+        own = {"authority": authority.root, "issuing": authority.issuing, "controller": authority.server_certificate}
+        for name, certificate in own.items():
+            expiries.append(((name,), certificate.not_valid_after_utc.timestamp()))
         yield _metric("pybible_certificate_expiry_timestamp_seconds", expiries)
-
-
-def _expiry(pem: bytes) -> float:
-    """Return when the first certificate of a file ends."""
-    return min(each.not_valid_after_utc.timestamp() for each in x509.load_pem_x509_certificates(pem))
 
 
 def _counted(counter: Mapping[str, int]) -> list[_Sample]:

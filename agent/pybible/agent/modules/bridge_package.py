@@ -21,6 +21,8 @@ from types import CodeType, ModuleType
 _PACKAGES = 64
 _PLACE = "/package"
 _BASIC = "ansible.module_utils.basic"
+# What basic loads when a module begins, and when it ends, by names that it makes up.
+_PROFILES = "ansible.module_utils._internal._json._profiles"
 _FILES = 2048
 # Loading them does something, or costs a worker much memory.
 _NOT_WARM = frozenset({"antigravity", "ctypes", "multiprocessing", "readline", "this", "tkinter", "turtle"})
@@ -60,6 +62,10 @@ class Package(MetaPathFinder, InspectLoader):
     def has(self, files: Mapping[str, tuple[str, bytes]]) -> bool:
         """Tell whether all these files are in it as they are."""
         return all(self._files.get(name) == file for name, file in files.items())
+
+    def below(self, package: str) -> list[str]:
+        """Return the names of the modules in one of its packages."""
+        return sorted(name for name in self._files if name.startswith(f"{package}."))
 
     def files_of(self, names: Iterable[str]) -> dict[str, tuple[str, bytes]]:
         """Return the files of modules."""
@@ -127,7 +133,8 @@ class _Basics:
             return {}
         sys.meta_path.insert(0, package)
         try:
-            import_module(_BASIC)
+            for name in (_BASIC, *package.below(_PROFILES)):
+                import_module(name)
         except (Exception, SystemExit):
             # The child that runs into it tells.
             return {}

@@ -10,6 +10,7 @@ from typing import Final
 
 from pybible.server.cli.options import Asked
 from pybible.server.cli.settings import Settings
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.parsing.yaml_source import DuplicateKey
 from pybible.server.engine.variables.fact_cache import FactCache, JsonFileCache
 from pybible.server.engine.variables.scope import VariableOptions
@@ -124,7 +125,7 @@ def _fact_cache(settings: Settings, warn: Callable[[str], None]) -> FactCache | 
             prefix = config.text("CACHE_PLUGIN_PREFIX") if "CACHE_PLUGIN_PREFIX" in config.given else ""
             try:
                 return JsonFileCache(
-                    Path(folder).expanduser(),
+                    expanded(folder),
                     prefix=prefix,
                     timeout=config.number("CACHE_PLUGIN_TIMEOUT"),
                     warn=warn,

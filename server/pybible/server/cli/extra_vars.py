@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.model.text import Trusted
 from pybible.server.engine.parsing.free_form import parse_args
 from pybible.server.engine.parsing.yaml_source import load_file, load_yaml
@@ -33,7 +33,7 @@ def extra_vars(
 
 def _variables(text: str, vault: VaultSecrets | None, warn: Callable[[str], None]) -> Mapping[str, object]:
     if text.startswith("@"):
-        path = Path(text[1:]).expanduser().absolute()
+        path = expanded(text[1:]).absolute()
         if not path.exists():
             raise PybibleError(_NOT_THERE.format(path))
         if path.is_dir():

@@ -26,6 +26,7 @@ from pybible.server.cli.running import (
 from pybible.server.cli.settings import load_settings
 from pybible.server.engine.executor.play import check_play, play_name, play_patterns
 from pybible.server.engine.executor.run import Engine
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.plan.arguments import check_arguments
 from pybible.server.engine.plan.listing import ListedPlay, Listing, list_playbook
@@ -112,7 +113,7 @@ def _has_task(playbooks: tuple[Playbook, ...], name: str) -> bool:
 
 def _naming(wanted: PlaybookRun, reports: Reports) -> Reports:
     """Let the operator see playbooks by the paths that were given."""
-    given = {str(path.expanduser().absolute()): str(path) for path in wanted.playbooks}
+    given = {str(expanded(path).absolute()): str(path) for path in wanted.playbooks}
 
     def event(happened: RunEvent) -> None:
         if isinstance(happened, PlaybookStarted):

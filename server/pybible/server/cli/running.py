@@ -33,6 +33,7 @@ from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.inventory.sources import ONLY_LOCALHOST
 from pybible.server.engine.model.connections import Place, place_of
 from pybible.server.engine.model.notices import Deprecation
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.model.play import Playbook
 from pybible.server.engine.parsing.loader import Loader
 from pybible.server.engine.templating.engine import TemplateEngine
@@ -307,7 +308,7 @@ def places_of(session: Session) -> Places:
 def places_for(settings: Settings, module_path: Sequence[str]) -> Places:
     """Return where modules that are not native lie; `module_path` is what --module-path was given."""
     config = settings.ansible
-    given = [Path(folder).expanduser() for entry in module_path for folder in entry.split(":") if folder]
+    given = [expanded(folder) for entry in module_path for folder in entry.split(":") if folder]
     return Places(
         library=(*(folder.absolute() for folder in given), *config.paths("DEFAULT_MODULE_PATH")),
         module_utils=config.paths("DEFAULT_MODULE_UTILS_PATH"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pybible.server.cli.ansible_config import AnsibleConfig, read_ansible_config
 from pybible.server.engine.commands import LOOKUP_SECONDS
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.watch import RENDER_SECONDS
 from pybible.wire.errors import ConfigError, UsageError
 
@@ -85,7 +86,7 @@ def load_settings(
         roles_path=ansible.paths("DEFAULT_ROLES_PATH"),
         config_folder=config_folder,
         ansible_core=environment.get("PYBIBLE_ANSIBLE") or ours.get("ansible", ""),
-        signing_key=Path(named_key).expanduser() if named_key else usual_key if usual_key.exists() else None,
+        signing_key=expanded(named_key) if named_key else usual_key if usual_key.exists() else None,
         state_folder=_xdg(environment, "XDG_STATE_HOME", home / ".local/state") / "pybible",
         render_limit=_seconds(environment, "PYBIBLE_RENDER_LIMIT", RENDER_SECONDS),
         live_output=_switch(environment, "PYBIBLE_LIVE_OUTPUT"),

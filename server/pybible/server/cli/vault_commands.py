@@ -15,6 +15,7 @@ from pybible.server.cli.settings import load_settings
 from pybible.server.cli.vault import PasswordsAsked
 from pybible.server.cli.vault_files import edited, read_file, replace_file
 from pybible.server.cli.vault_passwords import configured_secrets, encryption_secret, vault_secrets
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.vault import VaultSecret, VaultSecrets, is_vaulted, vault_id_of
 from pybible.wire.errors import PybibleError, UsageError, VaultError
 
@@ -41,7 +42,7 @@ def create(files: Sequence[str], asked: PasswordsAsked, *, encrypt_id: str, with
         raise UsageError("vault create can take only one filename argument")
     if not (sys.stdout.isatty() or without_terminal):
         raise UsageError("not a tty, editor cannot be opened", hint="--skip-tty-check opens it all the same.")
-    path = Path(files[0]).expanduser()
+    path = expanded(files[0])
     secrets, secret = encrypting(asked, encrypt_id)
     if path.exists():
         raise PybibleError(f"{path} exists, please use 'edit' instead")

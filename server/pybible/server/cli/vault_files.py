@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
+from pybible.server.engine.model.paths import expanded
 from pybible.wire.errors import PybibleError
 
 _PRIVATE = 0o600
@@ -22,7 +23,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 def read_file(name: str) -> bytes:
     """Return what a file holds. Raises PybibleError."""
-    path = Path(name).expanduser().absolute()
+    path = expanded(name).absolute()
     try:
         return path.read_bytes()
     except OSError as error:
@@ -34,7 +35,7 @@ def replace_file(name: str, content: bytes, *, plain: bool = False) -> None:
 
     A new file is the owner's alone. Raises PybibleError; the file is as it was then.
     """
-    path = Path(name).expanduser().resolve()
+    path = expanded(name).resolve()
     try:
         before = path.stat() if path.exists() else None
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pybible.server.cli.ansible_config import AnsibleConfig
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.vault import VaultSecret, VaultSecrets
 from pybible.wire.errors import PybibleError, UsageError
 
@@ -99,7 +100,7 @@ def encryption_secret(secrets: VaultSecrets, wanted: str = "") -> VaultSecret:
 def _password(label: str, source: str, prompt: Callable[[str], str], create: bool) -> bytes:
     if source in _PROMPTS:
         return _typed(label, prompt, create)
-    path = Path(source).expanduser().absolute()
+    path = expanded(source).absolute()
     if not path.exists():
         raise PybibleError(f"The vault password file {path} was not found")
     password = _from_script(path, label) if os.access(path, os.X_OK) and path.is_file() else _from_file(path)

@@ -14,6 +14,7 @@ import grpc.aio
 
 from pybible.server.client.door import OpenDoor
 from pybible.server.client.identity import OperatorIdentity, load_identity
+from pybible.server.engine.model.paths import expanded
 from pybible.wire.channel import client_credentials, client_options, ticket_credentials, unix_target
 from pybible.wire.errors import UsageError
 
@@ -89,7 +90,7 @@ def parse_endpoint(text: str, *, identity_folder: Path) -> Endpoint:
     """Read `unix:PATH` or `HOST:PORT`. UsageError when it is neither, ConfigError without an identity."""
     text = text.strip()
     if text.startswith(_UNIX):
-        path = Path(text.removeprefix(_UNIX)).expanduser()
+        path = expanded(text.removeprefix(_UNIX))
         if not path.name:
             raise UsageError(f"'{text}' names no socket", hint="Write unix:PATH.")
         return Endpoint.local(path.absolute())

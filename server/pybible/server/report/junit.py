@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
+from pybible.server.engine.model.paths import expanded
 from pybible.server.report.callbacks import CallbackSetting
 from pybible.server.report.dump import dump_result
 from pybible.server.report.messages import Messages
@@ -52,7 +53,7 @@ class JUnit:
         self._setting = setting
         self._clock = setting.clock
         self._messages = Messages(setting.terminal)
-        self._folder = Path(setting.option("JUNIT_OUTPUT_DIR", "~/.ansible.log")).expanduser()
+        self._folder = expanded(setting.option("JUNIT_OUTPUT_DIR", "~/.ansible.log"))
         self._relative_to = setting.option("JUNIT_TASK_RELATIVE_PATH")
         self._prefix = setting.option("JUNIT_TEST_CASE_PREFIX")
         self._playbook = "playbook"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from pybible.server.engine.model.paths import expanded
 from pybible.server.report.callbacks import CallbackSetting
 from pybible.server.report.dump import dump_result
 from pybible.server.report.messages import Messages
@@ -15,7 +14,7 @@ class Tree:
     """Writes to ANSIBLE_CALLBACK_TREE_DIR, else to ~/.ansible/tree."""
 
     def __init__(self, setting: CallbackSetting) -> None:
-        self._folder = Path(setting.option("ANSIBLE_CALLBACK_TREE_DIR", "~/.ansible/tree")).expanduser()
+        self._folder = expanded(setting.option("ANSIBLE_CALLBACK_TREE_DIR", "~/.ansible/tree"))
         self._messages = Messages(setting.terminal)
 
     def __call__(self, event: RunEvent) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pybible.server.engine.actions.arguments import as_bool
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, from_outcome
+from pybible.server.engine.model.paths import expanded
 from pybible.wire.errors import PybibleError
 from pybible.wire.tasks import Attachment
 from pybible.wire.values import JsonObject
@@ -110,7 +111,7 @@ async def _store(call: ActionCall, answer: JsonObject, source: str, dest: str, *
 
 
 def _target(call: ActionCall, source: str, dest: str, *, flat: bool) -> Path:
-    folder = Path(dest).expanduser()
+    folder = expanded(dest)
     if not folder.is_absolute():
         folder = call.play.directory / folder
     if flat:

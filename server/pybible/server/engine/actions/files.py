@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pybible.server.engine.actions.call import ActionCall, ActionFailed
+from pybible.server.engine.model.paths import expanded
 
 
 class NotFound(ActionFailed):
@@ -17,7 +18,7 @@ def find(call: ActionCall, name: str, *, kind: str) -> Path:
 
     Raises NotFound with the folders that were searched.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     candidates = [path] if path.is_absolute() else list(_candidates(call, name, kind))
     for candidate in candidates:
         if candidate.exists():

@@ -11,6 +11,7 @@ from pybible.server.engine.actions import files
 from pybible.server.engine.actions.arguments import as_text
 from pybible.server.engine.actions.call import ActionCall, ActionFailed, ActionResult, Arguments, from_outcome
 from pybible.server.engine.inventory.groups import LOCALHOST
+from pybible.server.engine.model.paths import expanded
 from pybible.wire.errors import PybibleError
 from pybible.wire.tasks import Attachment
 
@@ -51,13 +52,13 @@ def _here(call: ActionCall, path: str) -> str:
     """Return a path of the control node's, relative to the playbook, with the slash at its end."""
     if _is_address(path):
         return path
-    found = os.path.normpath(call.play.directory / Path(path).expanduser())
+    found = os.path.normpath(call.play.directory / expanded(path))
     return f"{found}/" if path.endswith("/") and found != "/" else found
 
 
 def _source(call: ActionCall, path: str) -> str:
     """Return where on the control node `src` is: among the files of roles and the playbook, or beside that."""
-    if _is_address(path) or Path(path).expanduser().is_absolute():
+    if _is_address(path) or expanded(path).is_absolute():
         return _here(call, path)
     try:
         found = str(files.find(call, path.rstrip("/"), kind="files"))

@@ -10,6 +10,8 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
+from pybible.server.engine.model.paths import expanded
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -31,7 +33,7 @@ class Places:
     def core(self) -> Path | None:
         """The folder of ansible-core's package, None when there is none. It is never imported."""
         if self.ansible:
-            return _core_in(Path(self.ansible).expanduser())
+            return _core_in(expanded(self.ansible))
         # Only the place of a package is asked for: nothing of it is run.
         spec = find_spec("ansible") if "ansible" not in sys.modules else sys.modules["ansible"].__spec__
         for folder in (spec.submodule_search_locations or ()) if spec is not None else ():

@@ -9,6 +9,7 @@ from typing import Final
 
 from pybible.server.engine.bridge.finder import Finder
 from pybible.server.engine.model.keywords import Keywords, VarsLayer
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.model.play import Block, Node, Play, Playbook, Role, Task
 from pybible.server.engine.parsing.plays import PlayReader
 from pybible.server.engine.parsing.roles import RoleReader, own_vars
@@ -73,7 +74,7 @@ class Loader:
 
     def load_playbook(self, path: Path) -> Playbook:
         """Read a playbook file. Raises SourceError: ParseError, IncludeError, TemplateError, VaultError."""
-        absolute = path.expanduser().absolute()
+        absolute = expanded(path).absolute()
         return Playbook(path=absolute, plays=tuple(self._plays.read_file(absolute)))
 
     def include_tasks(self, file: str, *, include: Task, play: Play) -> Included:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pybible.server.engine.model.keywords import NO_KEYWORDS, Keywords
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.model.play import Block, Node, Play, Role, Task, VarsPrompt, new_id
 from pybible.server.engine.model.text import SourceDict, Vaulted, origin_of
 from pybible.server.engine.parsing import keywords
@@ -103,7 +104,7 @@ class PlayReader:
             raise failed from error
 
     def _imported_path(self, wanted: str, folder: Path) -> Path:
-        path = folder / Path(wanted).expanduser()
+        path = folder / expanded(wanted)
         if path.exists() or self._sources.finder is None:
             return path
         return self._sources.finder.find_playbook(wanted, directory=folder) or path
@@ -191,7 +192,7 @@ class PlayReader:
                     name = self._sources.render_text(candidate, scope)
                 except TemplateError:
                     continue
-                path = scope.play.directory / Path(name).expanduser()
+                path = scope.play.directory / expanded(name)
                 if not path.is_file():
                     path = scope.play.directory / "vars" / name
                 if path.is_file():

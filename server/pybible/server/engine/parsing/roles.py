@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pybible.server.engine.model.keywords import Keywords
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.model.play import Block, Node, Role, RoleMetadata, Task, new_id
 from pybible.server.engine.model.text import SourceDict, SourceList, Trusted, origin_of
 from pybible.server.engine.parsing import keywords
@@ -167,10 +168,10 @@ class RoleReader:
             searched.append(scope.role.path.parent)
         searched.append(scope.play.directory)
         for folder in searched:
-            path = folder / Path(name).expanduser()
+            path = folder / expanded(name)
             if path.exists():
                 return _Found(name, _tidy(path))
-        path = Path(name).expanduser()
+        path = expanded(name)
         if path.exists():
             return _Found(path.name, _tidy(path))
         collections = list(scope.collections)

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from pybible.server.engine.model.bridged import BridgedModule
 from pybible.server.engine.model.keywords import Keywords
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.model.play import Block, LoopControl, Node, Task, new_id
 from pybible.server.engine.model.text import Trusted, origin_of
 from pybible.server.engine.parsing import keywords, known
@@ -101,7 +102,7 @@ class TaskReader:
         An import looks beside its own file first, an include in the role first, and neither of them beside the file
         that a role begins with: so does ansible-core.
         """
-        wanted = Path(name).expanduser()
+        wanted = expanded(name)
         if wanted.is_absolute():
             return wanted
         folders = [Path(origin.file).parent]

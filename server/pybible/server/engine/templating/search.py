@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pybible.server.engine.model.paths import expanded
+
 if TYPE_CHECKING:
     from pybible.server.engine.templating.templar import Templar
 
 
 def candidates(templar: Templar, kind: str, name: str) -> Iterator[Path]:
     """Yield the places where `name` may be, best first. `kind` is files, templates, vars or tasks."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_absolute():
         yield path
         return

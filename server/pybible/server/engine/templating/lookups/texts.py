@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pybible.server.engine.model.notices import deprecated
+from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.templating.errors import LookupFailed
 from pybible.server.engine.templating.filters.passwords import password_hash
 from pybible.server.engine.templating.filters.values import as_bool
@@ -261,7 +262,7 @@ def _password(call: LookupCall) -> list[object]:
         unknown = [word.partition("=")[0] for word in name.split()[1:] if "=" in word]
         if unknown:
             raise LookupFailed(f"Unrecognized parameter(s) given to password lookup: {', '.join(unknown)}")
-        path = Path(name).expanduser()
+        path = expanded(name)
         path = path if path.is_absolute() else call.directory / path
         stored = path.read_text().rstrip("\n") if path.is_file() and str(path) != "/dev/null" else ""
         password, _, salt = stored.partition(" salt=")

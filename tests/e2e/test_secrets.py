@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from pybible.agent.modules import registry
+from pybible.wire.identity import JoinToken
 from tests.support.lab import Lab, lab
 
 pytestmark = pytest.mark.e2e
@@ -26,6 +27,19 @@ TASK = "planted-in-a-task-6b1f"
 # Arguments that the module itself hides; not even the list of processes may show them.
 HIDDEN = "planted-as-an-argument-93ce"
 HASH = f"$6$salt${'x' * 57}{HIDDEN}"
+
+VAULT_PASSWORD = "planted-as-a-vault-password-27aa"  # what opens all of them
+# What is told of tokens, operators and runs afterwards.
+TOLD = (
+    ("token", "list"),
+    ("token", "list", "--json"),
+    ("operators", "--json"),
+    ("agents", "--json"),
+    ("audit", "export"),
+    ("runs", "show", "latest", "--json"),
+    ("runs", "watch", "latest", "-vvvv"),
+    ("whoami", "--json"),
+)
 
 # What runs for real, with arguments that mean something; every other module runs in check mode, with the secret
 # wherever it takes a text.
@@ -61,8 +75,10 @@ BY_THEMSELVES: list[dict[str, dict[str, object]]] = [
     }},
     {"community.general.htpasswd": {"path": "OUT/htpasswd", "name": "me", "password": "{{ hidden }}"}},
     {"yum_repository": {
-        "name": "x", "description": "x", "baseurl": "http://x", "password": "{{ hidden }}", "reposdir": "OUT",
+        "name": "x", "description": "x", "baseurl": "http://x", "reposdir": "OUT",
+        "password": "{{ hidden }}", "proxy_password": "{{ hidden }}",
     }},
+    {"subversion": {"repo": "http://127.0.0.1:9/", "dest": "OUT/svn", "username": "me", "password": "{{ hidden }}"}},
 ]  # fmt: skip
 
 
@@ -92,12 +108,12 @@ def tasks(out: Path) -> list[dict[str, object]]:
 
 
 class ProcessList(threading.Thread):
-    """Looks at every command line and environment of the machine, again and again."""
+    """Looks at every command line of the machine, again and again."""
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, *wanted: str) -> None:
         super().__init__(daemon=True)
         self.seen: set[bytes] = set()
-        self._wanted = wanted.encode()
+        self._wanted = [each.encode() for each in wanted]
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -107,7 +123,7 @@ class ProcessList(threading.Thread):
                 if entry.name.isdigit():
                     with contextlib.suppress(OSError):
                         line = Path(entry.path, "cmdline").read_bytes()
-                        if self._wanted in line:
+                        if any(each in line for each in self._wanted):
                             self.seen.add(line)
 
     def stop(self) -> set[bytes]:
@@ -207,6 +223,85 @@ def test_large_content_that_may_hold_secrets_goes_with_its_task_and_its_run(
         ("rendered", "content", "decrypted"), True
     )
     wait_until(lambda: holders(running.folder, TASK, HIDDEN) == [])
+
+
+def test_every_argument_that_is_secret_by_itself_is_planted() -> None:
+    planted = {
+        (name, argument)
+        for task in BY_THEMSELVES
+        for name, args in task.items()
+        for argument, value in args.items()
+        if "hidden" in str(value) or "hash" in str(value)
+    }
+    secret = {
+        (name, argument.name)
+        for name in registry.NAMES
+        if (module := registry.find(name)) is not None
+        for argument in module.spec.arguments.values()
+        if argument.no_log and not argument.internal
+    }
+    # What template is given is rendered: it has this one because it does what copy does.
+    assert secret - planted == {("template", "content")}
+
+
+def test_credentials_are_only_with_those_whose_they_are(
+    running: Lab, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(state))
+    (project / "password").write_text(VAULT_PASSWORD)
+    run = ["pybible-ctl", "vault", "encrypt_string", "--vault-password-file", "password", TASK]
+    vaulted = subprocess.run(run, cwd=project, check=True, capture_output=True, text=True, timeout=60).stdout
+    for_operator = running.ctl("token", "create", "--role", "runner", check=True).stdout.strip()
+    for_agent = running.ctl("token", "create", "--name", "joined", check=True).stdout.strip()
+    secrets = [VAULT_PASSWORD, *(JoinToken.decode(token).secret for token in (for_operator, for_agent))]
+    secrets += [for_operator, for_agent]
+    looking = ProcessList(*secrets)
+    looking.start()
+    said = [
+        with_input(for_operator, "pybible-ctl", "login", "--token", "-", "--name", "somebody"),
+        with_input(for_agent, "pybible-agent", "join", "--token", "-", "--state", str(state / "joined")),
+    ]
+    keys = key_lines(state)
+    said.append(running.ctl("signing-key", "create", check=True).stdout)
+    keys |= key_lines(state)
+    assert len(keys) == 3
+    play = {"hosts": "lab01", "gather_facts": False, "tasks": [{"command": "true", "no_log": True}, {"debug": {}}]}
+    text = yaml.safe_dump([play]) + "  vars:\n    secret: " + vaulted.replace("\n", "\n    ")
+    (project / "site.yml").write_text(text)
+    words = ["run", str(project / "site.yml"), "--vault-password-file", str(project / "password"), "-vvvv"]
+    done = running.ctl(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said += [done.stdout, done.stderr]
+    for asked in TOLD:
+        told = running.ctl(*asked, check=True)
+        said += [told.stdout, told.stderr]
+    assert looking.stop() == set()
+    assert [secret for secret in (*secrets, *keys) for text in said if secret in text] == []
+    assert holders(running.folder, *secrets, *keys) == []
+    assert holders(state, *secrets) == []
+    # Each is in the one file of its owner.
+    owners = [line.partition(": ")[0] for line in holders(state, *keys)]
+    assert len(owners) == len(set(owners)) == len(keys)
+
+
+def with_input(text: str, *words: str) -> str:
+    """Run a command that reads a secret, and return what it says."""
+    done = subprocess.run(words, input=text, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout + done.stderr
+
+
+def key_lines(folder: Path) -> set[str]:
+    """Return a line of each private key below a folder, one that no other key has."""
+    found = set()
+    for path in folder.rglob("*"):
+        if path.is_file() and b"PRIVATE KEY" in path.read_bytes():
+            first, *more = path.read_text().split("PRIVATE KEY-----\n")[1].splitlines()
+            # A key begins by saying what kind it is.
+            found.add(first[24:] if more[0].startswith("-") else more[0])
+    return found
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -112,6 +112,36 @@ def test_only_so_many_acknowledged_results_are_kept(tmp_path: Path) -> None:
     assert journal.find(f"a{KEPT_ACKNOWLEDGED + 49}") is not None
 
 
+def test_what_was_signed_is_remembered_as_long_as_the_signature_is_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, clock=clock)
+    journal.accept("signed", until=clock.now + 7200)
+    journal.finish("signed", b"{}", reason="", elapsed=0)
+    journal.acknowledge(["signed"])
+    for number in range(KEPT_ACKNOWLEDGED + 1):
+        journal.accept(f"a{number}")
+        journal.finish(f"a{number}", b"{}", reason="", elapsed=0)
+        journal.acknowledge([f"a{number}"])
+    assert journal.find("a0") is None
+    monkeypatch.setattr("pybible.agent.journal._COMPACT_BYTES", 0)
+    for known in (journal, Journal(tmp_path, clock=clock), Journal(tmp_path, clock=clock)):
+        entry = known.find("signed")
+        assert entry is not None
+        assert (entry.state, entry.result) == (EntryState.ACKNOWLEDGED, None)
+    clock.now += 7200
+    assert Journal(tmp_path, clock=clock).find("signed") is None
+
+
+def test_nothing_is_remembered_for_longer_than_any_signature_is_good(tmp_path: Path) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, clock=clock)
+    journal.accept("a1", until=1e18)
+    clock.now += KEPT_SECONDS + 1
+    assert Journal(tmp_path, clock=clock).find("a1") is None
+
+
 def test_the_file_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pybible.agent.journal._COMPACT_BYTES", 100_000)
     journal = Journal(tmp_path)

@@ -23,8 +23,9 @@ def policy(tmp_path: Path, text: str) -> HostPolicy:
     return found
 
 
-def task(module: str, /, *, check: bool = False, become: str = "", **args: object) -> TaskSpec:
-    user = Become(user=become) if become else None
+def task(module: str, /, *, check: bool = False, become: str | Become = "", **args: object) -> TaskSpec:
+    user = Become(user=become) if isinstance(become, str) and become else become or None
+    assert not isinstance(user, str)
     return TaskSpec(module=module, args=json.dumps(args).encode(), check=check, become=user)
 
 
@@ -68,6 +69,36 @@ def test_an_empty_policy_refuses_nothing(tmp_path: Path) -> None:
             task("async_wrapper", module="command", limit=3600),
             "a job may not take 3600 seconds (time.max_task_seconds, {} line 2)",
         ),
+        (
+            "[time]\nmax_task_seconds = 60",
+            task("async_wrapper", module="command", limit="3600"),
+            "a job may not take 3600 seconds (time.max_task_seconds, {} line 2)",
+        ),
+        (
+            "[time]\nmax_task_seconds = 60",
+            task("async_wrapper", module="command"),
+            "a job may not take None seconds (time.max_task_seconds, {} line 2)",
+        ),
+        (
+            '[modules]\nallow = ["ping"]',
+            task("bridge", name="ping"),
+            "module 'ping' is allowed as the agent has it, and in no other form (modules.allow, {} line 2)",
+        ),
+        (
+            '[modules]\nallow = ["ping"]',
+            task("async_wrapper", module="bridge", arguments={"name": "ansible.builtin.ping"}, limit=5),
+            "module 'ping' is allowed as the agent has it, and in no other form (modules.allow, {} line 2)",
+        ),
+        (
+            '[modules]\nallow = ["ping"]',
+            task("async_wrapper", module="async_wrapper", arguments={"module": "ping"}, limit=5),
+            "module 'async_wrapper' is not allowed (modules.allow, {} line 2)",
+        ),
+        (
+            "[tasks]\ncheck_only = true",
+            task("bridge", name="k8s.core.k8s", check=True),
+            "which alone are known to keep to check mode (tasks.check_only, {} line 2)",
+        ),
     ],
 )
 def test_a_refusal_names_the_line(tmp_path: Path, text: str, spec: TaskSpec, said: str) -> None:
@@ -90,6 +121,29 @@ def test_a_refusal_names_the_line(tmp_path: Path, text: str, spec: TaskSpec, sai
 )
 def test_what_is_not_refused(tmp_path: Path, text: str, spec: TaskSpec) -> None:
     assert policy(tmp_path, text).refusal(spec) == ""
+
+
+@pytest.mark.parametrize(
+    "become",
+    [
+        Become(user="www-data", executable="/bin/sh"),
+        Become(user="www-data", flags="-u root sh -c id --"),
+        Become(user="www-data", flags="-n 'unclosed"),
+    ],
+)
+def test_no_way_around_the_policy_leads_through_becoming_a_user(tmp_path: Path, become: Become) -> None:
+    found = policy(tmp_path, '[become]\nusers = ["www-data"]')
+    refusal = replace(found, by_sudo=True).refusal(task("ping", become=become))
+    assert "no task becomes a user by " in refusal
+    assert refusal.endswith(f"(become.users, {tmp_path / 'policy.toml'} line 2)")
+    # Root needs no program to become somebody, and starts none.
+    assert replace(found, by_sudo=False).refusal(task("ping", become=become)) == ""
+
+
+@pytest.mark.parametrize("flags", ["", "-H -S -n", "-HSn", "--preserve-env -n"])
+def test_ordinary_flags_of_sudo_are_taken(tmp_path: Path, flags: str) -> None:
+    found = replace(policy(tmp_path, '[become]\nusers = ["www-data"]'), by_sudo=True)
+    assert found.refusal(task("ping", become=Become(user="www-data", flags=flags, executable="sudo"))) == ""
 
 
 @pytest.mark.parametrize(

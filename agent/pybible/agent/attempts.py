@@ -194,7 +194,7 @@ class Attempts:
         if refusal is None:
             faults.at("before_journal")
             try:
-                self.journal.accept(attempt_id)
+                self.journal.accept(attempt_id, until=signature.expires if signature is not None else 0.0)
             except OSError as error:
                 refusal = (Refusal.BUSY, f"the agent can't write its journal: {error.strerror}")
         if refusal is not None:

@@ -1,8 +1,9 @@
 """journal: what was accepted, what was finished, what was acknowledged: an append-only file that survives kill -9.
 
 A record is a header (lengths of head and body, CRC-32 of both), a JSON head and raw bytes, the result. Heads:
-{"accepted": ID, "at": seconds}, {"finished": ID, "at", "reason", "elapsed", "file"?} and {"acknowledged": [ID, ...]}.
-A result that is larger than the controller takes inline lies in a file of its own beside the journal.
+{"accepted": ID, "at": seconds, "until"?: seconds}, {"finished": ID, "at", "reason", "elapsed", "file"?},
+{"acknowledged": [ID, ...]} and {"used": ID, "until"}. A result that is larger than the controller takes inline lies in
+a file of its own beside the journal.
 
 It is not fsynced: it must outlive the process, not the machine. A torn last record is what kill -9 may leave, and is
 left out; the attempt is then interrupted, which is the truth.
@@ -83,6 +84,8 @@ class Journal:
         self._results = folder / "results"
         self._clock = clock
         self._entries: OrderedDict[str, Entry] = OrderedDict()
+        # What operators signed, and until when their word would be good again: remembered beyond all else.
+        self._until: dict[str, float] = {}
         self._acknowledged = 0
         self._written = 0
         try:
@@ -97,7 +100,10 @@ class Journal:
 
     def find(self, attempt_id: str) -> Entry | None:
         """Return what is known of an attempt."""
-        return self._entries.get(attempt_id)
+        entry = self._entries.get(attempt_id)
+        if entry is None and attempt_id in self._until:
+            return Entry(EntryState.ACKNOWLEDGED, self._clock())
+        return entry
 
     @property
     def unacknowledged(self) -> int:
@@ -108,10 +114,21 @@ class Journal:
         """Return what the controller has not acknowledged, the oldest first."""
         return [item for item in self._entries.items() if item[1].state is not EntryState.ACKNOWLEDGED]
 
-    def accept(self, attempt_id: str) -> None:
-        """Write that an attempt will be run. OSError when that can't be written: then it must not be."""
+    def accept(self, attempt_id: str, *, until: float = 0.0) -> None:
+        """Write that an attempt will be run. OSError when that can't be written: then it must not be.
+
+        `until`: it must not be run again before that time, whatever else is forgotten of it.
+        """
         now = self._clock()
-        self._append({"accepted": attempt_id, "at": now})
+        head: JsonObject = {"accepted": attempt_id, "at": now}
+        if until:
+            # Nobody's word is good for longer.
+            until = min(until, now + KEPT_SECONDS)
+            head["until"] = until
+        self._append(head)
+        if until:
+            self._forget_expired()
+            self._until[attempt_id] = until
         self._entries[attempt_id] = Entry(EntryState.RUNNING, now)
 
     def finish(
@@ -176,6 +193,12 @@ class Journal:
                     self._acknowledged -= 1
                     break
 
+    def _forget_expired(self) -> None:
+        """Drop those that nobody's word is good for any more; the oldest come first, more or less."""
+        now = self._clock()
+        while self._until and (oldest := next(iter(self._until))) and self._until[oldest] <= now:
+            del self._until[oldest]
+
     def _append(self, head: JsonObject, body: bytes = b"") -> None:
         record = _record(head, body)
         self._file.write(record)
@@ -203,7 +226,11 @@ class Journal:
         self._forget()
 
     def _replay(self, head: JsonObject, body: bytes) -> None:
-        if "accepted" in head:
+        if "used" in head:
+            self._until[head["used"]] = head["until"]
+        elif "accepted" in head:
+            if "until" in head:
+                self._until[head["accepted"]] = head["until"]
             self._entries[head["accepted"]] = Entry(EntryState.RUNNING, head["at"])
         elif "finished" in head:
             file = self._results / head["file"] if "file" in head else None
@@ -222,6 +249,11 @@ class Journal:
         file = _Appender(fresh)
         self._written = 0
         kept = set()
+        self._forget_expired()
+        for attempt_id, until in self._until.items():
+            record = _record({"used": attempt_id, "until": until})
+            file.write(record)
+            self._written += len(record)
         for attempt_id, entry in self._entries.items():
             result = entry.result.written() if entry.result is not None else None
             records = []

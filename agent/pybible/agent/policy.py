@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import time
@@ -13,9 +14,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from pybible.agent.modules import registry
 from pybible.wire.errors import ConfigError
 from pybible.wire.tables import Convert, flag, module_names, texts
-from pybible.wire.tasks import Signature, TaskSpec, is_brought, module_of
+from pybible.wire.tasks import Signature, TaskSpec, is_brought, module_of, unusual_become
 
 DEFAULT_PATH = Path("/etc/pybible/policy.toml")
 _FILE_BYTES = 256 * 1024
@@ -112,6 +114,8 @@ class HostPolicy:
     # What this agent is called: operators sign for one of these.
     names: tuple[str, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict)
+    # Whether this agent needs sudo to become anybody.
+    by_sudo: bool = field(default_factory=lambda: os.geteuid() != 0)
     clock: Callable[[], time.struct_time] = time.localtime
 
     def refusal(self, spec: TaskSpec, *, attempt_id: str = "", signature: Signature | None = None) -> str:
@@ -127,12 +131,23 @@ class HostPolicy:
             return refused
         if self.check_only and not spec.check and name not in _LOOKING:
             return self._no("tasks.check_only", "it runs tasks in check mode only")
+        if self.check_only and is_brought(spec.module, spec.args):
+            what = f"module '{name}' is not one of the agent's own, which alone are known to keep to check mode"
+            return self._no("tasks.check_only", what)
         user = spec.become.user if spec.become is not None else ""
         if user and self.become_users is not None and user not in self.become_users:
             return self._no("become.users", f"no task becomes user '{user}'")
-        limit = arguments.get("limit") if spec.module == "async_wrapper" else None
-        if self.max_seconds is not None and isinstance(limit, int | float) and not 0 < limit <= self.max_seconds:
-            return self._no("time.max_task_seconds", f"a job may not take {limit:g} seconds")
+        program = unusual_become(spec.become) if self.by_sudo else ""
+        if program:
+            # Whatever the file restricts could be had by this way.
+            return self._no(
+                "become.users" if "become.users" in self.lines else next(iter(self.lines), "become.users"),
+                f"no task becomes a user by {program}",
+            )
+        if self.max_seconds is not None and spec.module == "async_wrapper":
+            limit = arguments.get("limit")
+            if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= self.max_seconds:
+                return self._no("time.max_task_seconds", f"a job may not take {limit} seconds")
         return ""
 
     @property
@@ -173,6 +188,8 @@ class HostPolicy:
             return self._no("modules.deny", f"module '{name}' is denied")
         if self.allowed is not None and not _matches(name, self.allowed):
             return self._no("modules.allow", f"module '{name}' is not allowed")
+        if self.allowed is not None and name in registry.NAMES and is_brought(spec.module, spec.args):
+            return self._no("modules.allow", f"module '{name}' is allowed as the agent has it, and in no other form")
         return ""
 
     def _no(self, setting: str, what: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -97,6 +99,19 @@ def is_brought(module: str, args: bytes) -> bool:
     return module == "bridge" or (module == "async_wrapper" and _arguments(args).get("module") == "bridge")
 
 
+def unusual_become(become: Become | None) -> str:
+    """Return what of it goes beyond sudo with ordinary flags, empty when nothing: it could start any program."""
+    if become is None:
+        return ""
+    if become.executable not in ("", "sudo"):
+        return f"the program {become.executable!r}"
+    try:
+        odd = [flag for flag in shlex.split(become.flags) if not _SUDO_FLAG.fullmatch(flag)]
+    except ValueError:
+        odd = [become.flags]
+    return f"the flags {' '.join(odd)!r}" if odd else ""
+
+
 def short_name(name: str) -> str:
     """Return a module's name without the collections that need not be named."""
     return name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
@@ -142,6 +157,8 @@ def spec_from_header(header: JsonObject, args: bytes) -> TaskSpec:
         raise ValueError(f"not a task: {error!r}") from error
 
 
+# Of sudo: about the home, the password's prompt and the environment.
+_SUDO_FLAG = re.compile(r"-[EHSn]+|--(?:preserve-env|set-home|stdin|non-interactive)")
 # The argument in which a carrier has the name of what it carries.
 _CARRIERS = {"bridge": "name", "async_wrapper": "module"}
 _PLAIN = ("timeout", "check", "diff", "no_log", "output_limit", "terminate", "verbosity", "directory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from pybible.agent.modules.api import Context, Module, ModuleError, PathText, Unchanged, arg
 from pybible.agent.modules.async_wrapper import DIRECTORY, contents_of
 from pybible.wire.values import JsonObject, loads_object
+
+# As async_wrapper makes them: no other file is a job's.
+_JOB_ID = re.compile(r"j[0-9]+\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ def plan(args: Args, context: Context) -> Unchanged:
     """Look at the job's file. It is small, and removing it changes nothing of the host: in check mode too."""
     folder = Path(args._async_dir).expanduser()
     path = folder / args.jid
-    if path.parent != folder or not path.exists():
+    if not _JOB_ID.fullmatch(args.jid) or not path.exists():
         values: JsonObject = {"results_file": str(path)} if args.mode == "status" else {}
         raise ModuleError("could not find job", ansible_job_id=args.jid, started=True, finished=True, **values)
     if args.mode == "cleanup":

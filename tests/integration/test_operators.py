@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from pybible.server.controller.local_users import LocalUser
 from pybible.v1 import enrollment_pb2, fleet_pb2, fleet_pb2_grpc
 from pybible.wire.identity import OperatorRole
 from tests.support.controller import Holder, RunningController, controller, key_and_request, local_operator
@@ -21,8 +22,12 @@ from tests.support.fake_agent import FakeAgent, attached
 from tests.support.fake_ctl import run
 
 RULES = {
-    "web": {"operators": ["alice"], "hosts": ["web*"], "become": []},
-    "berlin": {"operators": ["alice", "carol"], "labels": {"site": "berlin"}, "modules": ["ping", "service", "k8s.*"]},
+    "web": {"operators": ["alice", "unix:dora"], "hosts": ["web*"], "become": []},
+    "berlin": {
+        "operators": ["alice", "carol", "unix:dora", "unix:carl"],
+        "labels": {"site": "berlin"},
+        "modules": ["ping", "service", "k8s.*"],
+    },
     "look": {"operators": ["*"], "modules": ["stat", "setup"], "check_only": True},
 }
 QUESTIONS = 1000
@@ -66,12 +71,29 @@ async def test_whoami_tells_name_role_and_rules(fleet: Fleet) -> None:
     assert (answer.operator, answer.role, answer.serial) == (local_operator(), "admin", "")
 
 
-async def test_can_i_says_what_a_dispatch_then_meets(fleet: Fleet) -> None:
+async def certified(fleet: Fleet, name: str) -> Holder:
+    return await fleet.operator(name)
+
+
+async def local(fleet: Fleet, name: str) -> LocalUser:
+    return LocalUser(uid=1000, pid=1, name=name, role=OperatorRole.RUNNER)
+
+
+@pytest.mark.parametrize(
+    ("operator", "names"),
+    [(certified, ("alice", "bob", "carol")), (local, ("dora", "alice", "carl"))],
+    ids=["certificates", "users"],
+)
+async def test_can_i_says_what_a_dispatch_then_meets(
+    fleet: Fleet,
+    operator: Callable[[Fleet, str], Awaitable[Holder | LocalUser]],
+    names: tuple[str, ...],
+) -> None:
     drawn = random.Random(20)
     modules = ["ping", "service", "shell", "stat", "setup", "k8s.core.k8s"]
-    for name in ("alice", "bob", "carol"):
-        holder = await fleet.operator(name)
-        async with fleet.running.channel(holder) as channel, run(fleet.running, operator=holder, forks=1) as ctl:
+    for name in names:
+        who = await operator(fleet, name)
+        async with fleet.running.channel_of(who) as channel, run(fleet.running, operator=who, forks=1) as ctl:
             stub = fleet_pb2_grpc.FleetServiceStub(channel)
             allowed = 0
             for _ in range(QUESTIONS // 3 + 1):
@@ -97,6 +119,48 @@ async def test_can_i_says_what_a_dispatch_then_meets(fleet: Fleet) -> None:
                     assert (await ctl.result_of(attempt))["msg"] == answer.reason
             assert 0 < allowed < QUESTIONS // 3
     assert all(agent.waiting("dispatch") == 0 for agent in fleet.agents.values())
+
+
+@pytest.mark.parametrize("operator", [certified, local], ids=["certificate", "user"])
+async def test_a_runner_of_web_without_become_meets_his_bounds(
+    tmp_path: Path, operator: Callable[[Fleet, str], Awaitable[Holder | LocalUser]]
+) -> None:
+    rules = {"web": {"operators": ["alice", "unix:alice"], "hosts": ["web*"], "become": []}}
+    async with controller(tmp_path, rules=rules) as running, AsyncExitStack() as stack:
+        agents = {
+            name: await stack.enter_async_context(attached(running, await running.enrol(name)))
+            for name in ("web01", "db01")
+        }
+        who = await operator(Fleet(running=running, agents=agents), "alice")
+        async with run(running, operator=who) as ctl:
+            [fine] = await ctl.submit("web01", module="command")
+            dispatch = await agents["web01"].dispatch()
+            await agents["web01"].result(dispatch.attempt_id)
+            assert (await ctl.end_of(fine)).reason == ""
+            refused = [
+                *await ctl.submit("db01"),
+                *await ctl.submit("web01", become="root"),
+                *await ctl.submit("db01", check=True, become="root"),
+                *await ctl.submit("web01", become_by="/bin/sh"),
+            ]
+            for attempt in refused:
+                assert (await ctl.end_of(attempt)).reason == "policy_denied"
+                assert "rule 'web' does not allow" in (await ctl.result_of(attempt))["msg"]
+        assert all(agent.waiting("dispatch") == 0 for agent in agents.values())
+
+
+async def test_a_module_of_ones_own_does_not_pass_for_the_agents(tmp_path: Path) -> None:
+    rules = {"ping": {"operators": ["alice"], "modules": ["ping"]}}
+    async with controller(tmp_path, rules=rules) as running, attached(running, await running.enrol("web01")):
+        alice = await running.enrol("alice", operator_role=OperatorRole.RUNNER)
+        async with run(running, operator=alice) as ctl:
+            for module, args in (
+                ("bridge", {"name": "ping", "package": "0" * 64}),
+                ("async_wrapper", {"module": "bridge", "arguments": {"name": "ansible.builtin.ping"}}),
+            ):
+                [attempt] = await ctl.submit("web01", module=module, args=args)
+                assert (await ctl.end_of(attempt)).reason == "policy_denied"
+                assert "a module 'ping' other than the agent's own" in (await ctl.result_of(attempt))["msg"]
 
 
 async def test_a_runner_can_not_call_himself_somebody_else(fleet: Fleet) -> None:

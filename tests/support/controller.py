@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pybible.server.controller.config import ControllerConfig, load_config
 from pybible.server.controller.daemon import Controller
-from pybible.server.controller.local_users import LocalUsers, Peer
+from pybible.server.controller.local_users import LocalUser, LocalUsers, Peer
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc, run_pb2, run_pb2_grpc
 from pybible.wire.channel import client_credentials, client_options, ticket_credentials, unix_target
 from pybible.wire.identity import Identity, JoinToken, OperatorRole, certificate_identity
@@ -91,9 +91,13 @@ class RunningController:
         credentials = client_credentials(authority=holder.authority, key=holder.key, certificate=holder.certificate)
         return grpc.aio.secure_channel(self.agent_address, credentials, options=_options())
 
-    def operator_channel(self) -> grpc.aio.Channel:
-        """Open a channel to the operators' socket."""
-        ticket = self.controller.own_ticket()
+    def channel_of(self, operator: Holder | LocalUser | None) -> grpc.aio.Channel:
+        """Open a channel with an operator's certificate, or to the socket as some user of this machine."""
+        return self.channel(operator) if isinstance(operator, Holder) else self.operator_channel(operator)
+
+    def operator_channel(self, user: LocalUser | None = None) -> grpc.aio.Channel:
+        """Open a channel to the operators' socket, as its owner unless another user is given."""
+        ticket = self.controller._parts.tickets.issue(user) if user else self.controller.own_ticket()
         credentials = ticket_credentials(lambda: ticket)
         return grpc.aio.secure_channel(unix_target(self.socket_path), credentials, options=_options())
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import grpc.aio
 
+from pybible.server.controller.local_users import LocalUser
 from pybible.v1 import run_pb2, run_pb2_grpc
 from pybible.wire.values import JsonObject, dumps, loads_object
 from tests.support.controller import Holder, RunningController
@@ -56,6 +57,7 @@ class FakeCtl:
         module: str = "ping",
         args: JsonObject | None = None,
         become: str = "",
+        become_by: str = "",
         check: bool = False,
         facts_within: int = 0,
     ) -> list[str]:
@@ -81,6 +83,7 @@ class FakeCtl:
             message.task.check = check
             if become:
                 message.task.become.user = become
+            message.task.become.executable = become_by
             if timeout:
                 message.task.timeout.FromTimedelta(timedelta(seconds=timeout))
         await self._call.write(run_pb2.ExecuteRequest(attempts=batch))
@@ -166,9 +169,9 @@ async def run(
     agents: Iterable[str] = (),
     lost_is_unreachable: bool = False,
     live_output: bool = True,
-    operator: Holder | None = None,
+    operator: Holder | LocalUser | None = None,
 ) -> AsyncIterator[FakeCtl]:
-    """Open a run, with an operator's certificate or over the socket."""
+    """Open a run, with an operator's certificate or over the socket, as a user (its owner by default)."""
     start = run_pb2.StartRun(
         name="test.yml",
         forks=forks,
@@ -179,7 +182,7 @@ async def run(
     )
     if grace is not None:
         start.disconnect_grace.FromTimedelta(timedelta(seconds=grace))
-    async with controller.channel(operator) if operator else controller.operator_channel() as channel:
+    async with controller.channel_of(operator) as channel:
         ctl = FakeCtl(channel)
         await ctl.start(start)
         async with asyncio.TaskGroup() as group:

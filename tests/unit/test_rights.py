@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pybible.server.controller.rights import Rights, Rule, Work, read_rules
@@ -60,6 +62,22 @@ def test_labels_and_check_mode_count() -> None:
     assert rights.refusal(work(site="berlin", check=True)) == ""
     assert rights.refusal(work(site="berlin")).endswith("rule 'berlin' does not allow tasks outside of check mode")
     assert rights.refusal(work(check=True)).endswith("tasks on web01, which has other labels")
+
+
+def test_a_rule_about_modules_means_those_of_the_agent() -> None:
+    spoofed = replace(work(), replaces=True)
+    assert refusal(spoofed).endswith("rule 'web-team' does not allow a module 'copy' other than the agent's own")
+    assert Rights(operator="alice", role=OperatorRole.RUNNER).refusal(spoofed) == ""
+
+
+@pytest.mark.parametrize("rule", [WEB, replace(WEB, modules=None), replace(WEB, become=None)])
+def test_no_way_around_a_rule_leads_through_becoming_a_user(rule: Rule) -> None:
+    rights = Rights(operator="alice", role=OperatorRole.RUNNER, rules=(rule,))
+    assert "becoming a user by the program '/bin/sh'" in rights.refusal(replace(work(), by="the program '/bin/sh'"))
+
+
+def test_a_rule_for_a_certificate_is_not_for_a_user_of_that_name() -> None:
+    assert refusal(work(), "unix:alice").endswith("no rule lets operator 'unix:alice' run anything")
 
 
 def test_rules_are_for_runners() -> None:

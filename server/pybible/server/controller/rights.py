@@ -20,6 +20,10 @@ class Work:
     module: str
     become: str = ""
     check: bool = False
+    # A module of the operator's own, under the name of one that the agent has.
+    replaces: bool = False
+    # By what else than sudo, with ordinary flags, a user is become.
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,10 @@ class Rule:
             return f"tasks on {work.agent}, which has other labels"
         if self.modules is not None and not _matches(work.module, self.modules):
             return f"module '{work.module}'"
+        if self.modules is not None and work.replaces:
+            return f"a module '{work.module}' other than the agent's own"
+        if work.by and (self.modules is not None or self.become is not None):
+            return f"becoming a user by {work.by}"
         if work.become and self.become is not None and not _matches(work.become, self.become):
             return f"becoming user '{work.become}'"
         return "tasks outside of check mode" if self.check_only and not work.check else ""

@@ -9,7 +9,7 @@ from pybible.server.controller.sessions.attempts import Attempt, Verdict, failur
 from pybible.server.controller.sessions.presence import AgentPresence
 from pybible.server.controller.sessions.registry import SessionRegistry
 from pybible.wire.outcomes import Reason
-from pybible.wire.tasks import module_of
+from pybible.wire.tasks import Become, is_brought, module_of, unusual_become
 
 
 class Router:
@@ -53,11 +53,16 @@ def _refusal(attempt: Attempt, presence: AgentPresence) -> str:
     """Return why the operator may not have this run there."""
     if attempt.rights is None or attempt.spec is None:
         return ""
+    spec = attempt.spec
+    module = module_of(spec.module, spec.args)[0]
+    become = Become(user=spec.become.user, flags=spec.become.flags, executable=spec.become.executable)
     work = Work(
         agent=presence.name,
         labels=presence.details.labels,
-        module=module_of(attempt.spec.module, attempt.spec.args)[0],
-        become=attempt.spec.become.user,
-        check=attempt.spec.check,
+        module=module,
+        become=spec.become.user,
+        check=spec.check,
+        replaces=module in presence.details.modules and is_brought(spec.module, spec.args),
+        by=unusual_become(become),
     )
     return attempt.rights.refusal(work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import time
 from pathlib import Path
 
 import grpc.aio
@@ -78,6 +79,8 @@ async def test_a_run_is_counted_as_it_went(tmp_path: Path) -> None:
     assert during["pybible_window_slots"] == 3
     assert during["pybible_window_attempts out"] == 3
     assert during["pybible_window_attempts waiting"] == 2
+    assert (during["pybible_certificates agent"], during["pybible_certificates operator"]) == (2, 1)
+    assert during["pybible_certificate_expiry_timestamp_seconds agent"] > time.time()
     assert during["pybible_sessions ready"] == during["pybible_agents"] == 2
     assert after["pybible_open_runs"] == after["pybible_window_attempts out"] == 0
     assert after["pybible_runs_total finished"] == 1

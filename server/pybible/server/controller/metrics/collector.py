@@ -109,7 +109,7 @@ class ControllerCollector(Collector):
     def _certificates(self) -> Iterator[Metric]:
         authority = self._sources.authority
         counts, expiries = [], []
-        for role in Role:
+        for role in (Role.AGENT, Role.OPERATOR):
             # Of a holder with several, the last one counts: the others are on their way out.
             lasts: dict[Identity, float] = {}
             records = self._sources.allowed.of_role(role)

@@ -45,6 +45,8 @@ def waiting_results(folders: Iterable[Path]) -> list[str]:
 
 def check(leads: Sequence[Lead], *, marks: Sequence[Path], store: Path, folders: Sequence[Path]) -> Findings:
     """Look at everything once no fault happens any more and every agent is back."""
+    # Without those that no controller has ever answered.
+    leads = [lead for lead in leads if lead.run_id]
     found = Findings(attempts=sum(len(lead.asked) for lead in leads), runs=len(leads))
     found.broken = sum(lead.broken for lead in leads)
     executed = Counter(line.split()[0] for path in marks if path.exists() for line in path.read_text().splitlines())

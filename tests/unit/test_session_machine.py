@@ -151,6 +151,35 @@ def test_a_newer_stream_supersedes_the_older_one() -> None:
     assert "a" in machine.out
 
 
+@pytest.mark.parametrize("heard", [False, True])
+def test_what_an_agent_took_on_its_old_stream_after_the_hello_on_the_new_one_goes_on(heard: bool) -> None:
+    machine = ready()
+    # The hello was written before this was sent, and is read after it was accepted.
+    machine.dispatch(make(), now=0)
+    if heard:
+        machine.accepted("a")
+    machine.attach(2, incarnation="one", now=1)
+    reconciled = machine.welcome(2, Opening("one", 10), now=1)
+    assert reconciled is not None
+    assert ends(reconciled.instructions) == {}
+    assert sent(reconciled.instructions) == ["a"]
+    # It is answered from the journal.
+    assert machine.accepted("a") is not None
+    assert machine.finish("a") is not None
+
+
+def test_what_is_to_be_cancelled_on_the_new_stream_is() -> None:
+    machine = ready()
+    attempt = make()
+    machine.dispatch(attempt, now=0)
+    machine.accepted("a")
+    machine.cancel(attempt)
+    machine.attach(2, incarnation="one", now=1)
+    reconciled = machine.welcome(2, Opening("one", 10), now=1)
+    assert reconciled is not None
+    assert reconciled.instructions == [SendDispatch(attempt), SendCancel("a")]
+
+
 def test_two_live_copies_of_an_identity_are_quarantined() -> None:
     machine = ready(incarnation="a")
     for number, incarnation in ((2, "b"), (3, "a"), (4, "b")):

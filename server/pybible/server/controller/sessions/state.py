@@ -317,15 +317,18 @@ class SessionMachine:
         return Decision.CANCEL if state is JournalState.RUNNING else Decision.DROP
 
     def _missing(self, attempt: Attempt, same: bool, done: list[Instruction], now: float) -> None:
-        """An attempt was sent, and the agent's journal has no trace of it."""
-        if not same or attempt.state is not AttemptState.DISPATCHED:
+        """An attempt was sent, and the agent's journal had no trace of it when it said hello."""
+        if not same:
             self._interrupt(attempt, done)
-        elif attempt.cancelling:
+        elif attempt.cancelling and attempt.state is AttemptState.DISPATCHED:
             del self.out[attempt.id]
             done.append(End(attempt, attempts.cancelled()))
         else:
-            # The same process never saw it: it did not run, and may be sent again.
+            # The same process never saw it, or came to see it on the stream before, after its hello on this one. Sent
+            # again it is run, or answered from the journal.
             done.append(self._send(attempt, now))
+            if attempt.cancelling:
+                done.append(SendCancel(attempt.id))
 
     def _interrupt(self, attempt: Attempt, done: list[Instruction]) -> None:
         del self.out[attempt.id]

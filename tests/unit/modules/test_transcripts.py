@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from pybible.agent.modules import modprobe
 from tests.support import transcripts
 from tests.support.modules import context, run_module
 from tests.support.transcripts import Case
@@ -13,6 +15,16 @@ from tests.support.transcripts import Case
 CASES = [
     pytest.param(case, id=f"{name}: {case.name}") for name in transcripts.names() for case in transcripts.load(name)
 ]
+
+
+@pytest.fixture(autouse=True)
+def _kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's modules, and what it loads at boot, are the case's own: not every kernel has any."""
+    builtin = tmp_path / "kernels" / os.uname().release / "modules.builtin"
+    builtin.parent.mkdir(parents=True)
+    builtin.write_text("kernel/fs/ext4/ext4.ko\n")
+    for name, place in (("_LOADED", "loaded"), ("_KERNELS", "kernels"), ("_AT_BOOT", "load"), ("_OPTIONS", "options")):
+        monkeypatch.setattr(modprobe, name, tmp_path / place)
 
 
 @pytest.mark.parametrize("case", CASES)

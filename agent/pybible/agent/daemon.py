@@ -171,10 +171,9 @@ class Agent:
     def _metrics_file(self) -> MetricsFile:
         return MetricsFile(
             Path(self.config.metrics_file),
-            attempts=self.session.attempts,
-            slots=self.session.slots,
+            session=self.session,
             dialer=self.dialer,
-            dials=lambda: (self.dials, self.session.opened),
+            dials=lambda: self.dials,
             interval=max(0.1, self.config.metrics_interval),
         )
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from pybible.agent.attempts import Attempts
 from pybible.agent.dial import Dialer
+from pybible.agent.outbox import FULL
+from pybible.agent.stream import Session
 from pybible.wire.logs import fields
 from pybible.wire.protocol import VERSION
 
@@ -42,6 +43,12 @@ CATALOG: Mapping[str, tuple[Kind, str, str]] = MappingProxyType(
             "Attempts in the journal that the controller has not acknowledged: running ones, and results on their way.",
             "",
         ),
+        "pybible_agent_queued_messages": ("gauge", "Messages that wait to be sent to the controller.", ""),
+        "pybible_agent_queue_limit_messages": (
+            "gauge",
+            "With so many of them nothing more is read from the controller.",
+            "",
+        ),
         "pybible_agent_certificate_expiry_timestamp_seconds": (
             "gauge",
             "When the agent's certificate ends, as Unix time.",
@@ -57,21 +64,19 @@ _log = logging.getLogger(__name__)
 
 
 class MetricsFile:
-    """Writes `path` as long as the agent runs. `dials`: how often the controller was dialled, and with success."""
+    """Writes `path` as long as the agent runs. `dials`: how often the controller was dialled."""
 
     def __init__(
         self,
         path: Path,
         *,
-        attempts: Attempts,
-        slots: int,
+        session: Session,
         dialer: Dialer,
-        dials: Callable[[], tuple[int, int]],
+        dials: Callable[[], int],
         interval: float,
     ) -> None:
         self._path = path
-        self._attempts = attempts
-        self._slots = slots
+        self._session = session
         self._dialer = dialer
         self._dials = dials
         self._interval = interval
@@ -116,16 +121,17 @@ class MetricsFile:
         return "\n".join([*lines, ""])
 
     def _values(self) -> Iterator[tuple[str, Mapping[str, float]]]:
-        attempts, pool = self._attempts, self._attempts.pool
-        dials, sessions = self._dials()
+        session, attempts, pool = self._session, self._session.attempts, self._session.attempts.pool
         yield "pybible_agent_build_info", {VERSION: 1}
         yield "pybible_agent_attached", {"": int(attempts.outlet is not None)}
-        yield "pybible_agent_dials_total", {"": dials}
-        yield "pybible_agent_sessions_total", {"": sessions}
-        yield "pybible_agent_slots", {"": self._slots}
+        yield "pybible_agent_dials_total", {"": self._dials()}
+        yield "pybible_agent_sessions_total", {"": session.opened}
+        yield "pybible_agent_slots", {"": session.slots}
         yield "pybible_agent_running_tasks", {"": pool.running}
         yield "pybible_agent_waiting_tasks", {"": pool.waiting}
         yield "pybible_agent_attempts_total", {"": 0, **attempts.ended}
+        yield "pybible_agent_queued_messages", {"": session.stream.queued if session.stream is not None else 0}
+        yield "pybible_agent_queue_limit_messages", {"": FULL}
         refused = {refusal.value.lower(): count for refusal, count in attempts.refused.items()}
         yield "pybible_agent_refused_attempts_total", refused
         yield "pybible_agent_unacknowledged_attempts", {"": attempts.journal.unacknowledged}

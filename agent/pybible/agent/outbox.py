@@ -8,7 +8,7 @@ from collections import deque
 from pybible.v1 import agent_pb2
 
 _OUTPUT_BYTES = 2 * 1024 * 1024
-_FULL = 1000
+FULL = 1000
 _AGAIN = 500
 
 
@@ -26,10 +26,13 @@ class Outbox:
         self._room.set()
         self._closed = False
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def put(self, message: agent_pb2.AgentMessage) -> None:
         """Queue a message."""
         self._messages.append(message)
-        if len(self._messages) >= _FULL:
+        if len(self._messages) >= FULL:
             self._room.clear()
         self._wake.set()
 

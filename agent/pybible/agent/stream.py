@@ -144,6 +144,11 @@ class Stream:
             self.closed.set()
         return ended
 
+    @property
+    def queued(self) -> int:
+        """How many messages wait to be sent."""
+        return len(self._outbox)
+
     def draining(self) -> None:
         """Tell the controller that nothing new is taken."""
         self._outbox.put(_AgentMessage(draining=agent_pb2.Draining()))

@@ -113,6 +113,10 @@ class ControllerOpener:
         except asyncio.InvalidStateError as error:
             # The call ended before the request was out; its status says why.
             raise await _status_failure(call, target) from error
+        if response is None:
+            # What came is no message: the call itself is still there, and has no status.
+            call.cancel()
+            raise ProtocolError(f"the controller at {target} sends what can't be read")
         if not isinstance(response, run_pb2.ExecuteResponse):
             raise await _status_failure(call, target)
         if not response.HasField("started"):

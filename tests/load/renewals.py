@@ -119,7 +119,7 @@ def measure(*, agents: int, lifetime: float, seconds: float) -> bool:
             and not +Counter({key: recap[key] for key in ("failed", "unreachable")})
         )
         if not good:
-            print(*(text[-4000:] for text in texts), sep="\n")
+            print(*(line for text in texts for line in text.splitlines() if "fatal:" in line), sep="\n")
         return good
 
 

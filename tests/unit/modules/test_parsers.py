@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pybible.agent.modules import git_config, locale_gen, mount_tables, mounts, subversion, timezone
+from pybible.agent.modules import (
+    apt_repository,
+    getent,
+    git_config,
+    locale_gen,
+    mount_tables,
+    mounts,
+    npm,
+    pip,
+    service_facts,
+    subversion,
+    systemd,
+    timezone,
+)
+from pybible.agent.modules.api import ModuleError
 from pybible.agent.modules.expect import Dialogue, Question
 from pybible.agent.modules.filesystems import KINDS
 from pybible.agent.modules.xml_document import split_path
@@ -71,6 +86,36 @@ def test_any_words_of_timedatectl_are_borne(text: str) -> None:
 @given(texts("de_DE.UTF-8", "UTF-8", "#"))
 def test_any_list_of_locales_is_borne(text: str) -> None:
     assert all(name and charset for name, charset in locale_gen.available(text).items())
+
+
+# -- services, accounts, packages ---------------------------------------------------------------------------------------
+
+
+@given(
+    texts("ssh.service", "loaded", "active", "running", "●", "[ + ]", "ExecStart={ path=/x", "}", "A=b", "="), st.text()
+)
+def test_any_words_of_service_managers_are_borne(text: str, other: str) -> None:
+    assert all("=" in text for _ in systemd.parse_show(text))
+    for found in (service_facts.parse_sysv(text), service_facts.parse_systemd(text, other)):
+        assert all(service["name"] == name for name, service in found.items())
+
+
+@given(texts("root", ":", "x", "0", "/bin/sh", "\t", "\0"), st.sampled_from([None, ":", "::"]))
+def test_any_lines_of_a_database_are_entries(text: str, split: str | None) -> None:
+    assert all(isinstance(fields, list) for fields in getent.parse(text, split).values())
+
+
+@given(texts("deb", "deb-src", "[arch=amd64 signed-by=/k]", "http://x", "main", "#", "]", "["))
+def test_any_line_of_sources_is_one_or_none(text: str) -> None:
+    found = apt_repository.normal(text)
+    assert found is None or found.startswith("deb")
+
+
+@given(texts("a==1", "a @ file:///x", "-e git+x#egg=b", "{", '{"dependencies": {"a": {"version": 1}}}', "[", "null"))
+def test_any_list_of_packages_is_read_or_refused(text: str) -> None:
+    assert all(pip.parse_freeze(text))
+    with suppress(ModuleError):
+        npm.parse_list(text)
 
 
 # -- mounts ------------------------------------------------------------------------------------------------------------

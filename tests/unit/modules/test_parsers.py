@@ -88,7 +88,7 @@ def test_any_list_of_locales_is_borne(text: str) -> None:
     assert all(name and charset for name, charset in locale_gen.available(text).items())
 
 
-# -- services, accounts, packages ---------------------------------------------------------------------------------------
+# -- services, accounts, packages --------------------------------------------------------------------------------------
 
 
 @given(

@@ -177,7 +177,6 @@ async def run(
         forks=forks,
         agents=agents,
         lost_is_unreachable=lost_is_unreachable,
-        operator="me@here",
         live_output=live_output,
     )
     if grace is not None:

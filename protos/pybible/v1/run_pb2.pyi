@@ -144,7 +144,6 @@ class StartRun(google.protobuf.message.Message):
     AGENTS_FIELD_NUMBER: builtins.int
     DISCONNECT_GRACE_FIELD_NUMBER: builtins.int
     LOST_IS_UNREACHABLE_FIELD_NUMBER: builtins.int
-    OPERATOR_FIELD_NUMBER: builtins.int
     VERBOSITY_FIELD_NUMBER: builtins.int
     LIVE_OUTPUT_FIELD_NUMBER: builtins.int
     name: builtins.str
@@ -154,8 +153,6 @@ class StartRun(google.protobuf.message.Message):
     check: builtins.bool
     lost_is_unreachable: builtins.bool
     """Count a host that was lost in the middle of a task as unreachable, as Ansible would, not as failed."""
-    operator: builtins.str
-    """Who may be shown: user@host of the operator, for listings only."""
     verbosity: builtins.int
     live_output: builtins.bool
     """Send on what running tasks print. Watchers get it in any case."""
@@ -176,12 +173,11 @@ class StartRun(google.protobuf.message.Message):
         agents: collections.abc.Iterable[builtins.str] | None = ...,
         disconnect_grace: google.protobuf.duration_pb2.Duration | None = ...,
         lost_is_unreachable: builtins.bool = ...,
-        operator: builtins.str = ...,
         verbosity: builtins.int = ...,
         live_output: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["disconnect_grace", b"disconnect_grace"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agents", b"agents", "check", b"check", "disconnect_grace", b"disconnect_grace", "forks", b"forks", "live_output", b"live_output", "lost_is_unreachable", b"lost_is_unreachable", "name", b"name", "operator", b"operator", "verbosity", b"verbosity"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agents", b"agents", "check", b"check", "disconnect_grace", b"disconnect_grace", "forks", b"forks", "live_output", b"live_output", "lost_is_unreachable", b"lost_is_unreachable", "name", b"name", "verbosity", b"verbosity"]) -> None: ...
 
 Global___StartRun: typing_extensions.TypeAlias = StartRun
 
@@ -908,18 +904,14 @@ class CancelRunRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: builtins.int
-    OPERATOR_FIELD_NUMBER: builtins.int
     run_id: builtins.str
     """As in GetRunRequest."""
-    operator: builtins.str
-    """Who may be shown as the one who ended it, as in StartRun; empty: whom the certificate or the socket names."""
     def __init__(
         self,
         *,
         run_id: builtins.str = ...,
-        operator: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["operator", b"operator", "run_id", b"run_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["run_id", b"run_id"]) -> None: ...
 
 Global___CancelRunRequest: typing_extensions.TypeAlias = CancelRunRequest
 

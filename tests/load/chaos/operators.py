@@ -79,7 +79,7 @@ class Operator:
     async def _lead(self, lead: Lead) -> None:
         async with operators_channel(self.socket) as channel:
             call = run_pb2_grpc.RunServiceStub(channel).Execute(wait_for_ready=True)
-            start = run_pb2.StartRun(name="chaos.yml", forks=lead.forks, operator=f"operator{self.number}")
+            start = run_pb2.StartRun(name="chaos.yml", forks=lead.forks)
             await call.write(run_pb2.ExecuteRequest(start=start))
             started = await call.read()
             assert isinstance(started, run_pb2.ExecuteResponse)

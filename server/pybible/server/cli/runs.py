@@ -6,7 +6,6 @@ import click
 
 from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option, json_option
 from pybible.server.cli.listing import ago, moment, print_fields, print_json, print_table, word
-from pybible.server.client.identity import operator_name
 from pybible.server.results.recap import COUNTS, HostRecap, Recap
 from pybible.v1 import run_pb2, run_pb2_grpc
 from pybible.wire.errors import PybibleError
@@ -121,7 +120,7 @@ def cancel(ctx: click.Context, run_id: str, controller: str) -> None:
 
     RUN_ID as of `show`. A run that is over is an error.
     """
-    request = run_pb2.CancelRunRequest(run_id=run_id, operator=operator_name())
+    request = run_pb2.CancelRunRequest(run_id=run_id)
     with connected(ctx, controller or ctx.obj["controller"]) as channel:
         answer = run_pb2_grpc.RunServiceStub(channel).CancelRun(request, timeout=CALL_SECONDS)
     run = answer.run

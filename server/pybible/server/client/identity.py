@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,12 +50,3 @@ def store_identity(folder: Path, identity: OperatorIdentity) -> None:
             write_private(folder / name, content)
     except OSError as error:
         raise ConfigError(f"the operator identity can't be written to {folder}: {error.strerror}") from error
-
-
-def operator_name() -> str:
-    """Return user@host, for listings."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"

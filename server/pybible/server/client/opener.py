@@ -14,7 +14,6 @@ import grpc.aio
 from pybible.server.client.connection import Endpoint
 from pybible.server.client.contents import Contents
 from pybible.server.client.failures import call_failure
-from pybible.server.client.identity import operator_name
 from pybible.server.client.local_worker import LocalWorker
 from pybible.server.client.run_dispatcher import RunDispatcher, Sign
 from pybible.server.engine.dispatcher import RunRequest
@@ -129,8 +128,7 @@ class ControllerOpener:
         with contextlib.suppress(grpc.RpcError, TimeoutError):
             async with asyncio.timeout(_CANCEL_SECONDS):
                 await dispatcher.flush()
-                request = run_pb2.CancelRunRequest(run_id=dispatcher.run_id, operator=operator_name())
-                await stub.CancelRun(request)
+                await stub.CancelRun(run_pb2.CancelRunRequest(run_id=dispatcher.run_id))
 
 
 def _start_message(request: RunRequest) -> run_pb2.StartRun:
@@ -140,7 +138,6 @@ def _start_message(request: RunRequest) -> run_pb2.StartRun:
         check=request.check,
         agents=request.agents,
         lost_is_unreachable=request.lost_is_unreachable,
-        operator=operator_name(),
         verbosity=request.verbosity,
         live_output=request.live_output,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 
@@ -39,6 +39,8 @@ class FaultProxy:
         # How many connections came so far.
         self.came = 0
         self.address = ""
+        # Which of the open connections `cut`, `reset` and `half_open` are about.
+        self.pick: Callable[[list[_Link]], list[_Link]] = list
         self._links: set[_Link] = set()
         self._dropped: set[Way] = set()
         self._open = {way: asyncio.Event() for way in Way}
@@ -51,18 +53,18 @@ class FaultProxy:
         return len(self._links)
 
     def cut(self) -> None:
-        """End every connection in good order, on both sides (FIN)."""
-        for link in list(self._links):
+        """End the connections in good order, on both sides (FIN)."""
+        for link in self.pick(list(self._links)):
             link.end(reset=False)
 
     def reset(self) -> None:
-        """Reset every connection, on both sides (RST)."""
-        for link in list(self._links):
+        """Reset the connections, on both sides (RST)."""
+        for link in self.pick(list(self._links)):
             link.end(reset=True)
 
     def half_open(self) -> None:
-        """Reset every connection on the side of the address behind the proxy; whoever dialled hears nothing."""
-        for link in self._links:
+        """Reset the connections on the side of the address behind the proxy; whoever dialled hears nothing."""
+        for link in self.pick(list(self._links)):
             link.half_open()
 
     def stall(self, *ways: Way) -> None:
@@ -203,4 +205,5 @@ async def fault_proxy(target: str) -> AsyncIterator[FaultProxy]:
             yield proxy
         finally:
             proxy.resume()
+            proxy.pick = list
             proxy.reset()

@@ -30,8 +30,8 @@ class Plan:
     operators: int = 4
     # How many hosts each task of a run has.
     width: int = 20
-    pause: float = 1.0
-    controller_life: int = 100
+    pause: float = 2.0
+    controller_life: int = 300
     agent_life: int = 20
     script: str = SCRIPT
 

@@ -23,7 +23,7 @@ _BROKEN = (grpc.aio.BaseError, grpc.RpcError, asyncio.InvalidStateError, Asserti
 # Past it a run is stuck: longer than a task's own time, the controller's patience with it, and two restarts.
 _LONGEST = 90.0
 _TASK_SECONDS = 2
-_PAUSE = 0.2
+_PAUSE = 0.5
 
 
 @asynccontextmanager

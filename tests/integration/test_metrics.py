@@ -179,6 +179,21 @@ async def test_it_is_not_ready_when_the_store_takes_no_writes(tmp_path: Path) ->
     assert (status, text) == (503, "the store did not take a write within 2 s\n")
 
 
+async def test_it_is_not_ready_when_the_store_is_read_only(tmp_path: Path) -> None:
+    async with controller(tmp_path, **_ANY) as c:
+        database = c.controller._parts.database
+        await database.write(lambda connection: connection.exec_driver_sql("PRAGMA query_only = ON"))
+        refused = await got(_address(c), "/readyz")
+        failures = (await _values(c))["pybible_store_failed_batches_total"]
+        # New connections know nothing of it.
+        database.engine.dispose()
+        async with asyncio.timeout(10):
+            while (await got(_address(c), "/readyz"))[0] != 200:
+                pass
+    assert refused[::2] == (503, "the store can't be written to: attempt to write a readonly database\n")
+    assert failures == 1
+
+
 async def test_it_is_not_ready_any_more_when_it_drains(tmp_path: Path) -> None:
     async with controller(tmp_path, **_ANY, drain_timeout=5.0) as c:
         holder = await c.enrol("web01")

@@ -90,8 +90,8 @@ class Field:
     agent: Agent
     puppet: Puppet
 
-    async def attach(self, example: tuple[bytes | None, list[bytes]]) -> None:
-        """Have the agent attach once."""
+    async def attach(self, example: tuple[bytes | None, list[bytes]]) -> Ended:
+        """Have the agent attach once. Return how that ended."""
         first, payloads = example
         self.puppet.payloads = [_welcome() if first is None else first, *payloads]
         self.puppet.answered = False
@@ -113,6 +113,7 @@ class Field:
         except TimeoutError as error:
             raise Finding("a task does not end") from error
         attempts.acknowledge([attempt_id for attempt_id, _ in attempts.journal.open_entries()])
+        return ended
 
     async def _go_on(self, ended: Ended, *, was_ready: bool) -> None:
         """See that the agent did its work, or left, and can dial again, wherever it was sent."""

@@ -33,7 +33,7 @@ class Trial:
     """A reader that is ready. `check` raises for what must not be. `is_quick`: findings are made small."""
 
     examples: st.SearchStrategy[Any]
-    check: Callable[[Any], None]
+    check: Callable[[Any], object]
     is_quick: bool = True
     # The processes whose memory counts, besides this one.
     processes: Callable[[], list[int]] = list

@@ -331,6 +331,18 @@ async def test_a_user_without_a_role_is_told_by_ctl(tmp_path: Path) -> None:
                 pass
 
 
+async def test_an_operator_need_not_wait_for_a_controller_that_hangs(tmp_path: Path) -> None:
+    with ports.bind_door(tmp_path / "c.sock") as listener:
+        async with asyncio.timeout(10):
+            entering = asyncio.ensure_future(Endpoint.local(tmp_path / "c.sock").entered().__aenter__())
+            connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+            with connection:
+                entering.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await entering
+                assert not await asyncio.get_running_loop().sock_recv(connection, 1)
+
+
 async def test_no_controller_is_told_by_ctl(tmp_path: Path) -> None:
     with pytest.raises(ConnectionFailed, match="can't be reached: No such file or directory"):
         async with Endpoint.local(tmp_path / "c.sock").entered():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -25,6 +26,8 @@ class OpenDoor:
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
         self._closed = False
+        # While somebody waits in `enter`.
+        self._entering: socket.socket | None = None
         self._answer = DoorAnswer()
         self._renew_at = 0.0
 
@@ -34,6 +37,7 @@ class OpenDoor:
         while not self._closed:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             connection.settimeout(_ANSWER_SECONDS)
+            self._entering = connection
             try:
                 connection.connect(str(door_path(self._path)))
                 self._take(connection)
@@ -43,7 +47,7 @@ class OpenDoor:
                 raise AccessDenied(f"you may not open the socket {self._path}", hint=hint) from error
             except OSError as error:
                 connection.close()
-                if time.monotonic() >= end or isinstance(error, TimeoutError):
+                if self._closed or time.monotonic() >= end or isinstance(error, TimeoutError):
                     reason = error.strerror or str(error)
                     raise ConnectionFailed(f"the controller at unix:{self._path} can't be reached: {reason}") from error
                 # Nothing tells when another process listens.
@@ -72,6 +76,10 @@ class OpenDoor:
         """Go out: the tickets are worth nothing any more."""
         with self._lock:
             self._closed = True
+            if self._connection is None and self._entering is not None:
+                # Whoever waits for an answer waits no longer.
+                with contextlib.suppress(OSError):
+                    self._entering.shutdown(socket.SHUT_RDWR)
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None

@@ -60,7 +60,9 @@ def credentials(shown: Shown, *, client_authority: bytes | None = None) -> grpc.
         return configuration()
 
     return grpc.dynamic_ssl_server_credentials(
-        configuration(), newer, require_client_authentication=client_authority is not None
+        configuration(),
+        newer,  # type: ignore[arg-type]  # None: as before, which the stubs don't know
+        require_client_authentication=client_authority is not None,
     )
 
 

@@ -12,11 +12,11 @@ import grpc.aio
 import pytest
 
 from pybible.server.controller.sessions.instructions import SessionState
-from pybible.v1 import agent_pb2, agent_pb2_grpc, fleet_pb2, fleet_pb2_grpc
+from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 from pybible.wire.errors import ConfigError
 from tests.integration.test_agent_with_controller import joined
 from tests.support.agent import running_agent
-from tests.support.controller import Holder, RunningController, controller, key_and_request
+from tests.support.controller import RunningController, controller
 from tests.support.fake_agent import attached
 from tests.support.fake_ctl import run
 from tests.support.processes import until
@@ -80,22 +80,14 @@ async def test_a_certificate_that_is_newer_than_the_copy_is_refused(tmp_path: Pa
         web = await running.enrol("web01")
     shutil.copytree(tmp_path / "controller", tmp_path / "backup")
     async with controller(tmp_path) as running:
-        newer = await _renewed(running, web)
+        newer = await running.renew(web)
     shutil.rmtree(tmp_path / "controller")
     (tmp_path / "backup").rename(tmp_path / "controller")
     async with controller(tmp_path) as running:
         async with attached(running, web):
             pass
         with pytest.raises(grpc.aio.AioRpcError, match="is revoked, or was never issued here"):
-            await _renewed(running, newer)
-
-
-async def _renewed(running: RunningController, holder: Holder) -> Holder:
-    key, csr = key_and_request()
-    async with running.channel(holder) as channel:
-        stub = agent_pb2_grpc.AgentServiceStub(channel)
-        answer = await stub.RenewCertificate(agent_pb2.RenewCertificateRequest(csr=csr))
-    return Holder(name=holder.name, key=key, certificate=answer.certificate, authority=holder.authority)
+            await running.renew(newer)
 
 
 async def _ping(running: RunningController) -> None:

@@ -17,7 +17,7 @@ from pybible.server.controller.pki import authority
 from pybible.server.controller.pki.authority import sign_issuing
 from pybible.v1 import agent_pb2, agent_pb2_grpc, fleet_pb2, fleet_pb2_grpc, run_pb2
 from pybible.wire.identity import CONTROLLER_NAME, OperatorRole
-from tests.support.controller import Holder, RunningController, controller, key_and_request
+from tests.support.controller import RunningController, controller
 from tests.support.fake_agent import PATIENCE, attached
 from tests.support.fake_ctl import run
 
@@ -38,15 +38,6 @@ async def retire(running: RunningController, serial: str = "", *, force: bool = 
     async with running.operator_channel() as channel:
         request = fleet_pb2.RetireAuthorityRequest(serial=serial, force=force)
         return (await fleet_pb2_grpc.FleetServiceStub(channel).RetireAuthority(request)).shut_out
-
-
-async def renewed(running: RunningController, holder: Holder) -> Holder:
-    """Renew as an agent does."""
-    key, csr = key_and_request()
-    async with running.channel(holder) as channel:
-        stub = agent_pb2_grpc.AgentServiceStub(channel)
-        answer = await stub.RenewCertificate(agent_pb2.RenewCertificateRequest(csr=csr))
-    return Holder(name=holder.name, key=key, certificate=answer.certificate, authority=holder.authority)
 
 
 async def refusal(call: Callable[[], Awaitable[object]]) -> tuple[grpc.StatusCode, str]:
@@ -82,7 +73,7 @@ async def test_both_authorities_are_trusted_and_no_run_is_disturbed(tmp_path: Pa
             assert answer.agents == 1
             # It is asked over its stream, which goes on as if nothing had been.
             await agent.next("renew_certificate")
-            new = await renewed(running, old)
+            new = await running.renew(old)
             after = await asyncio.to_thread(shown_by, running.enroll_address, root=old.authority)
             assert after.issuer != before.issuer
             assert (await asyncio.to_thread(shown_by, running.enroll_address, root=old.authority)) == after
@@ -90,7 +81,7 @@ async def test_both_authorities_are_trusted_and_no_run_is_disturbed(tmp_path: Pa
             assert f"{issuing.serial_number:x}" == answer.serial
             assert leaf.issuer == after.issuer
             for holder in (old, new, await running.enrol("web02")):
-                assert (await renewed(running, holder)).identity == holder.identity
+                assert (await running.renew(holder)).identity == holder.identity
             await agent.result(dispatch.attempt_id)
             assert (await ctl.end_of(name)).reason == ""
             assert (await ctl.finish()).state == run_pb2.RUN_STATE_FINISHED
@@ -101,7 +92,7 @@ async def test_the_status_says_what_hangs_on_which_authority(tmp_path: Path) -> 
         web01, _web02 = await running.enrol("web01"), await running.enrol("web02")
         await running.enrol("ada", operator_role=OperatorRole.ADMIN)
         await rotate(running)
-        await renewed(running, web01)
+        await running.renew(web01)
         found = await described(running)
         assert [(each.signs, each.agents, each.operators) for each in found.issuing] == [(True, 1, 0), (False, 1, 1)]
         assert found.has_root_key
@@ -119,7 +110,7 @@ async def test_an_authority_is_retired_once_nothing_hangs_on_it(tmp_path: Path) 
             await rotate(running)
             code, text = await refusal(lambda: retire(running))
             assert "1 holders have nothing newer than its certificates" in text
-            new = await renewed(running, old)
+            new = await running.renew(old)
             # It has a new one, but its stream is still the old one's.
             assert "1 holders" in (await refusal(lambda: retire(running)))[1]
         async with attached(running, new):

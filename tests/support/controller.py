@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pybible.server.controller.config import ControllerConfig, load_config
 from pybible.server.controller.daemon import Controller
 from pybible.server.controller.local_users import LocalUser, LocalUsers, Peer
-from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc, run_pb2, run_pb2_grpc
+from pybible.v1 import agent_pb2, agent_pb2_grpc, enrollment_pb2, enrollment_pb2_grpc, run_pb2, run_pb2_grpc
 from pybible.wire.channel import client_credentials, client_options, ticket_credentials, unix_target
 from pybible.wire.identity import Identity, JoinToken, OperatorRole, certificate_identity
 
@@ -66,6 +66,14 @@ class RunningController:
         response = await self.ask_to_enrol(token, csr=csr, name=name)
         assert response.state == enrollment_pb2.EnrollResponse.STATE_ISSUED, response.message
         return Holder(name=response.name, key=key, certificate=response.certificate, authority=response.authority)
+
+    async def renew(self, holder: Holder) -> Holder:
+        """Get an agent another certificate, over another key, as it does itself."""
+        key, csr = key_and_request()
+        async with self.channel(holder) as channel:
+            stub = agent_pb2_grpc.AgentServiceStub(channel)
+            answer = await stub.RenewCertificate(agent_pb2.RenewCertificateRequest(csr=csr))
+        return Holder(name=holder.name, key=key, certificate=answer.certificate, authority=holder.authority)
 
     async def ask_to_enrol(self, token: str, *, csr: bytes, name: str = "web01") -> enrollment_pb2.EnrollResponse:
         """Send one Enroll and return what came back."""

@@ -274,8 +274,8 @@ async def end_all(tasks: Sequence[asyncio.Task[None]]) -> None:
 @asynccontextmanager
 async def site_with_proxy(site: Site) -> AsyncIterator[FaultProxy]:
     """Start the controller, with a proxy before its agents' port."""
-    await site.start_controller()
     try:
+        await site.start_controller()
         async with fault_proxy(site.listen[0]) as proxy:
             yield proxy
     finally:

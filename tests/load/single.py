@@ -15,6 +15,7 @@ import argparse
 import shutil
 import statistics
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,12 +60,12 @@ class Pair:
         )
 
 
-def measure(program: str, *, rounds: int) -> list[Pair]:
+def measure(program: str, *, rounds: int) -> Iterator[Pair]:
     """Run both playbooks with both tools, `rounds` times in turn, and take medians."""
     environment = Path(program).absolute().parent.parent
     core = Places(ansible=str(environment)).core
     if core is None:
-        return []
+        return
     with tempfile.TemporaryDirectory(prefix="bench") as scratch:
         folder = Path(scratch)
         (folder / "library").mkdir()
@@ -94,7 +95,8 @@ def measure(program: str, *, rounds: int) -> list[Pair]:
                 ]
                 return _pair(name, tries)
 
-            return [pair("stock", "stock: path=/etc/hosts"), pair("command", "command: /bin/true")]
+            yield pair("stock", "stock: path=/etc/hosts")
+            yield pair("command", "command: /bin/true")
 
 
 def _pair(name: str, tries: list[list[float]]) -> Pair:

@@ -44,6 +44,18 @@ def test_a_ticket_ends_with_its_time() -> None:
     assert len(tickets) == 1
 
 
+def test_tickets_that_nobody_shows_again_are_not_kept() -> None:
+    clock = Clock()
+    tickets = Tickets(now=clock)
+    endless = tickets.issue(ADA, lifetime=None)
+    for _ in range(10):
+        tickets.issue(ADA)
+    clock.now += LIFETIME
+    last = tickets.issue(ADA)
+    assert len(tickets) == 2
+    assert (tickets.holder(endless), tickets.holder(last)) == (ADA, ADA)
+
+
 @pytest.mark.parametrize("answer", [DoorAnswer(ticket="x", seconds=3.5), DoorAnswer(refusal="no", hint="ask")])
 def test_what_the_door_says_is_read_as_it_was_meant(answer: DoorAnswer) -> None:
     assert DoorAnswer.decode(answer.encode()) == answer

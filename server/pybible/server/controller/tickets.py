@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from pybible.server.controller.local_users import LocalUser
 
@@ -33,6 +34,7 @@ class Tickets:
 
     def issue(self, user: LocalUser, *, lifetime: float | None = LIFETIME) -> str:
         """Return a new ticket for a user, good for so many seconds; None: for as long as it is not forgotten."""
+        self._forget_old()
         ticket = secrets.token_urlsafe(_BYTES)
         self._given[ticket] = _Given(user, None if lifetime is None else self._now() + lifetime)
         return ticket
@@ -46,6 +48,14 @@ class Tickets:
             self.forget(ticket)
             return None
         return given.user
+
+    def _forget_old(self) -> None:
+        """Let go of those that nobody showed again: whoever has one seldom comes back after its end."""
+        now = self._now()
+        timed = ((ticket, given.until) for ticket, given in self._given.items() if given.until is not None)
+        # The oldest come first: behind one that is good, all are.
+        for ticket in [ticket for ticket, _ in takewhile(lambda each: each[1] <= now, timed)]:
+            self.forget(ticket)
 
     def forget(self, ticket: str) -> None:
         """Let it be good for nothing from now on."""

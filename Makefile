@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 PROTOS := agent enrollment run fleet blob
 REAL := .venv-real
+# The system's own Python has the libraries of its packages, which stock modules import: apt, firewall.
+SYSTEM_PYTHON ?= /usr/bin/python3
+MODULES := .venv-modules
 
 .DEFAULT_GOAL := help
 .PHONY: help setup protos docs lint test conformance conformance-real demo bench bench-scale clean
@@ -38,10 +41,17 @@ lint: $(SETUP) ## ruff, mypy, import contracts, layout, drift of the generated c
 test: $(SETUP) ## run the whole test suite
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
-conformance: $(SETUP) .venv-ansible/bin/ansible-playbook ## run every conformance playbook live in both, and record ansible-core's side
+conformance: $(SETUP) .venv-ansible/bin/ansible-playbook $(MODULES)/.setup ## run every conformance playbook and module case live in both, and record ansible-core's side
 	$(BIN)/python -m tests.conformance.oracle
 	$(BIN)/python -m pytest tests/conformance/test_oracle.py
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.conformance.record
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.conformance.modules_record
+
+$(MODULES)/.setup:
+	$(SYSTEM_PYTHON) -m venv --system-site-packages $(MODULES)
+	$(MODULES)/bin/pip install --quiet --disable-pip-version-check 'ansible==12.3.0' 'ansible-core==2.19.14' \
+		passlib lxml pexpect python-debian
+	@touch $@
 
 .venv-ansible/bin/ansible-playbook:
 	$(PYTHON) -m venv .venv-ansible

@@ -30,6 +30,7 @@ _VOLATILE = frozenset(("atime", "mtime", "ctime", "inode", "dev", "start", "end"
 # What depends on the file system, and on the programs that are installed.
 _LOCAL = frozenset(("attr_flags", "attributes", "version", "mimetype", "charset"))
 _REWRITTEN = frozenset(("mode", "path", "state"))
+_OF_THE_RUN = re.compile(r"_ssl\.c:\d+|\.ansible_m_\w+")
 _BACKUP = re.compile(r"\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~")
 
 
@@ -37,12 +38,14 @@ _BACKUP = re.compile(r"\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~")
 class Case:
     """A module call. `files`: what is there before, path -> text or {mode, text, dir, link, hard}.
 
-    setup, cleanup: shell commands around it; probe: ones whose outputs are compared. again: the call is made a second
-    time. volatile: keys of which the type alone is compared; ignored: ones that are not. server: a web server is there,
-    its address stands for URL, one with TLS for TLS. whole: the folder is compared. environment: for both sides.
-    collection: where the stock module is, with dots. needs, libraries: programs, and libraries of Python, without which
-    the case can't run. machine: it
-    changes the machine itself.
+    setup, cleanup: shell commands around it; probe: ones whose outputs are compared. Every case is called in check
+    mode, which must foresee what comes and touch nothing, then for what it does, then again, which must change nothing;
+    what of that is otherwise in the stock module says why: unforeseen, touches, repeats. apart: the parts of it
+    that ours has otherwise on purpose, with reasons. volatile: keys of which the type alone is compared; ignored:
+    ones that are not. server: a web server is there, its address stands for URL, one with TLS for TLS. whole: the
+    folder is compared. environment: for both sides. collection: where the stock module is, with dots. needs, libraries:
+    programs, and libraries of Python, without which the case can't run. machine: it changes the machine itself.
+    action: a task of a playbook calls it.
     """
 
     name: str
@@ -55,7 +58,10 @@ class Case:
     setup: Sequence[str] = ()
     probe: Sequence[str] = ()
     cleanup: Sequence[str] = ()
-    again: bool = False
+    unforeseen: str = ""
+    touches: str = ""
+    repeats: str = ""
+    apart: Mapping[str, str] = field(default_factory=dict)
     volatile: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     patterns: Sequence[tuple[str, str]] = ()
@@ -66,6 +72,7 @@ class Case:
     needs: Sequence[str] = ()
     libraries: Sequence[str] = ()
     machine: bool = False
+    action: bool = False
 
     @property
     def qualified(self) -> str:
@@ -135,7 +142,10 @@ def _cases(document: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Ca
             setup=[*document.get("setup", []), *entry.get("setup", [])],
             probe=[*document.get("probe", []), *entry.get("probe", [])],
             cleanup=[*entry.get("cleanup", []), *document.get("cleanup", [])],
-            again="check" not in mode and bool(entry.get("again", document.get("again"))),
+            unforeseen=entry.get("unforeseen", document.get("unforeseen", "")),
+            touches=entry.get("touches", document.get("touches", "")),
+            apart=document.get("apart", {}) | entry.get("apart", {}),
+            repeats=entry.get("repeats", document.get("repeats", "")),
             volatile=frozenset(document.get("volatile", ())),
             ignored=frozenset(document.get("ignored", ())),
             patterns=[tuple(pair) for pair in document.get("patterns", ())],
@@ -145,6 +155,7 @@ def _cases(document: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Ca
             collection=document.get("collection", ""),
             libraries=document.get("libraries", []),
             needs=[*document.get("needs", []), *entry.get("needs", [])],
+            action=bool(document.get("action")),
             machine=bool(document.get("machine") or entry.get("machine")),
         )
 
@@ -156,8 +167,13 @@ def names() -> list[str]:
 
 def build(case: Case, folder: Path) -> None:
     """Make what the case starts from, in an empty folder. Its files are old, so that what a module touches shows."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Whoever is in the folder stays there.
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
     for name, content in case.files.items():
         _make(folder, name, {"text": content} if isinstance(content, str) else dict(content))
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -230,14 +246,29 @@ def _warning(item: Any) -> str:
     return str(item["event"]["msg"]) if isinstance(item, dict) else str(item)
 
 
-def outcome(case: Case, folder: Path, call: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """Set the case up, make its call (twice), and return all that is compared; whatever comes, clean up."""
+def outcome(case: Case, folder: Path, call: Callable[[dict[str, Any], bool], dict[str, Any]]) -> dict[str, Any]:
+    """Return all that is compared of a case.
+
+    It is set up, and called in check mode: `check` is what that answers, `touched` what is another afterwards. Then it
+    is called: `result`, and a second time: `again`. Whatever comes, it is cleaned up.
+    """
+    found: dict[str, Any] = {}
     try:
         case.run(case.setup, folder)
-        results = [call(case.arguments(folder)) for _ in range(2 if case.again else 1)]
-        found: dict[str, Any] = {"result": shown(case, results[0], folder)}
-        if case.again:
-            found["again"] = shown(case, results[1], folder)
+        before = _state(case, folder)
+        found["check"] = shown(case, call(case.arguments(folder), True), folder)
+        after = _state(case, folder)
+        found["touched"] = sorted(
+            _plain(case, item, folder) for item in before.keys() | after.keys() if before.get(item) != after.get(item)
+        )
+        if "touched" in case.apart:
+            # What the stock module did in check mode is undone for what follows.
+            case.run(case.cleanup, folder)
+            build(case, folder)
+            case.run(case.setup, folder)
+        if not case.check:
+            found["result"] = shown(case, call(case.arguments(folder), False), folder)
+            found["again"] = shown(case, call(case.arguments(folder), False), folder)
         if case.probe:
             found["probe"] = [_plain(case, text, folder) for text in case.run(case.probe, folder)]
         if case.whole:
@@ -247,6 +278,19 @@ def outcome(case: Case, folder: Path, call: Callable[[dict[str, Any]], dict[str,
     finally:
         case.run(case.cleanup, folder)
     return found
+
+
+def _state(case: Case, folder: Path) -> dict[str, object]:
+    """Return what check mode must leave as it is: the folder's entries, and what the probes print."""
+    state: dict[str, object] = dict(zip(case.probe, case.run(case.probe, folder), strict=True))
+    for path in folder.rglob("*"):
+        if path.parts[-2:] == (".git", "index"):
+            # git freshens it whenever it looks, if a second has passed.
+            continue
+        found = path.lstat()
+        content = () if stat.S_ISDIR(found.st_mode) else (found.st_ino, found.st_mtime_ns, found.st_size)
+        state[str(path.relative_to(folder))] = (found.st_mode, found.st_uid, found.st_gid, *content)
+    return state
 
 
 def shown(case: Case, result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -274,7 +318,7 @@ def _without(case: Case, value: Any, folder: Path) -> Any:
 def _plain(case: Case, text: str, folder: Path) -> str:
     for word, address in case.addresses.items():
         text = text.replace(address, word)
-    text = text.replace(str(folder), _PLACE)
+    text = _OF_THE_RUN.sub("", text.replace(str(folder), _PLACE))
     for pattern, replacement in case.patterns:
         text = re.sub(pattern, replacement, text)
     return text

@@ -1,82 +1,135 @@
-"""modules_record: run every module case through the stock module and keep what it did, for `make test` to compare with.
+"""modules_record: run every module case with the stock module and with ours, live, and record what the stock one did.
 
-python -m tests.conformance.modules_record [--python PYTHON_WITH_ANSIBLE_CORE] [NAME...]
+`python -m tests.conformance.modules_record [NAME ...]`, a part of `make conformance`; NAME is a file of modules/. The
+stock modules are those of .venv-modules, or of the environment that ANSIBLE_MODULES_VENV names: ansible-core with the
+collections of PyPI's `ansible`. Ends with status 1 when a module differs, or a record was another.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import difflib
 import json
+import multiprocessing
 import os
-import subprocess
+import sys
 import tempfile
-from functools import partial
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.module_cases import CASES, Case, build, load, names, outcome
+from tests.conformance.module_cases import CASES, Case, load, names
+from tests.conformance.module_playbooks import Playbooks
+from tests.conformance.module_sides import Stock, aligned, native
 
-_STOCK = {"shell": "command"}
-
-
-def record(case: Case, folder: Path, python: str) -> dict[str, Any]:
-    """Run one case through the stock module."""
-    build(case, folder)
-    return outcome(case, folder, partial(_call, case, folder, python))
-
-
-def _call(case: Case, folder: Path, python: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    arguments |= {"_ansible_check_mode": case.check, "_ansible_diff": case.diff}
-    if case.module == "shell":
-        arguments["_uses_shell"] = True
-    file = folder.with_suffix(".json")
-    file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), encoding="utf-8")
-    place = f"ansible_collections.{case.collection}.plugins.modules" if case.collection else "ansible.modules"
-    module = f"{place}.{_STOCK.get(case.module, case.module)}"
-    environment = {**os.environ, **case.surroundings(folder)}
-    done = subprocess.run(
-        [python, "-m", module, file], capture_output=True, text=True, check=False, env=environment, cwd=folder
-    )
-    try:
-        result: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        result = {"failed": True, "crashed": done.stderr.strip().splitlines()[-1].partition(": ")[2]}
-    return result
+ROOT = Path(__file__).resolve().parents[2]
+AT_ONCE = 2
+# What changes the machine's accounts, packages, services and mounts, and what tells of them: one after the other.
+_OF_THE_MACHINE = (
+    "apt", "pip", "firewalld", "user", "group", "service", "sysvinit", "service_facts", "ufw", "iptables",
+    "apt_key", "apt_repository", "deb822_repository", "debconf", "dpkg_selections", "package_facts", "alternatives",
+    "locale_gen", "timezone", "hostname", "getent", "at", "cron", "mount", "mount_facts", "filesystem",
+    "filesystem_devices", "systemd",
+)  # fmt: skip
 
 
-_VERSION = """
-import json, pathlib, sys
-if sys.argv[1:]:
-    import ansible_collections
-    folder = pathlib.Path(list(ansible_collections.__path__)[0], *sys.argv[1].split("."))
-    print(sys.argv[1], json.loads((folder / "MANIFEST.json").read_text())["collection_info"]["version"])
-else:
-    import ansible.release
-    print("ansible-core", ansible.release.__version__)
-"""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What came of one file's cases: how many, those that could not run, what differs, whether its record is new."""
+
+    name: str
+    count: int
+    lacking: Sequence[str]
+    differing: Sequence[str]
+    rewritten: bool
 
 
-def version(python: str, collection: str) -> str:
-    """Return what the stock module comes from, with its version."""
-    words = [python, "-c", _VERSION, *([collection] if collection else [])]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def main() -> None:
-    """Record all cases, or those of the files named."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--python", default="python3")
-    options.add_argument("names", nargs="*", default=names())
-    given = options.parse_args()
-    for name in given.names:
-        cases = load(name)
-        records: dict[str, Any] = {"": version(given.python, cases[0].collection)}
+def compare(name: str, stock: Stock, playbooks: Callable[[], Playbooks]) -> Compared:
+    """Run all cases of a file on both sides and write down the stock side."""
+    cases = load(name)
+    found: dict[str, Any] = {"": stock.version(cases[0].collection)}
+    lacking, differing = [], []
+    file = CASES / f"{name}.recorded.json"
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    for case in cases:
+        if missing := case.lacking():
+            # What can't be asked here stays as it was.
+            lacking.append(f"{case.name}: no {missing}")
+            found[case.name] = json.loads(before).get(case.name) if before else None
+            continue
         with tempfile.TemporaryDirectory() as place:
-            records |= {case.name: record(case, Path(place) / "case", given.python) for case in cases}
-        text = json.dumps(records, indent=1, sort_keys=True, ensure_ascii=True)
-        (CASES / f"{name}.recorded.json").write_text(text + "\n", encoding="utf-8")
-        print(f"{name}: {len(cases)} cases")
+            folder = Path(place).resolve() / "case"
+            found[case.name] = stock.outcome(case, folder)
+            differing += differences(case, found[case.name], native(case, folder, playbooks))
+    text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+    if text != before:
+        file.write_text(text, encoding="utf-8")
+    return Compared(name=name, count=len(cases), lacking=lacking, differing=differing, rewritten=text != before)
+
+
+def differences(case: Case, theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """Return what differs of two outcomes, as text; nothing when they are the same."""
+    theirs, ours = aligned(case, theirs, ours)
+    if theirs == ours:
+        return []
+    expected, found = (json.dumps(side, indent=1, sort_keys=True).splitlines() for side in (theirs, ours))
+    lines = difflib.unified_diff(expected, found, "stock", "native", lineterm="", n=3)
+    return [f"{case.name}\n" + "\n".join(f"    {line[:400]}" for line in lines)]
+
+
+def together(python: str, files: Sequence[str]) -> list[Compared]:
+    """Compare some files, one after the other."""
+    with tempfile.TemporaryDirectory() as text, contextlib.ExitStack() as opened:
+        place = Path(text).resolve()
+
+        @cache
+        def playbooks() -> Playbooks:
+            return opened.enter_context(Playbooks("pybible-ctl", sys.executable, place / "ours"))
+
+        stock = opened.enter_context(Stock(python, place / "theirs"))
+        compared = []
+        for name in files:
+            compared.append(compare(name, stock, playbooks))
+            report(compared[-1])
+        return compared
+
+
+def main(given: Sequence[str]) -> int:
+    """Compare and record the named files, or all."""
+    venv = Path(os.environ.get("ANSIBLE_MODULES_VENV", ROOT / ".venv-modules"))
+    if not (venv / "bin" / "python").exists():
+        print(f"no Python in {venv}: run `make conformance`", file=sys.stderr)
+        return 1
+    if os.getuid() != 0:
+        print("module cases show owners and change accounts and packages: run them as root", file=sys.stderr)
+        return 1
+    chosen = list(given) or names()
+    serial = [name for name in _OF_THE_MACHINE if name in chosen]
+    jobs = [serial, *([name] for name in chosen if name not in serial)]
+    results: list[Compared] = []
+    with ProcessPoolExecutor(AT_ONCE, mp_context=multiprocessing.get_context("spawn")) as pool:
+        running = [pool.submit(together, str(venv / "bin" / "python"), job) for job in jobs if job]
+        for done in as_completed(running):
+            results += done.result()
+    cases = sum(result.count for result in results)
+    differing = sum(len(result.differing) for result in results)
+    rewritten = [result.name for result in results if result.rewritten]
+    print(
+        f"\n{len(results)} modules, {cases} cases, {differing} differ; records that were others: {rewritten or 'none'}"
+    )
+    return 1 if differing or rewritten else 0
+
+
+def report(result: Compared) -> None:
+    """Print what came of one file."""
+    kind = "DIFFERS" if result.differing else "RECORD " if result.rewritten else "same   "
+    print(f"{kind} {result.name}: {result.count} cases", flush=True)
+    for text in (*result.lacking, *result.differing):
+        print(f"  {text}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -59,6 +58,9 @@ def plan(args: Args, context: Context) -> Plan:
     if present and of_file(args.dest, "sha1")[0] == checksum:
         attributes = plan_attributes(args.dest, args)
         return Change(values=values, apply=attributes.apply) if attributes else Unchanged(values=values)
+    if args.validate:
+        # In check mode too, which looks at a copy and not at the target.
+        values["validation"] = _validated(args.validate, data)
     return Change(values=values, apply=partial(_write, args, data, present))
 
 
@@ -84,22 +86,26 @@ def joined(folder: Path, args: Args) -> bytes:
     return b"".join(parts)
 
 
-def _write(args: Args, data: bytes, present: bool) -> JsonObject:
-    result: JsonObject = {}
-    target = os.path.realpath(args.dest)
+def _validated(command: str, data: bytes) -> JsonObject:
+    """Return what the command says of the file that would be written."""
     with tempfile.NamedTemporaryFile() as made:
         made.write(data)
         made.flush()
-        if args.validate:
-            rc, stdout, stderr, _ = validation(args.validate, made.name)
-            result["validation"] = {"rc": rc, "stdout": stdout, "stderr": stderr}
-            if rc:
-                raise ModuleError(f"failed to validate: rc:{rc} error:{stderr}", **result)
-        if args.backup and present:
-            result["backup_file"] = back_up(args.dest)
-        with beside(target) as temporary:
-            shutil.copyfile(made.name, temporary)
-            replace(temporary, target, args)
+        rc, stdout, stderr, _ = validation(command, made.name)
+    said: JsonObject = {"rc": rc, "stdout": stdout, "stderr": stderr}
+    if rc:
+        raise ModuleError(f"failed to validate: rc:{rc} error:{stderr}", validation=said)
+    return said
+
+
+def _write(args: Args, data: bytes, present: bool) -> JsonObject:
+    result: JsonObject = {}
+    target = os.path.realpath(args.dest)
+    if args.backup and present:
+        result["backup_file"] = back_up(args.dest)
+    with beside(target) as temporary:
+        Path(temporary).write_bytes(data)
+        replace(temporary, target, args)
     return result
 
 

@@ -50,7 +50,7 @@ class Args:
 class Invocation:
     """A command ready to be started: `shown` as the result repeats it, `words` as the system gets them."""
 
-    shown: str | list[str]
+    shown: str | list[str] | None
     words: list[str]
     args: Args
     context: Context
@@ -100,16 +100,11 @@ def _invocation(args: Args, context: Context, warnings: list[str]) -> Invocation
             "As of Ansible 2.4, the parameter 'executable' is no longer supported with the 'command' module. "
             f"Not using '{args.executable}'."
         )
-    if text:
-        shown = shlex.split(text)
-    elif args.argv is None:
-        raise ModuleError("Argument 'args' to run_command must be list or string", rc=257, cmd=None)
-    else:
-        shown = args.argv
-    words = shown
+    shown = shlex.split(text) if text else args.argv
+    words = shown or []
     if args.expand_argument_vars:
         environment = environment_for(context.environment)
-        words = [expand(word, environment) for word in shown]
+        words = [expand(word, environment) for word in words]
     return Invocation(shown=shown, words=words, args=args, context=context)
 
 
@@ -139,6 +134,8 @@ def _check_directory(directory: str, values: JsonObject) -> None:
 def _execute(invocation: Invocation) -> JsonObject:
     args, context = invocation.args, invocation.context
     begun = datetime.now()
+    if invocation.shown is None:
+        raise ModuleError("Argument 'args' to run_command must be list or string", rc=257, cmd=None)
     if not invocation.words:
         raise _failure(invocation, rc=257, cause="list index out of range")
     try:

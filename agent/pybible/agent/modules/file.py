@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -22,7 +23,7 @@ from pybible.agent.modules.api import (
     Unchanged,
     arg,
 )
-from pybible.agent.modules.attributes import AttributeChange, plan_attributes
+from pybible.agent.modules.attributes import AttributeChange, group_id, plan_attributes, user_id
 from pybible.agent.modules.describe import kind_of
 from pybible.agent.modules.files import lstat
 from pybible.wire.values import JsonObject, JsonValue
@@ -60,6 +61,32 @@ class Times:
 
 def plan(args: Args, context: Context) -> Plan:
     """Compare the path with what is asked for."""
+    warnings: JsonObject = {"warnings": _unknown(args)} if context.check and args.state != "absent" else {}
+    if not warnings.get("warnings"):
+        return _planned(args, context)
+    try:
+        found = _planned(args, context)
+    except ModuleError as error:
+        error.values.update(warnings)
+        raise
+    if found is not None:
+        found.values.update(warnings)
+    return found
+
+
+def _unknown(args: Args) -> list[JsonValue]:
+    """Return what check mode says of an owner and a group that are not there yet."""
+    found: list[JsonValue] = []
+    for kind, name, look_up in (("user", args.owner, user_id), ("group", args.group, group_id)):
+        try:
+            if name is not None:
+                look_up(name, args.path)
+        except ModuleError:
+            found.append(f"failed to look up {kind} {name}. Create {kind} up to this point in real play")
+    return found
+
+
+def _planned(args: Args, context: Context) -> Plan:
     before = state_of(args.path)
     state = args.state or (before if before != "absent" else "directory" if args.recurse else "file")
     if args.recurse and state != "directory":
@@ -105,7 +132,7 @@ def _plan_absent(path: str, before: str) -> Plan:
     diff: JsonObject = {"before": {"path": path, "state": before}, "after": {"path": path, "state": "absent"}}
     if before == "directory":
         diff["before"]["path_content"] = _content(path)
-    return Change(values={"path": path}, diff=diff, apply=partial(_remove, path, before))
+    return Change(values={"path": path, "state": "absent"}, diff=diff, apply=partial(_remove, path, before))
 
 
 def _content(path: str) -> JsonValue:
@@ -116,7 +143,7 @@ def _content(path: str) -> JsonValue:
     return content
 
 
-def _remove(path: str, before: str) -> JsonObject:
+def _remove(path: str, before: str) -> None:
     try:
         if before == "directory":
             shutil.rmtree(path)
@@ -125,7 +152,6 @@ def _remove(path: str, before: str) -> JsonObject:
     except OSError as error:
         failure = "rmtree failed" if before == "directory" else "unlinking failed"
         raise ModuleError(f"{failure}: {error}", path=path) from error
-    return {"state": "absent"}
 
 
 def _plan_file(args: Args, before: str) -> Plan:
@@ -209,7 +235,10 @@ def _plan_touch(args: Args, before: str, context: Context) -> Plan:
     times = _times(args, default="now")
     if before == "absent":
         return Change(values={"dest": args.path}, apply=partial(_touch_new, args, path, times, context.diff))
-    change = plan_attributes(path, args) if lstat(path) else AttributeChange()
+    if lstat(path) is None:
+        cause = f"[Errno {errno.ENOENT}] {os.strerror(errno.ENOENT)}: {os.fsencode(path)!r}"
+        raise ModuleError(f"Error while updating modification or access time: {cause}", path=path)
+    change = plan_attributes(path, args)
     diff = {
         "before": {"path": path, "state": before, **change.before},
         "after": {"path": path, "state": "touch", **change.after},

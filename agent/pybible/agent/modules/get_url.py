@@ -132,7 +132,9 @@ def _ask(args: Args, values: JsonObject, headers: dict[str, str]) -> Plan:
             shown: JsonObject = {"url": args.url, "dest": args.dest, "elapsed": elapsed}
             return Unchanged(values={**shown, "msg": answer.msg, "status_code": 304})
         _check_status(args, answer, values, started)
-        values |= {"msg": answer.msg, "status_code": answer.status, "elapsed": int(time.monotonic() - started)}
+        with _arrived(args, answer) as file:
+            values |= _placed(values, _target(args, answer), file)
+        values |= {"msg": answer.msg, "elapsed": int(time.monotonic() - started)}
     return Change(values=values, apply=_nothing)
 
 
@@ -228,15 +230,21 @@ def _arrived(args: Args, answer: Answer) -> Iterator[str]:
         yield stream.name
 
 
-def _place(args: Args, values: JsonObject, wanted: tuple[str, str] | None, target: str, file: str) -> JsonObject:
-    result: JsonObject = {"dest": target, "src": file, "checksum_dest": None}
-    result["checksum_src"], result["md5sum"] = of_file(file, "sha1", "md5")
-    result["size"] = Path(file).stat().st_size
+def _placed(values: JsonObject, target: str, file: str) -> JsonObject:
+    """Return what a result says of the file that came, and of the one in whose place it is to be."""
+    result: JsonObject = {"dest": target, "src": file, "checksum_dest": None, "checksum_src": of_file(file, "sha1")[0]}
     there = Path(target)
     if there.exists():
         result["checksum_dest"] = of_file(target, "sha1")[0]
     elif not there.parent.is_dir():
         raise ModuleError(f"Destination {there.parent} does not exist", **_brief(values, result))
+    return result
+
+
+def _place(args: Args, values: JsonObject, wanted: tuple[str, str] | None, target: str, file: str) -> JsonObject:
+    result = _placed(values, target, file)
+    result |= {"md5sum": of_file(file, "md5")[0], "size": Path(file).stat().st_size}
+    there = Path(target)
     if result["checksum_src"] != result["checksum_dest"]:
         if wanted is not None:
             _compare(wanted, file, values, result)

@@ -93,7 +93,9 @@ def plan(args: Args, context: Context) -> Plan:
         return Unchanged(values=result)
     if context.check:
         result["after"] = target or result["before"]
-        return Change(values=result, changed=result["before"] != result["after"] or dirty, apply=_nothing)
+        return Change(
+            values=result, changed=result["before"] != result["after"] or dirty or changed_url, apply=_nothing
+        )
     return Change(values={}, changed=False, apply=partial(_update, args, git, result, dirty))
 
 

@@ -51,6 +51,9 @@ def plan(args: Args, context: Context) -> Plan:
     after = "".join(remove(lines, args) if args.state == "absent" else put(lines, args))
     values: JsonObject = {"name": args.name, "key": args.key, "path": str(args.path), "state": args.state}
     values["hash_host"] = args.hash_host
+    if after == before and context.check:
+        # The stock module says no more.
+        return Unchanged()
     if after == before:
         return Unchanged(values=values)
     diff = Diff(before, after, before_header=str(path) if before else "/dev/null", after_header=str(path))

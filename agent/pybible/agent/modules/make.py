@@ -53,10 +53,10 @@ def plan(args: Args, context: Context) -> Plan:
         "jobs": args.jobs, "failed": False,
     }  # fmt: skip
     asked = call([*words, "-q"], context, directory=args.chdir)
+    said = {"stdout": _end(asked.stdout), "stderr": _end(asked.stderr)}
     if asked.rc == 0:
-        said = {"stdout": _end(asked.stdout), "stderr": _end(asked.stderr)}
         return Unchanged(values=values | said, described=False)
-    return Change(values={**values, "stdout": "", "stderr": ""}, apply=partial(_make, args, context, words))
+    return Change(values=values | said, apply=partial(_make, args, context, words))
 
 
 def _end(text: str) -> str:

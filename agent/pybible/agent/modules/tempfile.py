@@ -24,13 +24,13 @@ class Args:
 
 def plan(args: Args, context: Context) -> Plan:
     """Every call makes a new one."""
+    if context.check:
+        msg = "remote module (tempfile) does not support check mode"
+        return Unchanged(values={"skipped": True, "msg": msg})
     for what in ("prefix", "suffix"):
         value = getattr(args, what)
         if os.path.basename(value) != value:  # noqa: PTH119
             raise ModuleError(f"{what} must be a valid file name component, got {value!r}")
-    if context.check:
-        msg = "remote module (tempfile) does not support check mode"
-        return Unchanged(values={"skipped": True, "msg": msg})
     return Change(apply=partial(_make, args))
 
 

@@ -55,6 +55,9 @@ class _Seen:
 
 def plan(args: Args, context: Context) -> Plan:
     """Check what is asked; waiting touches nothing, but takes its time, so check mode does not."""
+    if context.check:
+        msg = "remote module (wait_for) does not support check mode"
+        return Unchanged(values={"skipped": True, "msg": msg})
     if args.port and args.path:
         raise ModuleError("port and path parameter can not both be passed to wait_for", elapsed=0)
     for state in ("stopped", "drained"):
@@ -72,9 +75,6 @@ def plan(args: Args, context: Context) -> Plan:
             re.compile(args.search_regex)
         except re.error as error:
             raise ModuleError(f"Invalid regular expression: {error}") from error
-    if context.check:
-        msg = "remote module (wait_for) does not support check mode"
-        return Unchanged(values={"skipped": True, "msg": msg})
     return Change(changed=False, apply=partial(_wait, args))
 
 

@@ -22,7 +22,8 @@ def command(ctx: click.Context, controller: str, as_json: bool) -> None:
         return
     with connected(ctx, controller) as channel:
         stub = fleet_pb2_grpc.FleetServiceStub(channel)
-        agents, after = [], ""
+        agents: list[fleet_pb2.Agent] = []
+        after = ""
         while True:
             answer = stub.ListAgents(fleet_pb2.ListAgentsRequest(after=after), timeout=CALL_SECONDS)
             agents += answer.agents

@@ -71,16 +71,22 @@ def plan(args: Args, context: Context) -> Plan:
         return Change(apply=partial(_work, args, context))
     wanted = _wanted(args)
     program = _program(args, context)
-    shown = _shown(args)
+    if context.check and (args.requirements is not None or args.extra_args or args.state == "latest"):
+        # Only pip itself could tell.
+        return Change(apply=_nothing)
     if args.requirements is None and wanted and all(item.name for item in wanted):
         listed = call([*program, "list", "--format=freeze"], context, directory=args.chdir, also=_environment(args))
         installed = parse_freeze(listed.stdout)
         there = [_satisfied(item, installed) for item in wanted]
         settled = all(there) if args.state == "present" else not any(item.name in installed for item in wanted)
-        if context.check and settled and args.state in ("present", "absent"):
-            return Unchanged(values={**shown, "cmd": [*program, *_arguments(args, wanted)]})
+        if context.check:
+            command = " ".join([*program, "list", "--format=freeze"])
+            values: JsonObject = {"cmd": command, "stdout": listed.stdout, "stderr": listed.stderr}
+            if settled and args.state in ("present", "absent"):
+                return Unchanged(values=values)
+            return Change(values=values, apply=_nothing)
     if context.check:
-        return Change(values={**shown, "cmd": [*program, *_arguments(args, wanted)]}, apply=_nothing)
+        return Change(values={**_shown(args), "cmd": [*program, *_arguments(args, wanted)]}, apply=_nothing)
     return Change(changed=False, apply=partial(_work, args, context))
 
 

@@ -18,6 +18,7 @@ from pybible.server.results.audit import Actor
 from pybible.v1 import run_pb2
 from pybible.wire import logs
 from pybible.wire.channel import INLINE_ATTACHMENT_BYTES
+from pybible.wire.convert import seconds_of
 from pybible.wire.errors import ProtocolError, PybibleError
 
 RunCall: TypeAlias = "grpc.aio.ServicerContext[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse]"
@@ -135,7 +136,7 @@ async def _start(call: RunCall) -> run_pb2.StartRun:
 def _request(start: run_pb2.StartRun, rights: Rights, actor: Actor) -> StartRequest:
     grace = None
     if start.HasField("disconnect_grace"):
-        grace = start.disconnect_grace.seconds + start.disconnect_grace.nanos / 1e9
+        grace = seconds_of(start.disconnect_grace)
     return StartRequest(
         name=start.name,
         operator=rights.operator,

@@ -17,7 +17,7 @@ from tests.fuzz.hunt import Target, Trial
 from tests.fuzz.material import mutated
 from tests.fuzz.service import Served, served
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _LOOK = 25
 # How long the other end may take to answer before the next example; it need not.
 _SECONDS = 0.02
@@ -32,7 +32,8 @@ def _literal(name: bytes, value: bytes) -> bytes:
     return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
-def _call(path: bytes) -> bytes:
+def call(path: bytes) -> bytes:
+    """Return the headers of a call of the method of that name, as a frame."""
     pairs = (
         (b":method", b"POST"),
         (b":scheme", b"https"),
@@ -50,13 +51,14 @@ _PATHS = (
     b"/pybible.v1.RunService/Execute",
     b"/pybible.v1.FleetService/ListAgents",
     b"/nothing",
+    b"/\xff\xff",
     b"x",
 )
-_settings = _frame(4, 0, 0, b"")
+SETTINGS = _frame(4, 0, 0, b"")
 _message = st.binary(max_size=40).map(lambda body: _frame(0, 0, 1, b"\0" + struct.pack(">I", len(body)) + body))
 _any_frame = st.builds(_frame, st.integers(0, _KINDS), st.integers(0, 255), st.integers(0, 5), st.binary(max_size=40))
-_frames = st.lists(st.sampled_from(_PATHS).map(_call) | _message | _any_frame, max_size=6).map(
-    lambda frames: _PREFACE + _settings + b"".join(frames)
+_frames = st.lists(st.sampled_from(_PATHS).map(call) | _message | _any_frame, max_size=6).map(
+    lambda frames: PREFACE + SETTINGS + b"".join(frames)
 )
 HTTP = _frames | mutated(_frames)
 

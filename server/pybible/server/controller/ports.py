@@ -16,6 +16,7 @@ import grpc.aio
 from pybible.server.controller.config import Address
 from pybible.server.controller.pki.authority import KeyPair
 from pybible.server.controller.requests import Reading
+from pybible.server.controller.server import server
 from pybible.server.controller.state import prepare_socket, share_socket
 from pybible.wire.channel import Options, server_options, unix_target
 from pybible.wire.errors import ConfigError
@@ -27,7 +28,7 @@ _WAITING_VISITORS = 128
 def new_server(own: Options | None = None) -> grpc.aio.Server:
     """Return a server with the options of every port, and its own over them."""
     options = {**dict(server_options()), **dict(own or [])}
-    return grpc.aio.server(options=list(options.items()), interceptors=[Reading()])
+    return server(list(options.items()), [Reading()])
 
 
 def raise_file_limit() -> None:

@@ -132,6 +132,8 @@ def loopback_config(state: Path, **settings: object) -> ControllerConfig:
     given: dict[str, object] = {
         "listen": "127.0.0.1:0",
         "enroll_listen": "127.0.0.1:0",
+        # A socket's path must be short, and a test's folder is not.
+        "socket": str(state / "s.sock"),
         "drain_timeout": 2.0,
         **settings,
     }

@@ -86,7 +86,8 @@ class Stock:
         file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), encoding="utf-8")
         place = f"ansible_collections.{case.collection}.plugins.modules" if case.collection else "ansible.modules"
         module = f"{place}.{_STOCK.get(case.module, case.module)}"
-        environment = {**os.environ, **case.surroundings(folder)}
+        environment = {name: text for name, text in os.environ.items() if name not in _OF_MAKE}
+        environment |= case.surroundings(folder)
         request = json.dumps([module, str(file), str(folder), environment])
         assert self._server.stdin is not None
         assert self._server.stdout is not None

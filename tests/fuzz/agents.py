@@ -176,20 +176,25 @@ def _harmless(payload: bytes) -> bytes:
     return payload
 
 
+def _told() -> st.SearchStrategy[tuple[bytes | None, list[bytes]]]:
+    told = encoded(agent_pb2.ControllerMessage, words=_MODULES).map(_harmless)
+    return st.tuples(st.none() | st.none() | told, st.lists(told, max_size=8))
+
+
 @contextmanager
 def _opened(folder: Path) -> Iterator[Trial]:
-    told = encoded(agent_pb2.ControllerMessage, words=_MODULES).map(_harmless)
-    examples = st.tuples(st.none() | st.none() | told, st.lists(told, max_size=8))
     with served(partial(arena, folder)) as running:
         me = psutil.Process()
         yield Trial(
-            examples=examples,
             check=lambda example: running.call(running.value.attach(example), seconds=90.0),
-            is_quick=False,
             processes=lambda: [child.pid for child in me.children(recursive=True)],
         )
 
 
 FOREIGN_CONTROLLER = Target(
-    name="attach-agent", about="Welcome, Dispatch, ... of a foreign controller", open=_opened, examples=60
+    name="attach-agent",
+    about="Welcome, Dispatch, ... of a foreign controller",
+    material=_told,
+    open=_opened,
+    examples=60,
 )

@@ -336,14 +336,14 @@ async def _enroll(arena: Field, example: tuple[str, bytes]) -> None:
 
 
 def _against(
-    example: Callable[[Field, Any], Coroutine[object, object, None]], examples: st.SearchStrategy[Any], *, look: int
+    example: Callable[[Field, Any], Coroutine[object, object, None]], *, look: int
 ) -> Callable[[Path], AbstractContextManager[Trial]]:
     """Return what opens a trial: `example` is had with a controller; after every `look` of them a task is run."""
 
     @contextmanager
     def opened(folder: Path) -> Iterator[Trial]:
         with served(partial(field, folder)) as arena:
-            yield Trial(examples=examples, check=_checks(arena, example, look), is_quick=False)
+            yield Trial(check=_checks(arena, example, look))
 
     return opened
 
@@ -366,14 +366,24 @@ def _checks(
 FOREIGN_AGENT = Target(
     name="attach-controller",
     about="Hello, Result, ... of a foreign agent",
-    open=_against(_attach, ATTACH, look=50),
+    material=lambda: ATTACH,
+    open=_against(_attach, look=50),
     examples=60,
 )
 FOREIGN_CTL = Target(
-    name="execute", about="the Execute stream of a foreign ctl", open=_against(_execute, EXECUTE, look=10), examples=60
+    name="execute",
+    about="the Execute stream of a foreign ctl",
+    material=lambda: EXECUTE,
+    open=_against(_execute, look=10),
+    examples=60,
 )
-QUESTIONS = Target(name="questions", about="every call with one request", open=_against(_single, SINGLE, look=20))
-CONTENTS = Target(name="blobs", about="Put", open=_against(_put, PUT, look=20))
+QUESTIONS = Target(
+    name="questions", about="every call with one request", material=lambda: SINGLE, open=_against(_single, look=20)
+)
+CONTENTS = Target(name="blobs", about="Put", material=lambda: PUT, open=_against(_put, look=20))
 ENROLMENT = Target(
-    name="enrolment", about="GetAuthority, Enroll, PollEnrollment", open=_against(_enroll, _requests(), look=20)
+    name="enrolment",
+    about="GetAuthority, Enroll, PollEnrollment",
+    material=_requests,
+    open=_against(_enroll, look=20),
 )

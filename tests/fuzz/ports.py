@@ -127,7 +127,7 @@ def _send(arena: Field, context: ssl.SSLContext, example: tuple[str, bool, bytes
 def _opened(folder: Path) -> Iterator[Trial]:
     with served(partial(field, folder)) as arena:
         context = _own_context(arena.value, folder)
-        yield Trial(examples=EXAMPLES, check=_checks(arena, context), is_quick=False)
+        yield Trial(check=_checks(arena, context))
 
 
 def _checks(arena: Served[Field], context: ssl.SSLContext) -> partial[None]:
@@ -141,4 +141,4 @@ def _checks(arena: Served[Field], context: ssl.SSLContext) -> partial[None]:
     return partial(check)
 
 
-RAW = Target(name="ports", about="raw bytes on the three ports", open=_opened, examples=100)
+RAW = Target(name="ports", about="raw bytes on the three ports", material=lambda: EXAMPLES, open=_opened, examples=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -273,12 +274,15 @@ def _texts(readers: dict[str, Reader]) -> Callable[[Path], AbstractContextManage
             except reader.refusals:
                 pass
 
-        examples = st.sampled_from(sorted(readers)).flatmap(
-            lambda name: st.tuples(st.just(name), damaged(readers[name].samples))
-        )
-        yield Trial(examples=examples, check=check)
+        yield Trial(check=check)
 
     return opened
+
+
+def _samples(readers: dict[str, Reader]) -> Callable[[], st.SearchStrategy[tuple[str, str]]]:
+    return lambda: st.sampled_from(sorted(readers)).flatmap(
+        lambda name: st.tuples(st.just(name), damaged(readers[name].samples))
+    )
 
 
 # -- bytes -------------------------------------------------------------------------------------------------------------
@@ -301,7 +305,6 @@ def _journal(folder: Path) -> bytes:
 
 @contextmanager
 def _bytes(folder: Path) -> Iterator[Trial]:
-    whole = _journal(folder / "whole")
     state = folder / "agent"
     state.mkdir()
 
@@ -331,18 +334,43 @@ def _bytes(folder: Path) -> Iterator[Trial]:
         except PybibleError as error:
             str(error)
 
+    yield Trial(check=check)
+
+
+def _kept_bytes() -> st.SearchStrategy[tuple[str, bytes]]:
+    with tempfile.TemporaryDirectory(prefix="fuzz") as folder:
+        whole = _journal(Path(folder) / "whole")
     lengths = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)).map(lambda two: struct.pack(">II", *two))
     wholes = {"journal": st.just(whole), "frames": st.just(FRAMES) | lengths, "facts": ODD_BYTES}
-    examples = st.sampled_from(sorted(wholes)).flatmap(
+    return st.sampled_from(sorted(wholes)).flatmap(
         lambda name: st.tuples(st.just(name), mutated(wholes[name]) | st.binary(max_size=64))
     )
-    yield Trial(examples=examples, check=check)
 
 
 OPERATORS_TEXTS = Target(
-    name="operators-texts", about="playbooks, inventories, settings of operators", open=_texts(OPERATORS), examples=300
+    name="operators-texts",
+    about="playbooks, inventories, settings of operators",
+    material=_samples(OPERATORS),
+    open=_texts(OPERATORS),
+    examples=300,
+    deadline=20.0,
+    is_quick=True,
 )
 DAEMONS_TEXTS = Target(
-    name="daemons-texts", about="settings and states of daemons, words between them", open=_texts(DAEMONS), examples=300
+    name="daemons-texts",
+    about="settings and states of daemons, words between them",
+    material=_samples(DAEMONS),
+    open=_texts(DAEMONS),
+    examples=300,
+    deadline=20.0,
+    is_quick=True,
 )
-KEPT_BYTES = Target(name="bytes", about="journals read back, frames, facts", open=_bytes, examples=150)
+KEPT_BYTES = Target(
+    name="bytes",
+    about="journals read back, frames, facts",
+    material=_kept_bytes,
+    open=_bytes,
+    examples=150,
+    deadline=20.0,
+    is_quick=True,
+)

@@ -113,11 +113,14 @@ _frames = st.builds(encode, _headers, ODD_BYTES | st.just(b'{"changed": false}')
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[Trial]:
-    examples = st.lists(_frames | mutated(_frames) | ODD_BYTES, max_size=5).map(b"".join)
     with served(partial(arena, folder)) as running:
-        yield Trial(
-            examples=examples, check=lambda said: running.call(running.value.run(said), seconds=60.0), is_quick=False
-        )
+        yield Trial(check=lambda said: running.call(running.value.run(said), seconds=60.0))
 
 
-FOREIGN_WORKER = Target(name="worker", about="frames of a foreign worker", open=_opened, examples=25)
+FOREIGN_WORKER = Target(
+    name="worker",
+    about="frames of a foreign worker",
+    material=lambda: st.lists(_frames | mutated(_frames) | ODD_BYTES, max_size=5).map(b"".join),
+    open=_opened,
+    examples=25,
+)

@@ -106,6 +106,7 @@ class ExecuteResponse(google.protobuf.message.Message):
     UPDATES_FIELD_NUMBER: builtins.int
     CANCELLED_FIELD_NUMBER: builtins.int
     FINISHED_FIELD_NUMBER: builtins.int
+    STORED_FIELD_NUMBER: builtins.int
     @property
     def started(self) -> Global___RunStarted: ...
     @property
@@ -118,6 +119,10 @@ class ExecuteResponse(google.protobuf.message.Message):
     def finished(self) -> Global___RunFinished:
         """The last message."""
 
+    @property
+    def stored(self) -> Global___EventsStored:
+        """To who may rejoin the run."""
+
     def __init__(
         self,
         *,
@@ -125,10 +130,11 @@ class ExecuteResponse(google.protobuf.message.Message):
         updates: Global___UpdateBatch | None = ...,
         cancelled: Global___RunCancelled | None = ...,
         finished: Global___RunFinished | None = ...,
+        stored: Global___EventsStored | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["cancelled", b"cancelled", "finished", b"finished", "message", b"message", "started", b"started", "updates", b"updates"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cancelled", b"cancelled", "finished", b"finished", "message", b"message", "started", b"started", "updates", b"updates"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["started", "updates", "cancelled", "finished"] | None: ...
+    def HasField(self, field_name: typing.Literal["cancelled", b"cancelled", "finished", b"finished", "message", b"message", "started", b"started", "stored", b"stored", "updates", b"updates"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cancelled", b"cancelled", "finished", b"finished", "message", b"message", "started", b"started", "stored", b"stored", "updates", b"updates"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["started", "updates", "cancelled", "finished", "stored"] | None: ...
 
 Global___ExecuteResponse: typing_extensions.TypeAlias = ExecuteResponse
 
@@ -146,6 +152,7 @@ class StartRun(google.protobuf.message.Message):
     LOST_IS_UNREACHABLE_FIELD_NUMBER: builtins.int
     VERBOSITY_FIELD_NUMBER: builtins.int
     LIVE_OUTPUT_FIELD_NUMBER: builtins.int
+    REJOIN_RUN_ID_FIELD_NUMBER: builtins.int
     name: builtins.str
     """What the operator called: the playbooks, or the pattern and module of `exec`."""
     forks: builtins.int
@@ -156,6 +163,8 @@ class StartRun(google.protobuf.message.Message):
     verbosity: builtins.int
     live_output: builtins.bool
     """Send on what running tasks print. Watchers get it in any case."""
+    rejoin_run_id: builtins.str
+    """Rejoin this run, which was open when its controller ended. Its name, forks and check mode are what they were."""
     @property
     def agents(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The agents that the run may address by name, so that the controller can say who is not there before it begins."""
@@ -175,9 +184,10 @@ class StartRun(google.protobuf.message.Message):
         lost_is_unreachable: builtins.bool = ...,
         verbosity: builtins.int = ...,
         live_output: builtins.bool = ...,
+        rejoin_run_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["disconnect_grace", b"disconnect_grace"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agents", b"agents", "check", b"check", "disconnect_grace", b"disconnect_grace", "forks", b"forks", "live_output", b"live_output", "lost_is_unreachable", b"lost_is_unreachable", "name", b"name", "verbosity", b"verbosity"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agents", b"agents", "check", b"check", "disconnect_grace", b"disconnect_grace", "forks", b"forks", "live_output", b"live_output", "lost_is_unreachable", b"lost_is_unreachable", "name", b"name", "rejoin_run_id", b"rejoin_run_id", "verbosity", b"verbosity"]) -> None: ...
 
 Global___StartRun: typing_extensions.TypeAlias = StartRun
 
@@ -191,9 +201,13 @@ class RunStarted(google.protobuf.message.Message):
     PRESENT_FIELD_NUMBER: builtins.int
     INLINE_ATTACHMENT_BYTES_FIELD_NUMBER: builtins.int
     DISCONNECT_GRACE_FIELD_NUMBER: builtins.int
+    RECOVERY_WINDOW_FIELD_NUMBER: builtins.int
+    EVENTS_STORED_FIELD_NUMBER: builtins.int
     run_id: builtins.str
     inline_attachment_bytes: builtins.int
     """How large an attachment may be inline; larger ones are put into the blob store first."""
+    events_stored: builtins.int
+    """Of a run that was rejoined: how many of its events are stored, from the first on."""
     @property
     def present(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Those of StartRun.agents that have a live session now."""
@@ -202,6 +216,10 @@ class RunStarted(google.protobuf.message.Message):
     def disconnect_grace(self) -> google.protobuf.duration_pb2.Duration:
         """The grace in force."""
 
+    @property
+    def recovery_window(self) -> google.protobuf.duration_pb2.Duration:
+        """For how long the run may be rejoined after its controller ended. Absent: it may not."""
+
     def __init__(
         self,
         *,
@@ -209,11 +227,30 @@ class RunStarted(google.protobuf.message.Message):
         present: collections.abc.Iterable[builtins.str] | None = ...,
         inline_attachment_bytes: builtins.int = ...,
         disconnect_grace: google.protobuf.duration_pb2.Duration | None = ...,
+        recovery_window: google.protobuf.duration_pb2.Duration | None = ...,
+        events_stored: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["disconnect_grace", b"disconnect_grace"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["disconnect_grace", b"disconnect_grace", "inline_attachment_bytes", b"inline_attachment_bytes", "present", b"present", "run_id", b"run_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["disconnect_grace", b"disconnect_grace", "recovery_window", b"recovery_window"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["disconnect_grace", b"disconnect_grace", "events_stored", b"events_stored", "inline_attachment_bytes", b"inline_attachment_bytes", "present", b"present", "recovery_window", b"recovery_window", "run_id", b"run_id"]) -> None: ...
 
 Global___RunStarted: typing_extensions.TypeAlias = RunStarted
+
+@typing.final
+class EventsStored(google.protobuf.message.Message):
+    """EventsStored says that so many events of the run, from the first on, are durable."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    events: builtins.int
+    def __init__(
+        self,
+        *,
+        events: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["events", b"events"]) -> None: ...
+
+Global___EventsStored: typing_extensions.TypeAlias = EventsStored
 
 @typing.final
 class AttemptBatch(google.protobuf.message.Message):
@@ -249,6 +286,8 @@ class Attempt(google.protobuf.message.Message):
     HAS_SAME_AS_FIELD_NUMBER: builtins.int
     SIGNATURE_FIELD_NUMBER: builtins.int
     FACTS_WITHIN_FIELD_NUMBER: builtins.int
+    AGAIN_FIELD_NUMBER: builtins.int
+    KNOWN_FIELD_NUMBER: builtins.int
     attempt_id: builtins.str
     """Made by the engine, unique in its run."""
     task_id: builtins.str
@@ -262,6 +301,8 @@ class Attempt(google.protobuf.message.Message):
     """The same content for many hosts is sent once per batch: take over `task` of this attempt of the same batch."""
     has_same_as: builtins.bool
     """Says that same_as is set (it counts from 0)."""
+    again: builtins.bool
+    """Only in a run that was rejoined: an earlier controller may have sent it out."""
     @property
     def task(self) -> pybible.v1.agent_pb2.TaskSpec:
         """Not set for the control node: its arguments never leave it."""
@@ -276,6 +317,10 @@ class Attempt(google.protobuf.message.Message):
         was run there since. Absent: they won't.
         """
 
+    @property
+    def known(self) -> Global___KnownEnd:
+        """Its end is known to ctl, but perhaps not to the history: nothing is to be run."""
+
     def __init__(
         self,
         *,
@@ -289,11 +334,33 @@ class Attempt(google.protobuf.message.Message):
         has_same_as: builtins.bool = ...,
         signature: pybible.v1.agent_pb2.Signature | None = ...,
         facts_within: google.protobuf.duration_pb2.Duration | None = ...,
+        again: builtins.bool = ...,
+        known: Global___KnownEnd | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["facts_within", b"facts_within", "signature", b"signature", "task", b"task"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "attempt_id", b"attempt_id", "facts_within", b"facts_within", "has_same_as", b"has_same_as", "host", b"host", "same_as", b"same_as", "signature", b"signature", "task", b"task", "task_id", b"task_id", "throttle", b"throttle"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["facts_within", b"facts_within", "known", b"known", "signature", b"signature", "task", b"task"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["again", b"again", "agent", b"agent", "attempt_id", b"attempt_id", "facts_within", b"facts_within", "has_same_as", b"has_same_as", "host", b"host", "known", b"known", "same_as", b"same_as", "signature", b"signature", "task", b"task", "task_id", b"task_id", "throttle", b"throttle"]) -> None: ...
 
 Global___Attempt: typing_extensions.TypeAlias = Attempt
+
+@typing.final
+class KnownEnd(google.protobuf.message.Message):
+    """KnownEnd is how an attempt ended, as far as the history has it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FAILED_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    failed: builtins.bool
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        failed: builtins.bool = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["failed", b"failed", "reason", b"reason"]) -> None: ...
+
+Global___KnownEnd: typing_extensions.TypeAlias = KnownEnd
 
 @typing.final
 class UpdateBatch(google.protobuf.message.Message):

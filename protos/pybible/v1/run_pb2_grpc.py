@@ -68,7 +68,9 @@ class RunServiceServicer(object):
 
     def Execute(self, request_iterator, context):
         """Execute is one run. The first request is StartRun. When the call ends without FinishRun the run is interrupted:
-        what is out is cancelled.
+        what is out is cancelled. When it ends with the controller, ctl may rejoin the run within the recovery window: a new
+        call, whose StartRun names the run; then, in their first order and under their names, the attempts without a result
+        and the events that were not stored, and FinishRun if that was not answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

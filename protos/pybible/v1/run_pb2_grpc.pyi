@@ -158,7 +158,9 @@ class RunServiceStub(typing.Generic[_RunServiceExecuteType, _RunServiceWatchRunT
 
     Execute: _RunServiceExecuteType
     """Execute is one run. The first request is StartRun. When the call ends without FinishRun the run is interrupted:
-    what is out is cancelled.
+    what is out is cancelled. When it ends with the controller, ctl may rejoin the run within the recovery window: a new
+    call, whose StartRun names the run; then, in their first order and under their names, the attempts without a result
+    and the events that were not stored, and FinishRun if that was not answered.
     """
 
     WatchRun: _RunServiceWatchRunType
@@ -206,7 +208,9 @@ class RunServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[pybible.v1.run_pb2.ExecuteResponse], collections.abc.AsyncIterator[pybible.v1.run_pb2.ExecuteResponse]]:
         """Execute is one run. The first request is StartRun. When the call ends without FinishRun the run is interrupted:
-        what is out is cancelled.
+        what is out is cancelled. When it ends with the controller, ctl may rejoin the run within the recovery window: a new
+        call, whose StartRun names the run; then, in their first order and under their names, the attempts without a result
+        and the events that were not stored, and FinishRun if that was not answered.
         """
 
     @abc.abstractmethod

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PASSES = "from pybible.wire import faults\nfor _ in range(3): faults.at('after_accept'); print('passed', flush=True)\n"
 
 
-def _process(fault: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYBIBLE_FAULT": fault}
+def _process(fault: str, *, record: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYBIBLE_FAULT": fault, "PYBIBLE_FAULT_RECORD": record}
     return subprocess.run(
         [sys.executable, "-c", PASSES], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -35,6 +35,13 @@ def test_a_process_is_killed_where_it_says() -> None:
     done = _process("after_accept:kill9@2")
     assert done.returncode == -signal.SIGKILL
     assert done.stdout == "passed\n"
+
+
+def test_what_comes_about_is_written_down_before(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    for fault in ("after_accept:kill9@2", "before_start:kill9", "after_accept:delay=0"):
+        _process(fault, record=str(record))
+    assert record.read_text() == "after_accept\n" * 2
 
 
 def test_other_points_are_passed_by() -> None:

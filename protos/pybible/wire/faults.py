@@ -2,6 +2,7 @@
 
 PYBIBLE_FAULT="POINT:WHAT[@N],...": at the N-th time (the first, if it is not said) that the process comes to that
 point, once: `kill9` kills it, `raise` raises FaultRaised, `delay=SECONDS` blocks it. Without it, `at` does nothing.
+PYBIBLE_FAULT_RECORD=FILE: each fault that comes about adds a line to it, its point.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class FaultRaised(Exception):
 class Faults:
     """What is to happen in one process. ValueError for a text that says nothing sensible."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, record: str = "") -> None:
+        self._record = record
         # Point -> (what, seconds, how many times it is still passed by).
         self._due: dict[str, tuple[str, float, int]] = {}
         for entry in filter(None, text.split(",")):
@@ -74,6 +76,10 @@ class Faults:
             self._due[point] = (kind, seconds, left - 1)
             return
         del self._due[point]
+        if self._record:
+            # At once and whole: what comes next may be the end.
+            with open(self._record, "ab", buffering=0) as file:  # noqa: PTH123  agents do without pathlib as long as they can
+                file.write(f"{point}\n".encode())
         if kind == "kill9":
             os.kill(os.getpid(), signal.SIGKILL)
         elif kind == "delay":
@@ -88,4 +94,6 @@ def _nothing(_point: str) -> None:
 
 # Whether anything may happen in this process: for places that would have to find out first which point they are at.
 ARMED = bool(os.environ.get("PYBIBLE_FAULT"))
-at: Callable[[str], None] = Faults(os.environ["PYBIBLE_FAULT"]).at if ARMED else _nothing
+at: Callable[[str], None] = (
+    Faults(os.environ["PYBIBLE_FAULT"], record=os.environ.get("PYBIBLE_FAULT_RECORD", "")).at if ARMED else _nothing
+)

@@ -19,11 +19,15 @@ from tests.load.swarm.script import Act, Deed, Script
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the agents of a swarm have in common. `mark` is told of every attempt that is run: its id and its agent."""
+    """What the agents of a swarm have in common.
+
+    `mark` is told of every attempt that is run: its id and its agent; `ended` of those that came to their end.
+    """
 
     config: Config
     script: Script
     mark: Callable[[str, str], None]
+    ended: Callable[[str], None] = lambda _attempt_id: None
 
 
 class SwarmAgent:
@@ -94,7 +98,9 @@ class SwarmAgent:
         identify: Callable[[Become | None], WorkerIdentity],
     ) -> AnsweringPool:
         del contents, idle_seconds, identify
-        return AnsweringPool(sink, slots=slots, may_start=may_start, choose=self._choose, away=self._away)
+        return AnsweringPool(
+            sink, slots=slots, may_start=may_start, choose=self._choose, ended=self._terms.ended, away=self._away
+        )
 
     def _choose(self, attempt_id: str) -> Act:
         self._number += 1

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     parsed.add_argument("--token", default="", help="join token, for those that have no identity yet")
     parsed.add_argument("--seed", type=int, default=0, help="of the script")
     parsed.add_argument("--script", default="", metavar="DEEDS", help="e.g. fail=0.05,lag=0.1:2,disconnect=0.01:5")
-    parsed.add_argument("--marks", type=Path, metavar="FILE", help="gets a line for each attempt that is run")
+    parsed.add_argument("--marks", type=Path, metavar="FILE", help="gets lines: ATTEMPT b|e TIME AGENT")
     parsed.add_argument("--reconnect-limit", type=float, default=60.0, metavar="SECONDS")
     parsed.add_argument("--log-level", default="error", choices=("debug", "info", "warning", "error"))
     return parsed
@@ -62,8 +63,13 @@ async def run(options: argparse.Namespace) -> None:
         restart_after=0.0,
         facts_interval=0.0,
     )
-    with _marks(options.marks) as mark:
-        terms = Terms(config, Script(options.script, seed=options.seed), mark)
+    with _marks(options.marks) as write:
+        terms = Terms(
+            config,
+            Script(options.script, seed=options.seed),
+            mark=lambda attempt_id, agent: write(attempt_id, "b", agent),
+            ended=lambda attempt_id: write(attempt_id, "e", ""),
+        )
         agents = [SwarmAgent(folder, terms) for folder in names]
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,18 +102,18 @@ async def _report(agents: Sequence[SwarmAgent]) -> None:
 
 
 @contextmanager
-def _marks(path: Path | None) -> Iterator[Callable[[str, str], None]]:
-    """Give what writes a mark at once and whole, so that it outlives the process."""
+def _marks(path: Path | None) -> Iterator[Callable[[str, str, str], None]]:
+    """Give what writes a mark at once and whole, so that it outlives the process: begins and ends of attempts."""
     if path is None:
-        yield lambda _attempt_id, _agent: None
+        yield lambda _attempt_id, _what, _agent: None
         return
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-    def mark(attempt_id: str, agent: str) -> None:
-        os.write(handle, f"{attempt_id} {agent}\n".encode())
+    def write(attempt_id: str, what: str, agent: str) -> None:
+        os.write(handle, f"{attempt_id} {what} {time.time():.6f} {agent}\n".encode())
 
     try:
-        yield mark
+        yield write
     finally:
         os.close(handle)
 

@@ -19,7 +19,9 @@ _AWAY = frozenset({Deed.DISCONNECT, Deed.RESTART, Deed.LATE, Deed.CLONE})
 
 
 class AnsweringPool:
-    """`choose` gives the act for an attempt that begins, and `away` carries out what the pool can't do itself.
+    """`choose` gives the act for an attempt that begins, `ended` hears of its end before anybody else does.
+
+    `away` carries out what the pool can't do itself.
 
     Leaving its block ends it as kill -9 would: nobody hears of what ran.
     """
@@ -31,12 +33,14 @@ class AnsweringPool:
         slots: int,
         may_start: Callable[[], bool],
         choose: Callable[[str], Act],
+        ended: Callable[[str], None],
         away: Callable[[str, Act], None],
     ) -> None:
         self.slots = slots
         self._sink = sink
         self._may_start = may_start
         self._choose = choose
+        self._ended = ended
         self._away = away
         self._queue: deque[str] = deque()
         self._running: dict[str, asyncio.Handle | None] = {}
@@ -117,6 +121,7 @@ class AnsweringPool:
         handle = self._running.pop(attempt_id, None)
         if handle is not None:
             handle.cancel()
+        self._ended(attempt_id)
         self._sink.finished(attempt_id, answer)
         self.resume()
         if self._quiet is not None and not self._running and not self._queue:

@@ -53,7 +53,7 @@ class Field:
 
     async def is_well(self) -> None:
         """See that a task on the honest agent has its result."""
-        async with run(self.running) as ctl:
+        async with run(self.running, channel=self.operators) as ctl:
             [name] = await ctl.submit(HONEST)
             await _ended(ctl, name, reason="")
             await ctl.finish()
@@ -79,6 +79,7 @@ async def _work(agent: FakeAgent) -> None:
             dispatch = await agent.dispatch()
             await agent.accept(dispatch)
             await agent.result(dispatch.attempt_id)
+            agent.forget("ack")
 
 
 async def _ended(ctl: FakeCtl, name: str, *, reason: str | None = None) -> None:
@@ -142,7 +143,7 @@ def _of_attempts(payload: bytes, ids: Sequence[str]) -> bytes:
 async def _attach(arena: Field, example: tuple[bytes | None, list[bytes], bool]) -> None:
     hello, payloads, cancels = example
     # The task of the foreign agent ends at once when its stream does; the honest agent's has its result.
-    async with run(arena.running, grace=0.0, forks=10) as ctl:
+    async with run(arena.running, grace=0.0, forks=10, channel=arena.operators) as ctl:
         call: _Call = arena.channel.stream_stream(_ATTACH)()
         inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         async with asyncio.TaskGroup() as group:

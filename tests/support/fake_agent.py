@@ -69,6 +69,12 @@ class FakeAgent:
         """Return how many messages of a kind came and were not asked for."""
         return self._queue(kind).qsize()
 
+    def forget(self, kind: str) -> None:
+        """Let go of the messages of a kind that came and were not asked for."""
+        queue = self._queue(kind)
+        while not queue.empty():
+            queue.get_nowait()
+
     async def accept(self, dispatch: agent_pb2.Dispatch) -> None:
         """Say Accepted and Started."""
         await self.send(agent_pb2.AgentMessage(accepted=agent_pb2.Accepted(attempt_id=dispatch.attempt_id)))

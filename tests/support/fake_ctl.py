@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 
 import grpc.aio
@@ -170,8 +170,12 @@ async def run(
     lost_is_unreachable: bool = False,
     live_output: bool = True,
     operator: Holder | LocalUser | None = None,
+    channel: grpc.aio.Channel | None = None,
 ) -> AsyncIterator[FakeCtl]:
-    """Open a run, with an operator's certificate or over the socket, as a user (its owner by default)."""
+    """Open a run, with an operator's certificate or over the socket, as a user (its owner by default).
+
+    `channel`: one that is open already, instead of one of its own.
+    """
     start = run_pb2.StartRun(
         name="test.yml",
         forks=forks,
@@ -181,8 +185,8 @@ async def run(
     )
     if grace is not None:
         start.disconnect_grace.FromTimedelta(timedelta(seconds=grace))
-    async with controller.channel_of(operator) as channel:
-        ctl = FakeCtl(channel)
+    async with controller.channel_of(operator) if channel is None else nullcontext(channel) as opened:
+        ctl = FakeCtl(opened)
         await ctl.start(start)
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(ctl.read())

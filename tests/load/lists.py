@@ -22,7 +22,8 @@ from sqlalchemy import Connection, insert
 
 from pybible.server.controller.daemon import Controller
 from pybible.server.controller.sessions.instructions import Opening
-from pybible.server.controller.sessions.presence import AgentDetails, AgentPresence
+from pybible.server.controller.sessions.presence import AgentPresence
+from pybible.server.controller.sessions.refusal import AgentDetails
 from pybible.server.controller.store import agents, runs
 from pybible.server.controller.store.agents import AgentRecord
 from pybible.server.controller.store.run_tables import host_recaps

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from pybible.server.controller.rights import Work
-from pybible.server.controller.sessions.attempts import Attempt, Verdict, failure, not_connected
-from pybible.server.controller.sessions.presence import AgentPresence
+from pybible.server.controller.sessions.attempts import Attempt, Verdict, not_connected
+from pybible.server.controller.sessions.recovery import Recovery
+from pybible.server.controller.sessions.refusal import refusal
 from pybible.server.controller.sessions.registry import SessionRegistry
-from pybible.wire.outcomes import Reason
-from pybible.wire.tasks import Become, is_brought, module_of, unusual_become
 
 
 class Router:
@@ -17,6 +13,15 @@ class Router:
 
     def __init__(self, sessions: SessionRegistry) -> None:
         self._sessions = sessions
+
+    @property
+    def recovery(self) -> Recovery:
+        """Which runs of an earlier controller may go on."""
+        return self._sessions.recovery
+
+    def give_up(self, run_id: str) -> None:
+        """A run of an earlier controller is over."""
+        self._sessions.give_up(run_id)
 
     def is_present(self, agent: str) -> bool:
         """Whether an agent, by name or id, has a live session."""
@@ -26,10 +31,15 @@ class Router:
     def dispatch(self, attempt: Attempt) -> None:
         """Send an attempt out. Its owner hears of its end, perhaps before this returns."""
         presence = self._sessions.find(attempt.agent)
+        if presence is None and attempt.expected_until:
+            presence = self._sessions.expect(attempt.agent)
         if presence is None:
             attempt.owner.ended(attempt, not_connected(attempt.agent))
-        elif refused := _refusal(attempt, presence):
-            attempt.owner.ended(attempt, replace(failure(Reason.POLICY_DENIED, refused), refusal=refused))
+        elif not presence.has_come:
+            attempt.unchecked = True
+            presence.dispatch(attempt)
+        elif refused := refusal(attempt, presence.name, presence.details):
+            attempt.owner.ended(attempt, refused)
         elif facts := presence.facts_for(attempt):
             message = facts.message(presence.age_of(facts))
             attempt.owner.ended(attempt, Verdict(content=message))
@@ -47,22 +57,3 @@ class Router:
         presence = self._sessions.find(attempt.agent)
         if presence is not None:
             presence.abandon(attempt)
-
-
-def _refusal(attempt: Attempt, presence: AgentPresence) -> str:
-    """Return why the operator may not have this run there."""
-    if attempt.rights is None or attempt.spec is None:
-        return ""
-    spec = attempt.spec
-    module = module_of(spec.module, spec.args)[0]
-    become = Become(user=spec.become.user, flags=spec.become.flags, executable=spec.become.executable)
-    work = Work(
-        agent=presence.name,
-        labels=presence.details.labels,
-        module=module,
-        become=spec.become.user,
-        check=spec.check,
-        replaces=module in presence.details.modules and is_brought(spec.module, spec.args),
-        by=unusual_become(become),
-    )
-    return attempt.rights.refusal(work)

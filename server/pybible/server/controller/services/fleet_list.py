@@ -14,7 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.sessions.instructions import SessionState
-from pybible.server.controller.sessions.presence import AgentDetails, AgentPresence
+from pybible.server.controller.sessions.presence import AgentPresence
+from pybible.server.controller.sessions.refusal import AgentDetails
 from pybible.server.controller.store.agents import AgentRecord
 from pybible.server.controller.store.directory import AgentDirectory
 from pybible.v1 import fleet_pb2

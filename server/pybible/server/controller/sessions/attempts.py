@@ -81,6 +81,12 @@ class Attempt:
     # On the session's clock: until when it may wait for a session, or for an Accepted.
     wait_until: float = field(default=float("inf"))
     output_left: int = 0
+    # An earlier controller may have sent it out: the agent's journal knows.
+    again: bool = False
+    # On the session's clock: until when an agent that was not here yet, after a restart of the controller, may come.
+    expected_until: float = 0.0
+    # Whether its operator may have it run was not looked at: not all was known of the agent.
+    unchecked: bool = False
     # Facts that the agent pushed answer it when they are no older. 0: it is run.
     facts_within: float = 0.0
     # On the wall clock, for the history. `heard_at`: the agent's first word of it, when that was not its result.

@@ -55,6 +55,13 @@ class SendDispatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """An attempt is out on the agent already: an earlier controller sent it."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class SendCancel:
     """Ask the agent to end an attempt."""
 
@@ -77,7 +84,7 @@ class CloseStream:
     why: Close
 
 
-Instruction: TypeAlias = SendDispatch | SendCancel | End | CloseStream
+Instruction: TypeAlias = SendDispatch | Adopt | SendCancel | End | CloseStream
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from pybible.server.controller.sessions.attempts import Attempt, Verdict, internal_error
 from pybible.server.controller.sessions.facts import HostFacts, PushedFacts
 from pybible.server.controller.sessions.instructions import (
+    Adopt,
     Close,
     CloseStream,
     End,
@@ -21,6 +22,7 @@ from pybible.server.controller.sessions.instructions import (
     SendDispatch,
     SessionState,
 )
+from pybible.server.controller.sessions.refusal import AgentDetails, refusal
 from pybible.server.controller.sessions.settings import SessionSettings
 from pybible.server.controller.sessions.state import SessionMachine
 from pybible.v1 import agent_pb2
@@ -49,20 +51,6 @@ class Stream(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentDetails:
-    """What the agent's last Hello said of itself, and the labels that it was enrolled with."""
-
-    hostname: str = ""
-    version: str = ""
-    boot_id: str = ""
-    modules: tuple[str, ...] = ()
-    policy: tuple[str, ...] = ()
-    address: str = ""
-    epoch: int = 0
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
     """A view of an agent at one moment, for listings. `since` in seconds since the epoch."""
 
@@ -80,11 +68,22 @@ class AgentStatus:
 class AgentPresence:
     """Joins the session machine of one agent with the world: carries out its instructions and keeps its timer."""
 
-    def __init__(self, agent_id: str, *, settings: SessionSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        agent_id: str,
+        *,
+        settings: SessionSettings,
+        clock: Clock,
+        incarnation: str = "",
+        awaits: Callable[[str], bool] = lambda _attempt_id: False,
+    ) -> None:
+        """`incarnation`, `awaits`: as the machine has them."""
         self.agent_id = agent_id
         self.name = ""
-        self.machine = SessionMachine(settings=settings)
+        self.machine = SessionMachine(settings=settings, incarnation=incarnation, awaits=awaits)
         self.details = AgentDetails()
+        # Set with its first session: before, it is only expected, and of its details not all is known.
+        self.has_come = False
         self.load = 0.0
         self.facts = HostFacts()
         self._clock = clock
@@ -163,6 +162,10 @@ class AgentPresence:
         """Stop an attempt that has its verdict."""
         self.perform(self.machine.abandon(attempt, now=self._clock()))
 
+    def give_up(self, run_id: str) -> None:
+        """Stop what the agent has of a run of an earlier controller."""
+        self._carry_out(self.machine.give_up(run_id))
+
     def refill(self) -> None:
         """A slot of the agent is free."""
         if self.machine.held:
@@ -206,6 +209,9 @@ class AgentPresence:
             match instruction:
                 case SendDispatch(attempt):
                     self._send(attempt)
+                case Adopt(attempt):
+                    attempt.output_left = attempt.spec.output_limit if attempt.spec is not None else 0
+                    attempt.owner.dispatched(attempt)
                 case End(attempt, verdict):
                     self.end(attempt, verdict)
                 case SendCancel(attempt_id):
@@ -219,6 +225,10 @@ class AgentPresence:
 
     def _send(self, attempt: Attempt) -> None:
         faults.at("before_dispatch")
+        if attempt.unchecked and (refused := refusal(attempt, self.name, self.details)):
+            self.machine.finish(attempt.id)
+            self.end(attempt, refused)
+            return
         try:
             self._streams[self.machine.stream].send_dispatch(attempt)
             attempt.owner.dispatched(attempt)

@@ -17,7 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from pybible.server.controller.sessions.gate import Gate
 from pybible.server.controller.sessions.inbound import Greeting, NoCommonProtocol, read_hello, received
 from pybible.server.controller.sessions.instructions import Close, SessionState
-from pybible.server.controller.sessions.presence import AgentDetails, AgentPresence, AgentStatus, Clock
+from pybible.server.controller.sessions.presence import AgentPresence, AgentStatus, Clock
+from pybible.server.controller.sessions.recovery import Recovery
+from pybible.server.controller.sessions.refusal import AgentDetails
 from pybible.server.controller.sessions.session import AgentCall, AgentSession, ResultLedger, deny
 from pybible.server.controller.sessions.settings import SessionSettings
 from pybible.server.controller.store import agents
@@ -42,6 +44,7 @@ class SessionRegistry:
         self, *, database: Database, ledger: ResultLedger, settings: SessionSettings, clock: Clock = time.monotonic
     ) -> None:
         self.settings = settings
+        self.recovery = Recovery()
         self._database = database
         self._ledger = ledger
         self._clock = clock
@@ -53,6 +56,8 @@ class SessionRegistry:
         # Sessions that were agreed; handshakes refused and sessions ended by the controller, by the reason.
         self.opened = 0
         self.denied: Counter[str] = Counter()
+        # The agents of an earlier controller, by name, once somebody asks for one that is not here.
+        self._expected: dict[str, str] = {}
         # Streams that have not said hello, by agent.
         self._greeting: Counter[str] = Counter()
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -63,6 +68,26 @@ class SessionRegistry:
     def find(self, name_or_id: str) -> AgentPresence | None:
         """Return the agent of that id or name, if it was ever seen. An id wins."""
         return self._presences.get(name_or_id) or self._presences.get(self._names.get(name_or_id, ""))
+
+    def expect(self, name_or_id: str) -> AgentPresence | None:
+        """Return an agent that an earlier controller knew and that has not come to this one, None if there is none."""
+        directory = self._database.directory
+        if not self._expected:
+            self._expected = {record.name: record.agent_id for record in directory.after("")}
+        agent_id = name_or_id if directory.get(name_or_id) is not None else self._expected.get(name_or_id, "")
+        record = directory.get(agent_id)
+        if record is None or agent_id in self._presences:
+            return None
+        presence = self._presence(agent_id)
+        presence.details = AgentDetails(epoch=record.epoch, labels=record.labels)
+        self._bind(presence, record.name)
+        return presence
+
+    def give_up(self, run_id: str) -> None:
+        """A run of an earlier controller is over: end what agents still do for it, and what was put off."""
+        for presence in self._presences.values():
+            presence.give_up(run_id)
+        self.recovery.over(run_id)
 
     def status(self, agent_id: str) -> AgentStatus | None:
         """Return an agent as it is now, None for one that never came."""
@@ -134,7 +159,7 @@ class SessionRegistry:
         """Be the session of an agent that has said hello, to its end. The caller has checked its certificate."""
         presence = self._presences.get(agent_id)
         if presence is None:
-            presence = self._presences[agent_id] = AgentPresence(agent_id, settings=self.settings, clock=self._clock)
+            presence = self._presence(agent_id)
         number = next(self._numbers)
         session = AgentSession(
             call,
@@ -142,6 +167,7 @@ class SessionRegistry:
             number=number,
             settings=self.settings,
             ledger=self._ledger,
+            recovery=self.recovery,
             clock=self._clock,
             denied=self.denied,
         )
@@ -180,6 +206,7 @@ class SessionRegistry:
             epoch=record.epoch,
             labels=record.labels,
         )
+        presence.has_come = True
         # What it said before may have changed since.
         presence.facts.doubt()
         reconciled = presence.machine.welcome(session.number, greeting.opening, now=self._clock())
@@ -201,11 +228,23 @@ class SessionRegistry:
             version=greeting.version[:64],
             protocol=greeting.protocol,
             moment=time.time(),
+            incarnation=greeting.opening.incarnation,
         )
         record = await self._database.write(lambda connection: agents.open_session(connection, agent_id, opening))
         if record is not None:
             self._database.directory.put(record)
         return record
+
+    def _presence(self, agent_id: str) -> AgentPresence:
+        record = self._database.directory.get(agent_id)
+        presence = self._presences[agent_id] = AgentPresence(
+            agent_id,
+            settings=self.settings,
+            clock=self._clock,
+            incarnation=(record.incarnation if record is not None else None) or "",
+            awaits=self.recovery.awaits,
+        )
+        return presence
 
     def _bind(self, presence: AgentPresence, name: str) -> None:
         if presence.name and self._names.get(presence.name) == presence.agent_id:

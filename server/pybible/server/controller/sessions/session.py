@@ -18,6 +18,7 @@ from pybible.server.controller.sessions.inbound import Greeting, OutputMeter, re
 from pybible.server.controller.sessions.instructions import Close, Decision, Reconciled, SessionState
 from pybible.server.controller.sessions.outbox import Outbox, OutboxFull
 from pybible.server.controller.sessions.presence import AgentPresence, Clock
+from pybible.server.controller.sessions.recovery import Recovery
 from pybible.server.controller.sessions.settings import TEXT_LENGTH, SessionSettings
 from pybible.v1 import agent_pb2
 from pybible.wire import faults
@@ -78,6 +79,7 @@ class AgentSession:
         number: int,
         settings: SessionSettings,
         ledger: ResultLedger,
+        recovery: Recovery,
         clock: Clock,
         denied: Counter[str],
     ) -> None:
@@ -89,6 +91,7 @@ class AgentSession:
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
+        self._recovery = recovery
         self._outbox = Outbox()
         self._denied = denied
         self._meter = OutputMeter()
@@ -270,7 +273,12 @@ class AgentSession:
         if not first:
             # After every reconnection agents offer again what was not acknowledged: that it is here is no news.
             log.debug("a result came after its verdict", extra=attempt_fields(attempt_id))
-        self._ledger.settle(attempt_id, late=not first, durable=self._outbox.ack)
+
+        def settle() -> None:
+            self._ledger.settle(attempt_id, late=not first, durable=self._outbox.ack)
+
+        if first or not self._recovery.keep(attempt_id, settle):
+            settle()
 
     def _finish(self, attempt_id: str, read: Callable[[Attempt], Verdict]) -> bool:
         """End an attempt with what `read` makes of the agent's words. False when it has its verdict already."""

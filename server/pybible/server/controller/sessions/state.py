@@ -12,10 +12,12 @@ any -(more than `flips` changes of incarnation a minute, all live)-> QUARANTINED
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 
 from pybible.server.controller.sessions import attempts
 from pybible.server.controller.sessions.attempts import Attempt, AttemptState, Verdict
 from pybible.server.controller.sessions.instructions import (
+    Adopt,
     Close,
     CloseStream,
     Decision,
@@ -28,6 +30,7 @@ from pybible.server.controller.sessions.instructions import (
     SendDispatch,
     SessionState,
 )
+from pybible.server.controller.sessions.recovery import run_of
 from pybible.server.controller.sessions.settings import SessionSettings
 from pybible.wire.outcomes import Reason
 
@@ -35,6 +38,7 @@ _NEVER = float("inf")
 # How many ended attempts are remembered, for an agent that offers them again.
 _REMEMBERED = 256
 _ATTACHED = frozenset({SessionState.READY, SessionState.DRAINING})
+_NONE: frozenset[str] = frozenset()
 
 
 class SessionMachine:
@@ -44,10 +48,25 @@ class SessionMachine:
     one of its slots. An attempt is in one of them from `dispatch` until an End or `finish`.
     """
 
-    def __init__(self, *, settings: SessionSettings) -> None:
+    def __init__(
+        self,
+        *,
+        settings: SessionSettings,
+        incarnation: str = "",
+        awaits: Callable[[str], bool] = lambda _attempt_id: False,
+    ) -> None:
+        """`incarnation` is the last one that an earlier controller saw.
+
+        `awaits` tells whether an attempt belongs to a run of that controller whose ctl may come back, or has.
+        """
         self.settings = settings
         self.state = SessionState.OFFLINE
-        self.incarnation = ""
+        self.incarnation = incarnation
+        self._awaits = awaits
+        # Whether it is still the process that the earlier controller knew: what is not in its journal it never had.
+        self._unbroken = bool(incarnation)
+        # What an earlier controller sent out, and the journal of the current session told of.
+        self._journaled = _NONE
         self.stream = 0
         self.slots = 1
         self.heard_at = 0.0
@@ -85,6 +104,7 @@ class SessionMachine:
         if stream != self.stream or self.state is not SessionState.SYNC:
             return None
         same = opening.incarnation == self.incarnation
+        self._unbroken = self._unbroken and same
         self.incarnation = opening.incarnation
         self.slots = max(1, opening.slots)
         self.heard_at = now
@@ -95,9 +115,14 @@ class SessionMachine:
         verdicts = []
         for attempt_id, state in opening.journal:
             journaled.add(attempt_id)
+            self._reclaim(attempt_id, done)
             verdicts.append((attempt_id, self._decide(attempt_id, state, same, done)))
         for attempt in [item for item in self.out.values() if item.id not in journaled]:
             self._missing(attempt, same, done, now)
+        self._journaled = frozenset(filter(self._awaits, journaled)) or _NONE
+        for attempt in [item for item in self.held.values() if item.again and not self._may_send(item)]:
+            del self.held[attempt.id]
+            done.append(End(attempt, attempts.interrupted(attempt)))
         for attempt in self.held.values():
             attempt.wait_until = _NEVER
         done += self.refill(now)
@@ -152,13 +177,17 @@ class SessionMachine:
         """A run gives an attempt its slot: send it, hold it, or end it."""
         match self.state:
             case SessionState.READY:
+                if attempt.again and not self._may_send(attempt):
+                    return [End(attempt, attempts.interrupted(attempt))]
                 if len(self.out) < self.slots:
                     return [self._send(attempt, now)]
                 attempt.wait_until = _NEVER
+            case SessionState.DRAINING if attempt.again and attempt.id in self._journaled:
+                return [self._send(attempt, now)]
             case SessionState.SYNC:
-                attempt.wait_until = now + self.settings.accept_timeout
-            case SessionState.SUSPECT if now < self._away_since + attempt.grace:
-                attempt.wait_until = self._away_since + attempt.grace
+                attempt.wait_until = max(now + self.settings.accept_timeout, attempt.expected_until)
+            case _ if now < (until := self._expected(attempt)):
+                attempt.wait_until = until
             case _:
                 return [End(attempt, self._absent(attempt))]
         self.held[attempt.id] = attempt
@@ -200,6 +229,8 @@ class SessionMachine:
     def cancel(self, attempt: Attempt) -> list[Instruction]:
         """A run wants an attempt to end. What is out ends with its result; the run sets a deadline for that."""
         if self.held.pop(attempt.id, None) is not None:
+            if attempt.again:
+                self._remember(attempt.id, Decision.CANCEL)
             return [End(attempt, attempts.cancelled())]
         if attempt.id not in self.out or attempt.cancelling:
             return []
@@ -209,12 +240,24 @@ class SessionMachine:
     def abandon(self, attempt: Attempt, *, now: float) -> list[Instruction]:
         """A run gave an attempt its verdict by itself (a deadline): stop it."""
         if self.held.pop(attempt.id, None) is not None:
+            if attempt.again:
+                self._remember(attempt.id, Decision.CANCEL)
             return []
         if self.out.pop(attempt.id, None) is None:
             return []
         self._remember(attempt.id, Decision.CANCEL)
         done: list[Instruction] = [SendCancel(attempt.id)] if self.state in _ATTACHED else []
         return done + self.refill(now)
+
+    def give_up(self, run_id: str) -> list[Instruction]:
+        """A run of an earlier controller is over: what the agent still has of it is stopped."""
+        gone = {attempt_id for attempt_id in self._journaled if run_of(attempt_id) == run_id}
+        if not gone:
+            return []
+        self._journaled = self._journaled - gone or _NONE
+        if self.state not in _ATTACHED:
+            return []
+        return [SendCancel(attempt_id) for attempt_id in sorted(gone - self.out.keys())]
 
     # --- time
 
@@ -272,7 +315,7 @@ class SessionMachine:
         self.state = SessionState.SUSPECT
         self._away_since = now
         for attempt in (*self.out.values(), *self.held.values()):
-            attempt.wait_until = now + attempt.grace
+            attempt.wait_until = max(now + attempt.grace, attempt.expected_until)
         return self._expire(now)
 
     def _expire(self, now: float) -> list[Instruction]:
@@ -280,7 +323,10 @@ class SessionMachine:
         done: list[Instruction] = []
         for attempt in [item for item in self.held.values() if item.wait_until <= now]:
             del self.held[attempt.id]
-            done.append(End(attempt, self._absent(attempt)))
+            if attempt.again:
+                # It may have been out for long, and still run.
+                self._remember(attempt.id, Decision.ADOPT)
+            done.append(End(attempt, attempts.lost(attempt) if attempt.again else self._absent(attempt)))
         for attempt in [item for item in self.out.values() if item.wait_until <= now]:
             done += self._expired(attempt)
         return done
@@ -301,6 +347,8 @@ class SessionMachine:
         if attempt is None:
             known = self._ended.get(attempt_id)
             if state is JournalState.RUNNING:
+                if known is None and self._awaits(attempt_id):
+                    return Decision.ADOPT
                 return known if known is Decision.ADOPT else Decision.CANCEL
             if state is JournalState.FINISHED:
                 return Decision.DROP if known is Decision.DROP else Decision.ADOPT
@@ -309,7 +357,8 @@ class SessionMachine:
             attempt.wait_until = _NEVER
             attempt.state = AttemptState.RUNNING
             return Decision.ADOPT
-        if state is JournalState.RUNNING and same:
+        # What an earlier controller sent out was accepted by whoever runs it.
+        if state is JournalState.RUNNING and (same or attempt.again):
             attempt.wait_until = _NEVER
             attempt.state = AttemptState.RUNNING
             return Decision.CANCEL if attempt.cancelling else Decision.ADOPT
@@ -329,6 +378,30 @@ class SessionMachine:
             done.append(self._send(attempt, now))
             if attempt.cancelling:
                 done.append(SendCancel(attempt.id))
+
+    def _reclaim(self, attempt_id: str, done: list[Instruction]) -> None:
+        """The agent has had an attempt that waits for it since before the controller was started: it is out."""
+        attempt = self.held.get(attempt_id)
+        if attempt is None or not attempt.again:
+            return
+        self.out[attempt_id] = self.held.pop(attempt_id)
+        attempt.state = AttemptState.DISPATCHED
+        done.append(Adopt(attempt))
+
+    def _may_send(self, attempt: Attempt) -> bool:
+        """Whether an attempt that may have been out before is answered from the journal, or was never run."""
+        return self._unbroken or attempt.id in self._journaled
+
+    def _expected(self, attempt: Attempt) -> float:
+        """Return until when an attempt may wait for the agent, which is away."""
+        match self.state:
+            case SessionState.SUSPECT:
+                return max(self._away_since + attempt.grace, attempt.expected_until)
+            case SessionState.LOST:
+                return attempt.expected_until
+            case SessionState.OFFLINE if not self._attached:
+                return attempt.expected_until
+        return 0.0
 
     def _interrupt(self, attempt: Attempt, done: list[Instruction]) -> None:
         del self.out[attempt.id]

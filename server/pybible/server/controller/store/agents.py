@@ -21,6 +21,7 @@ class AgentRecord:
     version: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     epoch: int = 0
+    incarnation: str | None = None
     protocol_floor: int = 0
     last_seen: float | None = None
 
@@ -40,6 +41,7 @@ def add(connection: Connection, agent: AgentRecord) -> None:
             labels=dict(agent.labels),
             enrolled=agent.enrolled,
             epoch=agent.epoch,
+            incarnation=agent.incarnation,
             protocol_floor=agent.protocol_floor,
             last_seen=agent.last_seen,
         )
@@ -72,6 +74,7 @@ class Opening:
     version: str
     protocol: int
     moment: float
+    incarnation: str
 
 
 def open_session(connection: Connection, agent_id: str, opening: Opening) -> AgentRecord | None:
@@ -84,6 +87,7 @@ def open_session(connection: Connection, agent_id: str, opening: Opening) -> Age
         .where(agents.c.agent_id == agent_id)
         .values(
             epoch=agents.c.epoch + 1,
+            incarnation=opening.incarnation,
             hostname=opening.hostname,
             version=opening.version,
             protocol_floor=max(floor, opening.protocol),

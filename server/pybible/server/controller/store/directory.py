@@ -22,6 +22,10 @@ class AgentDirectory:
     def __len__(self) -> int:
         return len(self._records)
 
+    def get(self, agent_id: str) -> AgentRecord | None:
+        """Return an agent by its id."""
+        return self._records.get(agent_id)
+
     def after(self, name: str) -> Iterable[AgentRecord]:
         """Return those whose names come after `name`, in order; all of them after an empty one."""
         if self._sorted is None:

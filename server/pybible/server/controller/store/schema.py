@@ -45,6 +45,8 @@ agents = Table(
     Column("enrolled", Double, nullable=False),
     # How many sessions were ever accepted: the epoch of the newest.
     Column("epoch", BigInteger, nullable=False, default=0),
+    # The process of the agent that had it.
+    Column("incarnation", String(512)),
     # The lowest protocol version it may speak: what it once spoke, it never falls below again.
     Column("protocol_floor", Integer, nullable=False, default=0),
     Column("last_seen", Double),

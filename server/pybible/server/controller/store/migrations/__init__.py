@@ -13,7 +13,7 @@ from pybible.wire.logs import fields
 log = logging.getLogger(__name__)
 
 # The newest revision. A store that is at it is opened without loading Alembic: the embedded controller starts often.
-HEAD = "0006"
+HEAD = "0007"
 
 
 def current(engine: Engine) -> str:

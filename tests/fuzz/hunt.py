@@ -221,13 +221,21 @@ def _bounded(seconds: float) -> Iterator[None]:
 
 def _place(error: BaseException) -> str:
     """Return what tells one flaw from another: the kind of the exception, and where it was raised."""
+    error = _inmost(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
     detail = str(error)[:_SHOWN] if isinstance(error, Finding) else ""
     return f"{type(error).__name__} {last.filename}:{last.lineno} {detail}"
 
 
+def _inmost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def _told(error: BaseException) -> str:
     """Return where it was raised, and the example, both cut to what can be read."""
     notes = [note[:_SHOWN] for note in getattr(error, "__notes__", ())]
+    error = _inmost(error)
     frames = traceback.format_tb(error.__traceback__)[-_FRAMES:]
     return "".join([*frames, f"{type(error).__name__}: {error}"[: 4 * _SHOWN], "\n", *notes, "\n"])

@@ -15,6 +15,8 @@ from pybible.wire.tasks import Become
 WRITE_OPTION = "--write"
 _WORKER = (sys.executable, "-P", "-m", "pybible.agent.worker")
 _SUDO_FLAGS = "-H -S -n"
+# More digits than the id of a user has.
+_LONGEST_ID = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class BecomeError(Exception):
 
 def identity_of(become: Become | None) -> WorkerIdentity:
     """Return the identity for a task. Root needs no program to become somebody; anybody else needs sudo."""
+    if become is not None and "\0" in f"{become.user}{become.flags}{become.executable}":
+        raise BecomeError("a null character is no part of a user's name or of a command")
     if become is None or _is_own(become.user):
         return OWN
     if os.geteuid() == 0:
@@ -65,7 +69,7 @@ def confined(identity: WorkerIdentity, writable: Sequence[str] | None) -> Worker
 def _is_own(user: str) -> bool:
     if not user:
         return True
-    if user.isdigit():
+    if user.isascii() and user.isdigit() and len(user) <= _LONGEST_ID:
         return int(user) == os.geteuid()
     try:
         return pwd.getpwnam(user).pw_uid == os.geteuid()

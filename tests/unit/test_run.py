@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -38,7 +38,7 @@ class KeptHistory(History):
     def attempt(self, attempt: Attempt) -> None:
         """Forget it."""
 
-    def events(self, batch: StoredBatch) -> None:
+    def events(self, batch: StoredBatch, *, stored: Callable[[int], None] | None = None) -> None:
         """Keep it."""
         self.batches.append(batch)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pybible.server.controller.runs.history import History
@@ -91,11 +91,21 @@ class Watcher:
 class EventLog:
     """The events of one run, and its recap."""
 
-    def __init__(self, run_id: str, history: History) -> None:
-        self.recap = Recap()
+    def __init__(
+        self,
+        run_id: str,
+        history: History,
+        *,
+        recap: Recap | None = None,
+        events: int = 0,
+        stored: Callable[[int], None] | None = None,
+    ) -> None:
+        """`events`: how many are stored already, and `recap` what they make. `stored` is told how many are durable."""
+        self.recap = recap if recap is not None else Recap()
         self._run_id = run_id
         self._history = history
-        self._next_seq = 1
+        self._next_seq = events + 1
+        self._stored = stored
         self._watchers: set[Watcher] = set()
 
     def append(self, batch: run_pb2.EventBatch, *, moment: float) -> None:
@@ -113,7 +123,8 @@ class EventLog:
                 count=count,
                 time=moment,
                 batch=batch.SerializeToString(),
-            )
+            ),
+            stored=self._stored,
         )
         for watcher in list(self._watchers):
             watcher.put(seen)

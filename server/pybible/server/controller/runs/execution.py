@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TypeAlias
 
 import grpc
@@ -11,15 +13,16 @@ import grpc.aio
 
 from pybible.server.controller.requests import readable
 from pybible.server.controller.rights import Rights
-from pybible.server.controller.runs.registry import RunRegistry, StartRequest
-from pybible.server.controller.runs.run import Run
+from pybible.server.controller.runs.registry import NoSuchRun, RunOver, RunRegistry, RunView, StartRequest
+from pybible.server.controller.runs.run import STATES, Run, recap_lines
 from pybible.server.controller.sessions.session import CALL_ENDED
+from pybible.server.controller.store.runs import RunState
 from pybible.server.results.audit import Actor
 from pybible.v1 import run_pb2
 from pybible.wire import logs
 from pybible.wire.channel import INLINE_ATTACHMENT_BYTES
 from pybible.wire.convert import seconds_of
-from pybible.wire.errors import ProtocolError, PybibleError
+from pybible.wire.errors import AccessDenied, ProtocolError, PybibleError
 
 RunCall: TypeAlias = "grpc.aio.ServicerContext[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse]"
 
@@ -29,6 +32,15 @@ _AGENTS = 100_000
 # controller 15 % more CPU for a host-task, and was no quicker.
 _MANY = 8
 _GATHER_SECONDS = 0.001
+_CODES: Mapping[type[PybibleError], grpc.StatusCode] = MappingProxyType(
+    {
+        ProtocolError: grpc.StatusCode.INVALID_ARGUMENT,
+        NoSuchRun: grpc.StatusCode.NOT_FOUND,
+        AccessDenied: grpc.StatusCode.PERMISSION_DENIED,
+    }
+)
+# How runs end whose ctl says so.
+_CONCLUDED = frozenset({RunState.FINISHED, RunState.FAILED})
 
 
 def _received(message: object) -> run_pb2.ExecuteRequest | None:
@@ -41,11 +53,15 @@ async def execute(call: RunCall, registry: RunRegistry, *, rights: Rights, actor
     """Serve one run from StartRun to RunFinished."""
     try:
         start = await _start(call)
-        run = registry.open(_request(start, rights, actor))
-    except ProtocolError as error:
-        await call.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        run = await _opened(start, registry, _request(start, rights, actor))
+    except RunOver as over:
+        if over.view is not None and over.view.record.state in _CONCLUDED:
+            # ctl ended it, and only has not heard how.
+            await _conclude(call, over.view)
+            return
+        await call.abort(grpc.StatusCode.FAILED_PRECONDITION, str(over))
     except PybibleError as error:
-        await call.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+        await call.abort(_CODES.get(type(error), grpc.StatusCode.UNAVAILABLE), str(error))
     logs.run_id.set(run.run_id)
     started = run_pb2.RunStarted(
         run_id=run.run_id,
@@ -53,6 +69,10 @@ async def execute(call: RunCall, registry: RunRegistry, *, rights: Rights, actor
         inline_attachment_bytes=INLINE_ATTACHMENT_BYTES,
     )
     started.disconnect_grace.FromTimedelta(timedelta(seconds=run.terms.disconnect_grace))
+    if run.can_be_rejoined:
+        started.recovery_window.FromTimedelta(timedelta(seconds=registry.settings.recovery_window))
+    if run.past is not None:
+        started.events_stored = run.past.events
     stream = _RunStream(call, run)
     try:
         # A run that ctl was told of is in the store, whatever becomes of this process.
@@ -63,6 +83,19 @@ async def execute(call: RunCall, registry: RunRegistry, *, rights: Rights, actor
         run.ctl_gone()
     if stream.error is not None:
         await call.abort(grpc.StatusCode.INVALID_ARGUMENT, str(stream.error))
+
+
+async def _opened(start: run_pb2.StartRun, registry: RunRegistry, request: StartRequest) -> Run:
+    if start.rejoin_run_id:
+        return await registry.rejoin(start.rejoin_run_id, request)
+    return registry.open(request)
+
+
+async def _conclude(call: RunCall, view: RunView) -> None:
+    started = run_pb2.RunStarted(run_id=view.record.run_id, inline_attachment_bytes=INLINE_ATTACHMENT_BYTES)
+    finished = run_pb2.RunFinished(state=STATES[view.record.state], recap=recap_lines(view.recap))
+    await call.write(run_pb2.ExecuteResponse(started=started))
+    await call.write(run_pb2.ExecuteResponse(finished=finished))
 
 
 class _RunStream:

@@ -56,6 +56,8 @@ class _Pending:
     facts: dict[str, StoredFacts] = field(default_factory=dict)
     settled: list[tuple[Callable[[str], None], str]] = field(default_factory=list)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    # Who is told of which runs' events, and how many there are by then.
+    told: dict[str, tuple[Callable[[int], None], int]] = field(default_factory=dict)
 
     def write(self, counts: RunCounts) -> Callable[[Connection], None]:
         """Return the write, and count what ended. It shares nothing with the loop: it runs in the writer's thread."""
@@ -82,6 +84,8 @@ class _Pending:
         """Tell everyone who waited."""
         for durable, attempt_id in self.settled:
             durable(attempt_id)
+        for tell, events in self.told.values():
+            tell(events)
         for future in self.waiting:
             if not future.done():
                 future.set_result(None)
@@ -140,9 +144,11 @@ class History:
         self._pending.attempts[attempt.id] = attempt
         self._wake.set()
 
-    def events(self, batch: StoredBatch) -> None:
-        """Store events."""
+    def events(self, batch: StoredBatch, *, stored: Callable[[int], None] | None = None) -> None:
+        """Store events, then call `stored` with the number of the last one."""
         self._pending.events.append(batch)
+        if stored is not None:
+            self._pending.told[batch.run_id] = (stored, batch.first_seq + batch.count - 1)
         self._wake.set()
 
     def recap(self, run_id: str, counts: Mapping[str, HostRecap]) -> None:

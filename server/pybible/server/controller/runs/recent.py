@@ -37,6 +37,11 @@ class RecentRuns:
             del self._runs[next(iter(self._runs))]
             self._complete = False
 
+    def change(self, record: RunRecord) -> None:
+        """Note how a run is now, if it is one of these."""
+        if record.run_id in self._runs:
+            self._runs[record.run_id] = ListedRun(record)
+
     def newest(self, limit: int, *, before: str = "") -> list[ListedRun] | None:
         """Return runs, the newest first, older than `before` only. None when the store has to be asked."""
         found = [run for run_id, run in reversed(self._runs.items()) if not before or run_id < before][:limit]

@@ -13,18 +13,19 @@ from sqlalchemy import Connection
 
 from pybible.server.controller.dispatch.router import Router
 from pybible.server.controller.rights import Rights
-from pybible.server.controller.runs.events import EventLog, SeenBatch, Watcher, count_events
+from pybible.server.controller.runs.events import EventLog, SeenBatch, Watcher
 from pybible.server.controller.runs.history import History
 from pybible.server.controller.runs.ids import new_run_id
 from pybible.server.controller.runs.recent import KEPT, ListedRun, RecentRuns
+from pybible.server.controller.runs.recovering import LOST, Past, ending, read_past
 from pybible.server.controller.runs.run import NAME_LENGTH, Run, RunSettings, RunTerms
 from pybible.server.controller.store import runs as store
 from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.runs import AttemptRecord, RunRecord, RunState, StoredBatch
 from pybible.server.results.audit import NOBODY, Actor
-from pybible.server.results.recap import HostRecap, Recap
+from pybible.server.results.recap import HostRecap
 from pybible.v1 import run_pb2
-from pybible.wire.errors import PybibleError
+from pybible.wire.errors import AccessDenied, PybibleError
 from pybible.wire.logs import fields
 
 # So long after a run contents that may hold secrets are still there, in seconds.
@@ -41,6 +42,14 @@ _CANDIDATES = 5
 
 class NoSuchRun(PybibleError):
     """No run, or more than one, has that id."""
+
+
+class RunOver(PybibleError):
+    """The run can't be gone on with. `view` is how it ended, None for one that did not."""
+
+    def __init__(self, message: str, view: RunView | None = None) -> None:
+        super().__init__(message)
+        self.view = view
 
 
 class TooManyWatchers(PybibleError):
@@ -94,20 +103,36 @@ class RunRegistry:
         self._none_open = asyncio.Event()
         self._none_open.set()
         self._closing = False
+        self._since = time.time()
+        # Runs of an earlier controller whose ctl may come back, by id.
+        self._awaited: dict[str, RunRecord] = {}
 
     # --- the controller's life
 
     async def recover(self) -> None:
-        """End what an earlier controller left `running`. Before anything is served."""
-        ended = await self._database.write(_recover)
-        for record in ended:
-            log.warning("run was interrupted by the end of the controller", extra=fields(run_id=record.run_id))
+        """Look after what an earlier controller left `running`. Before anything is served.
+
+        Its ctls have the recovery window to come back; without one the runs end at once.
+        """
+        window = self.settings.recovery_window
+        if window > 0:
+            left = await self._database.read(store.running)
+            self._awaited = {record.run_id: record for record in left}
+        else:
+            _say_ended(await self._database.write(ending()))
+        if self._awaited:
+            log.warning("runs wait for their ctl", extra=fields(runs=len(self._awaited), seconds=window))
+            self.router.recovery.until = time.monotonic() + window
+            for run_id in self._awaited:
+                self.router.recovery.begin(run_id)
+            asyncio.get_running_loop().call_later(window, self._give_up_all, LOST)
         newest = await self._database.read(lambda connection: store.newest(connection, limit=KEPT + 1))
         self._recent = RecentRuns(newest[:KEPT], complete=len(newest) <= KEPT)
 
     async def shutdown(self, *, seconds: float) -> None:
         """Tell every run that it ends, and wait so long for them to do so."""
         self._closing = True
+        self._give_up_all("controller shuts down")
         for run in list(self._open.values()):
             run.cancel("controller shuts down", state=RunState.INTERRUPTED)
         try:
@@ -118,6 +143,7 @@ class RunRegistry:
 
     def abandon(self) -> None:
         """End every run that is still open: none is left `running` in the store."""
+        self._give_up_all(LOST)
         for run in list(self._open.values()):
             run.abandon()
 
@@ -133,7 +159,6 @@ class RunRegistry:
         if self._closing:
             raise PybibleError("the controller shuts down")
         settings = self.settings
-        grace = settings.disconnect_grace if request.disconnect_grace is None else request.disconnect_grace
         record = RunRecord(
             run_id=new_run_id(),
             name=request.name[:4096],
@@ -143,34 +168,87 @@ class RunRegistry:
             state=RunState.RUNNING,
             started=time.time(),
         )
+        run = self._begin(record, request)
+        log.info("run started", extra=fields(run_id=run.run_id, forks=record.forks, operator=record.operator))
+        return run
+
+    async def rejoin(self, run_id: str, request: StartRequest) -> Run:
+        """Go on with a run that an earlier controller left open: its ctl is back, and says again how it is to be led.
+
+        NoSuchRun, RunOver; AccessDenied when it is another operator's; PybibleError when the controller takes none.
+        """
+        if self._closing:
+            raise PybibleError("the controller shuts down")
+        record = self._awaited.get(run_id)
+        if record is None:
+            raise await self._over(run_id, request.operator)
+        if record.operator != request.operator:
+            raise AccessDenied(f"run {run_id} is not yours")
+        # Neither its window's end nor another ctl has it from here on.
+        del self._awaited[run_id]
+        until = self.router.recovery.until
+        try:
+            past = await self._database.read(
+                lambda connection: read_past(connection, run_id, expected_until=until, since=self._since)
+            )
+        except BaseException:
+            self._awaited[run_id] = record
+            if time.monotonic() >= until:
+                self._give_up([run_id])
+            raise
+        run = self._begin(record, request, past=past)
+        log.warning("run goes on: its ctl is back", extra=fields(run_id=run_id, operator=record.operator))
+        return run
+
+    def _begin(self, record: RunRecord, request: StartRequest, *, past: Past | None = None) -> Run:
+        grace = self.settings.disconnect_grace if request.disconnect_grace is None else request.disconnect_grace
+        terms = RunTerms(
+            disconnect_grace=max(0.0, grace),
+            lost_is_unreachable=request.lost_is_unreachable,
+            live_output=request.live_output,
+            rights=request.rights,
+            actor=request.actor,
+        )
         run = Run(
             record,
-            RunTerms(
-                disconnect_grace=max(0.0, grace),
-                lost_is_unreachable=request.lost_is_unreachable,
-                live_output=request.live_output,
-                rights=request.rights,
-                actor=request.actor,
-            ),
-            settings=settings,
+            terms,
+            settings=self.settings,
             router=self.router,
             history=self._history,
             ended=self._ended,
+            past=past,
         )
         self._open[run.run_id] = run
-        self._recent.put(record, 0)
+        if past is None:
+            self._recent.put(record, 0)
         self._none_open.clear()
-        log.info("run started", extra=fields(run_id=run.run_id, forks=record.forks, operator=record.operator))
         return run
+
+    async def _over(self, run_id: str, operator: str) -> PybibleError:
+        """Return why a run can't be rejoined."""
+        if run_id in self._open:
+            return RunOver(f"run {run_id} is open: it was not left by a controller that ended")
+        try:
+            view, _attempts = await self.find(run_id)
+        except NoSuchRun as error:
+            return error
+        if view.record.operator != operator:
+            return AccessDenied(f"run {run_id} is not yours")
+        how = f"{view.record.state}: {view.record.error}" if view.record.error else str(view.record.state)
+        return RunOver(f"run {view.record.run_id} is over ({how})", view)
 
     async def cancel(self, name: str, *, operator: str) -> tuple[RunView, bool]:
         """Cancel a run. Return it, and whether it was open: one that is over stays as it is."""
         run_id = await self.resolve(name)
         run = self._open.get(run_id)
+        reason = f"cancelled by {operator[:NAME_LENGTH]}"
         if run is not None:
-            run.cancel(f"cancelled by {operator[:NAME_LENGTH]}")
+            run.cancel(reason)
             await self._history.flush()
-        return (await self.find(run_id))[0], run is not None
+        was_open = run is not None or run_id in self._awaited
+        if run_id in self._awaited:
+            await self._give_up([run_id], state=RunState.CANCELLED, error=reason)
+        return (await self.find(run_id))[0], was_open
 
     def interrupt(self, identity: str, reason: str) -> None:
         """End the open runs of an operator who is shut out."""
@@ -277,7 +355,36 @@ class RunRegistry:
         run = self._open.get(view.record.run_id)
         return RunView(run.record, run.events.recap.hosts) if run is not None else view
 
+    def _give_up_all(self, error: str) -> None:
+        if self._awaited:
+            self._give_up(list(self._awaited), error=error)
+
+    def _give_up(
+        self, run_ids: list[str], *, state: RunState = RunState.INTERRUPTED, error: str = LOST
+    ) -> asyncio.Future[list[RunRecord]]:
+        """End runs whose ctl did not come back. What agents still do for them is stopped."""
+        for run_id in run_ids:
+            del self._awaited[run_id]
+        written = self._database.write(ending(run_ids, state=state, error=error))
+        written.add_done_callback(self._given_up)
+        for run_id in run_ids:
+            self.router.give_up(run_id)
+        return written
+
+    def _given_up(self, written: asyncio.Future[list[RunRecord]]) -> None:
+        if written.cancelled():
+            return
+        if error := written.exception():
+            # The next controller finds them as this one did.
+            log.error("runs could not be ended", extra=fields(error=str(error)))
+            return
+        _say_ended(written.result())
+        for record in written.result():
+            self._recent.change(record)
+
     def _ended(self, run: Run) -> None:
+        if run.past is not None:
+            self.router.give_up(run.run_id)
         self._open.pop(run.run_id, None)
         self._history.counts.runs[run.record.state] += 1
         self._recent.put(run.record, len(run.events.recap.hosts))
@@ -289,6 +396,10 @@ class RunRegistry:
 
     def _forget(self, contents: set[str], unused_since: float) -> None:
         """Remove contents that were not to be kept, but for those of runs that are open."""
+        if self._awaited:
+            # What their tasks need is not known here.
+            asyncio.get_running_loop().call_later(_BRIEF_SECONDS, self._forget, contents, unused_since)
+            return
         used = {sha256 for run in self._open.values() for sha256 in run.brief}
         for sha256 in contents - used:
             self._discard(sha256, unused_since)
@@ -298,15 +409,6 @@ def _reader(run_id: str, from_seq: int) -> Callable[[Connection], list[StoredBat
     return lambda connection: store.batches_of(connection, run_id, from_seq=from_seq, limit=_BATCHES_AT_ONCE)
 
 
-def _recover(connection: Connection) -> list[RunRecord]:
-    """End runs that are still `running`, with the recap of what their events say."""
-    ended = store.interrupt(connection, moment=time.time(), error="the controller ended in the middle of the run")
+def _say_ended(ended: Iterable[RunRecord]) -> None:
     for record in ended:
-        recap = Recap()
-        next_seq = 0
-        while batches := store.batches_of(connection, record.run_id, from_seq=next_seq):
-            for batch in batches:
-                count_events(recap, run_pb2.EventBatch.FromString(batch.batch).events)
-                next_seq = batch.first_seq + batch.count
-        store.save_recap(connection, record.run_id, recap.hosts)
-    return ended
+        log.warning("run was interrupted by the end of the controller", extra=fields(run_id=record.run_id))

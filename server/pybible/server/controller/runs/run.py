@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pybible.server.controller.dispatch.router import Router
@@ -16,11 +16,12 @@ from pybible.server.controller.runs.history import History, Work
 from pybible.server.controller.runs.ids import wire_id
 from pybible.server.controller.runs.live import LiveOutput
 from pybible.server.controller.runs.outgoing import Outgoing
+from pybible.server.controller.runs.recovering import Past
 from pybible.server.controller.sessions import attempts as verdicts
 from pybible.server.controller.sessions.attempts import Attempt, AttemptState, Verdict
 from pybible.server.controller.store.runs import RunRecord, RunState
 from pybible.server.results.audit import NOBODY, Actor, AuditEntry
-from pybible.server.results.recap import COUNTS
+from pybible.server.results.recap import COUNTS, HostRecap
 from pybible.v1 import agent_pb2, run_pb2
 from pybible.wire.errors import ProtocolError
 from pybible.wire.logs import fields
@@ -66,6 +67,8 @@ class RunSettings:
     cancel_seconds: float = 15.0
     # How long a ctl may take to end a run that was cancelled.
     farewell_seconds: float = 30.0
+    # How long, after a controller that was killed, ctls and agents may take to be back. 0: its runs are interrupted.
+    recovery_window: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +97,21 @@ class Run:
         router: Router,
         history: History,
         ended: Callable[[Run], None],
+        past: Past | None = None,
     ) -> None:
+        """`past` is what an earlier controller knew of the run, if its ctl has come back to it."""
         self.record = record
+        self.past = past
         self.terms = terms
         self.outgoing = Outgoing()
-        self.events = EventLog(record.run_id, history)
+        self.can_be_rejoined = settings.recovery_window > 0 and terms.disconnect_grace > 0
+        self.events = EventLog(
+            record.run_id,
+            history,
+            recap=past.recap if past is not None else None,
+            events=past.events if past is not None else 0,
+            stored=self._stored if self.can_be_rejoined else None,
+        )
         self._live = LiveOutput()
         self.window = Window(forks=record.forks)
         self._settings = settings
@@ -106,7 +119,7 @@ class Run:
         self._history = history
         self._tell = ended
         self._attempts: dict[str, Attempt] = {}
-        self._position = 0
+        self._position = past.position if past is not None else 0
         # Contents that are not to be kept when it is over, by their sha256.
         self.brief: set[str] = set()
         # Set once nothing more goes out: the state in which the run will end.
@@ -121,7 +134,7 @@ class Run:
         # Wall time that never goes back, so that the history's order is the true one.
         self._wall = time.time() - time.monotonic()
         history.run(record)
-        self._note("run.start", forks=record.forks, check=record.check_mode)
+        self._note("run.start" if past is None else "run.rejoin", forks=record.forks, check=record.check_mode)
 
     @property
     def run_id(self) -> str:
@@ -139,12 +152,27 @@ class Run:
         """Put attempts into the window. ProtocolError for what is no attempt."""
         for message in batch.attempts:
             attempt = self._attempt(message, batch)
+            if message.HasField("known") and self.past is not None:
+                self._know(attempt, message.known)
+                continue
             if self._ending is not None or self._cancelled is not None:
                 self.outgoing.ended(attempt.name, verdicts.cancelled())
                 continue
             self._attempts[attempt.name] = attempt
             self.window.submit(attempt.name, task_id=attempt.task_id, throttle=message.throttle)
         self._pump()
+
+    def _know(self, attempt: Attempt, known: run_pb2.KnownEnd) -> None:
+        """ctl had the end of an attempt from an earlier controller, which may not have written it down."""
+        content = b'{"failed":true}' if known.failed else b"{}"
+        attempt.verdict = Verdict(content=content, reason=known.reason[:64])
+        attempt.state = AttemptState.DONE
+        if self.past is not None:
+            # Not known to the moment; it was before this controller was.
+            attempt.ended_at = max(self.past.since, attempt.granted_at or 0.0)
+            attempt.granted_at = attempt.granted_at or attempt.ended_at
+        self._history.attempt(attempt)
+        self._router.recovery.known(attempt.id)
 
     def local_results(self, results: Iterable[run_pb2.LocalResult]) -> None:
         """Attempts on the control node ended. What came of them is known there."""
@@ -294,16 +322,23 @@ class Run:
         spec = _spec(message, batch) if message.agent else None
         if spec is not None and spec.attachments:
             self.brief.update(item.sha256 for item in spec.attachments if item.brief and not item.inline)
-        self._position += 1
+        attempt_id = wire_id(self.run_id, name)
+        before = self.past.open.get(attempt_id) if self.past is not None else None
+        if before is None:
+            self._position += 1
+        now = self._now()
         return Attempt(
-            id=wire_id(self.run_id, name),
+            id=attempt_id,
             name=name,
             run_id=self.run_id,
             task_id=message.task_id,
             host=message.host,
             agent=message.agent,
-            position=self._position,
-            submitted_at=self._now(),
+            position=self._position if before is None else before.position,
+            submitted_at=now if before is None else min(now, before.dispatched or now),
+            granted_at=before.dispatched if before is not None else None,
+            again=message.again and self.past is not None,
+            expected_until=self.past.expected_until if self.past is not None else 0.0,
             owner=self,
             spec=spec,
             signature=message.signature if message.HasField("signature") else None,
@@ -336,7 +371,7 @@ class Run:
         self._settle()
 
     def _go(self, attempt: Attempt) -> None:
-        attempt.granted_at = self._now()
+        attempt.granted_at = attempt.granted_at or self._now()
         if not attempt.agent:
             self.outgoing.started(attempt.name)
             attempt.state = AttemptState.RUNNING
@@ -375,7 +410,7 @@ class Run:
         self._history.run(self.record)
         self._history.recap(self.run_id, self.events.recap.hosts)
         self._note("run.end", state=str(self._ending))
-        finished = run_pb2.RunFinished(state=STATES[self._ending], recap=recap_lines(self))
+        finished = run_pb2.RunFinished(state=STATES[self._ending], recap=recap_lines(self.events.recap.hosts))
         self.outgoing.say(run_pb2.ExecuteResponse(finished=finished))
         self.outgoing.close()
         self.events.end()
@@ -401,15 +436,17 @@ class Run:
             self.ended(attempt, verdicts.cancelled() if cancelling else verdicts.timed_out(attempt.timeout or 0.0))
         self._arm()
 
+    def _stored(self, events: int) -> None:
+        self.outgoing.say(run_pb2.ExecuteResponse(stored=run_pb2.EventsStored(events=events)))
+
     def _now(self) -> float:
         return self._wall + time.monotonic()
 
 
-def recap_lines(run: Run) -> list[run_pb2.HostRecap]:
-    """Return the recap of a run for the wire."""
+def recap_lines(hosts: Mapping[str, HostRecap]) -> list[run_pb2.HostRecap]:
+    """Return a recap for the wire."""
     return [
-        run_pb2.HostRecap(host=host, **{name: getattr(recap, name) for name in COUNTS})
-        for host, recap in run.events.recap.hosts.items()
+        run_pb2.HostRecap(host=host, **{name: getattr(recap, name) for name in COUNTS}) for host, recap in hosts.items()
     ]
 
 

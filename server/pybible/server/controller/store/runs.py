@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
@@ -57,6 +57,15 @@ class AttemptRecord:
     late: bool = False
     dispatched: float | None = None
     ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt without an end: its place in the run, and when it got its slot."""
+
+    attempt_id: str
+    position: int
+    dispatched: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,20 +130,27 @@ def mark_late(connection: Connection, attempt_ids: Iterable[str]) -> None:
         connection.execute(marked.values(late=True), values)
 
 
-def interrupt(connection: Connection, *, moment: float, error: str) -> list[RunRecord]:
-    """End every run that is still `running`, and give its open attempts their verdict. Return those runs."""
+def running(connection: Connection) -> list[RunRecord]:
+    """Return every run that is still `running`, the oldest first."""
     query = select(runs).where(runs.c.state == str(RunState.RUNNING)).order_by(runs.c.run_id)
-    found = [_run(row) for row in connection.execute(query).mappings()]
+    return [_run(row) for row in connection.execute(query).mappings()]
+
+
+def interrupt(
+    connection: Connection, *, run_ids: Collection[str] | None, moment: float, state: RunState, error: str
+) -> list[RunRecord]:
+    """End runs that are still `running` (None: all), and give their open attempts their verdict. Return those runs."""
+    found = [item for item in running(connection) if run_ids is None or item.run_id in run_ids]
     ids = [item.run_id for item in found]
     if not ids:
         return []
-    ended = {"state": str(RunState.INTERRUPTED), "ended": moment, "error": error}
+    ended = {"state": str(state), "ended": moment, "error": error}
     connection.execute(update(runs).where(runs.c.run_id.in_(ids)).values(**ended))
     open_attempts = update(attempts).where(attempts.c.run_id.in_(ids), attempts.c.state != "done")
     connection.execute(
         open_attempts.values(state="done", reason="interrupted", failed=True, verdict=True, ended=moment)
     )
-    return [replace(item, state=RunState.INTERRUPTED, ended=moment, error=error) for item in found]
+    return [replace(item, state=state, ended=moment, error=error) for item in found]
 
 
 def newest(connection: Connection, *, limit: int, before: str = "") -> list[RunRecord]:
@@ -157,6 +173,18 @@ def attempts_of(connection: Connection, run_id: str) -> list[AttemptRecord]:
     """Return the attempts of a run, in the order in which it submitted them."""
     query = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.position)
     return [AttemptRecord(**row) for row in connection.execute(query).mappings()]
+
+
+def open_attempts(connection: Connection, run_id: str) -> list[OpenAttempt]:
+    """Return the attempts of a run that have no end."""
+    columns = (attempts.c.attempt_id, attempts.c.position, attempts.c.dispatched)
+    query = select(*columns).where(attempts.c.run_id == run_id, attempts.c.state != "done")
+    return [OpenAttempt(*row) for row in connection.execute(query)]
+
+
+def last_position(connection: Connection, run_id: str) -> int:
+    """Return the last place in which a run submitted an attempt, 0 for none."""
+    return connection.execute(select(func.max(attempts.c.position)).where(attempts.c.run_id == run_id)).scalar() or 0
 
 
 def recaps_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, dict[str, HostRecap]]:

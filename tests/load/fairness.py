@@ -172,7 +172,7 @@ async def measure(plan: Plan) -> Found:
                 fleet.wait_attached(600)
                 few.wait_attached(60)
                 for pid in fleet.pids:
-                    os.setpriority(os.PRIO_PROCESS, pid, plan.nice)
+                    os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + plan.nice)
                 return await _measure(plan, folder, running, port)
 
 

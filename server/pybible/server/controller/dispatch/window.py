@@ -94,10 +94,10 @@ class Window:
         entry = self._entries[attempt_id] = _Entry(self._number, attempt_id, task_id, lane)
         self._ready.append(entry)
 
-    def grant(self) -> list[str]:
-        """Give a slot to as many as may have one, and return them in order."""
+    def grant(self, most: int | None = None) -> list[str]:
+        """Give a slot to as many as may have one, to `most` at the most, and return them in order."""
         granted: list[str] = []
-        while self._out < self.forks:
+        while self._out < self.forks and (most is None or len(granted) < most):
             entry = self._next()
             if entry is None:
                 break

@@ -32,6 +32,8 @@ _AGENTS = 100_000
 # controller 15 % more CPU for a host-task, and was no quicker.
 _MANY = 8
 _GATHER_SECONDS = 0.001
+# So many attempts of a message are taken in one turn of the loop: a thousand at once would keep other runs waiting.
+_TAKEN = 64
 _CODES: Mapping[type[PybibleError], grpc.StatusCode] = MappingProxyType(
     {
         ProtocolError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -117,7 +119,7 @@ class _RunStream:
                 request = _received(await self._call.read())
                 if request is None:
                     break
-                self._take(request)
+                await self._take(request)
         except ProtocolError as error:
             self.error = error
         except CALL_ENDED:
@@ -136,11 +138,11 @@ class _RunStream:
             if run.out >= _MANY:
                 await asyncio.sleep(_GATHER_SECONDS)
 
-    def _take(self, request: run_pb2.ExecuteRequest) -> None:
+    async def _take(self, request: run_pb2.ExecuteRequest) -> None:
         run = self._run
         match request.WhichOneof("message"):
             case "attempts":
-                run.submit(request.attempts)
+                await self._submit(request.attempts)
             case "events":
                 run.publish(request.events)
             case "local_results":
@@ -151,6 +153,12 @@ class _RunStream:
                 run.finish(exit_status=request.finish.exit_status, error=request.finish.error)
             case "start":
                 raise ProtocolError("a run starts once")
+
+    async def _submit(self, batch: run_pb2.AttemptBatch) -> None:
+        for first in range(0, len(batch.attempts), _TAKEN):
+            if first:
+                await asyncio.sleep(0)
+            self._run.submit(batch, first, first + _TAKEN)
 
 
 async def _start(call: RunCall) -> run_pb2.StartRun:

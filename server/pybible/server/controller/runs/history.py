@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 # How long news is collected before it is written, in seconds.
 WRITE_INTERVAL = 0.2
 _RETRY_SECONDS = 1.0
+_TOLD_AT_ONCE = 32
 _REASONS = frozenset(map(str, Reason))
 _FAILED_MARKS = (b'"failed":true', b'"failed": true')
 
@@ -80,10 +81,12 @@ class _Pending:
 
         return write
 
-    def done(self) -> None:
-        """Tell everyone who waited."""
-        for durable, attempt_id in self.settled:
+    async def done(self) -> None:
+        """Tell everyone who waited; agents a few in each turn of the loop, for each is sent a message."""
+        for number, (durable, attempt_id) in enumerate(self.settled, 1):
             durable(attempt_id)
+            if not number % _TOLD_AT_ONCE:
+                await asyncio.sleep(0)
         for tell, events in self.told.values():
             tell(events)
         for future in self.waiting:
@@ -236,7 +239,7 @@ class History:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 faults.at("after_store")
-                pending.done()
+                await pending.done()
                 return
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from pybible.server.controller.dispatch.router import Router
+from pybible.server.controller.dispatch.turns import Turns
 from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.events import EventLog, SeenBatch, Watcher
 from pybible.server.controller.runs.history import History
@@ -99,6 +100,7 @@ class RunRegistry:
         self._database = database
         self._history = history
         self._open: dict[str, Run] = {}
+        self._turns = Turns()
         self._recent = RecentRuns()
         self._none_open = asyncio.Event()
         self._none_open.set()
@@ -216,6 +218,7 @@ class RunRegistry:
             router=self.router,
             history=self._history,
             ended=self._ended,
+            turns=self._turns,
             past=past,
         )
         self._open[run.run_id] = run

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pybible.server.controller.dispatch.router import Router
+from pybible.server.controller.dispatch.turns import SLICE, Turns
 from pybible.server.controller.dispatch.window import Window
 from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.events import EventLog
@@ -98,6 +99,7 @@ class Run:
         history: History,
         ended: Callable[[Run], None],
         past: Past | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """`past` is what an earlier controller knew of the run, if its ctl has come back to it."""
         self.record = record
@@ -118,6 +120,7 @@ class Run:
         self._router = router
         self._history = history
         self._tell = ended
+        self._turns = turns or Turns()
         self._attempts: dict[str, Attempt] = {}
         self._position = past.position if past is not None else 0
         # Contents that are not to be kept when it is over, by their sha256.
@@ -148,9 +151,9 @@ class Run:
 
     # --- what ctl says
 
-    def submit(self, batch: run_pb2.AttemptBatch) -> None:
-        """Put attempts into the window. ProtocolError for what is no attempt."""
-        for message in batch.attempts:
+    def submit(self, batch: run_pb2.AttemptBatch, first: int = 0, last: int | None = None) -> None:
+        """Put the attempts of a batch, or some of them, into the window. ProtocolError for what is no attempt."""
+        for message in batch.attempts[first:last]:
             attempt = self._attempt(message, batch)
             if message.HasField("known") and self.past is not None:
                 self._know(attempt, message.known)
@@ -354,20 +357,28 @@ class Run:
         if self.window.waiting:
             self._pump()
 
+    def go_on(self) -> None:
+        """Its turn has come (TakesTurns)."""
+        self._pump()
+
     def _pump(self) -> None:
-        """Send out what the window grants. Attempts that end at once make room for more in the same turn."""
+        """Send out what the window grants, a slice of it in one turn; what ends at once makes room for more."""
         if self._pumping:
             return
         self._pumping = True
+        left = SLICE
         try:
-            while self._ending is None and not self.outgoing.is_full:
-                granted = self.window.grant()
+            while left and self._ending is None and not self.outgoing.is_full:
+                granted = self.window.grant(left)
                 if not granted:
                     break
+                left -= len(granted)
                 for name in granted:
                     self._go(self._attempts[name])
         finally:
             self._pumping = False
+        if not left:
+            self._turns.ask(self)
         self._settle()
 
     def _go(self, attempt: Attempt) -> None:

@@ -18,7 +18,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from pybible.server.controller.services.access import ACCESS
 from pybible.v1 import agent_pb2, agent_pb2_grpc, enrollment_pb2, enrollment_pb2_grpc, fleet_pb2, fleet_pb2_grpc
-from pybible.wire.identity import JoinToken, OperatorRole, Role
+from pybible.wire.identity import JoinToken, OperatorRole
+from pybible.wire.values import loads_object
 from tests.support.controller import Holder, RunningController, controller, key_and_request
 
 Ask = Callable[[grpc.aio.Channel], Awaitable[object]]
@@ -73,31 +74,52 @@ async def test_an_operator_may_ask_on_the_socket_and_with_a_certificate(tmp_path
             assert (await list_agents(local)) == (await list_agents(remote))
 
 
-async def test_an_agents_certificate_is_denied_every_rpc_of_operators(tmp_path: Path) -> None:
+async def test_at_the_port_of_others_nobody_may_call_anything_and_hears_where_to_go(tmp_path: Path) -> None:
     async with controller(tmp_path) as running:
-        agent = await running.enrol("web01")
-        served = await services(running)
-        methods = [name for name, roles in ACCESS.items() if Role.AGENT not in roles and name.split("/")[0] in served]
-        assert "pybible.v1.FleetService/CreateToken" in methods
-        async with running.channel(agent) as channel:
-            for method in methods:
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await raw_call(channel, method)
-                # Reflection is not on this port at all.
-                assert caught.value.code() in {
-                    grpc.StatusCode.PERMISSION_DENIED,
-                    grpc.StatusCode.UNIMPLEMENTED,
-                }, method
+        agent, admin = await running.enrol("web01"), await running.enrol("alice", operator_role=OperatorRole.ADMIN)
+        for holder, address, foreign, hint in (
+            (agent, running.operator_address, "BlobService/Get", "an agent may not call %s on the operators' port"),
+            (agent, running.operator_address, "AgentService/Attach", f"agents connect to {running.agent_address}"),
+            (admin, running.agent_address, "BlobService/Get", "an admin may not call %s on the agents' port"),
+            (admin, running.agent_address, "RunService/Execute", f"operators connect to {running.operator_address}"),
+        ):
+            async with running.channel(holder, address=address) as channel:
+                for method in ACCESS:
+                    with pytest.raises(grpc.aio.AioRpcError) as caught:
+                        await raw_call(channel, method)
+                    assert caught.value.code() in {
+                        grpc.StatusCode.PERMISSION_DENIED,
+                        grpc.StatusCode.UNIMPLEMENTED,
+                    }, method
+                    if method.endswith(foreign):
+                        assert hint.replace("%s", method) in str(caught.value.details())
+        await running.controller._parts.history.flush()
+        async with running.operator_channel() as channel:
+            answer = await fleet_pb2_grpc.FleetServiceStub(channel).ListAudit(fleet_pb2.ListAuditRequest())
+        noted = [loads_object(each)["entry"] for each in answer.records]
+        tried = {(each["actor"]["role"], each["target"]) for each in noted if not each["allowed"]}
+        assert {("agent", "pybible.v1.AgentService/Attach"), ("admin", "pybible.v1.RunService/Execute")} <= tried
 
 
-async def test_an_operators_certificate_is_denied_every_rpc_of_agents(tmp_path: Path) -> None:
+async def test_where_operators_come_to_the_socket_alone_there_is_no_port_for_them(tmp_path: Path) -> None:
     async with controller(tmp_path) as running:
-        operator = await running.enrol("alice", operator_role=OperatorRole.ADMIN)
-        async with running.channel(operator) as channel:
-            for method in ("pybible.v1.AgentService/Attach", "pybible.v1.AgentService/RenewCertificate"):
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await raw_call(channel, method)
-                assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED, method
+        token = await running.controller.create_token(operator_role=OperatorRole.ADMIN)
+        alice = await running.enrol("alice", operator_role=OperatorRole.ADMIN)
+        assert running.operator_address
+    async with controller(tmp_path, operators_listen="") as running:
+        assert running.operator_address == ""
+        error = await refusal(running.channel(alice, address=running.agent_address))
+        assert "this controller has no port for operators" in str(error.details())
+        answer = await running.ask_to_enrol(token, csr=key_and_request()[1], name="bob")
+        assert answer.state == enrollment_pb2.EnrollResponse.STATE_DENIED
+        assert "this controller has no port for operators" in answer.message
+        async with running.operator_channel() as channel:
+            stub = fleet_pb2_grpc.FleetServiceStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError, match="An admin opens one with operators_listen"):
+                await stub.CreateToken(fleet_pb2.CreateTokenRequest(role=OperatorRole.RUNNER))
+    async with controller(tmp_path) as running:
+        # The token kept its use.
+        assert (await running.enrol("bob", token=token)).name == "bob"
 
 
 async def test_an_agent_renews_its_certificate_and_uses_both(tmp_path: Path) -> None:
@@ -209,6 +231,7 @@ async def test_get_controller_says_where_it_is(tmp_path: Path) -> None:
     async with controller(tmp_path) as running, running.operator_channel() as channel:
         answer = await fleet_pb2_grpc.FleetServiceStub(channel).GetController(fleet_pb2.GetControllerRequest())
         assert (answer.agent_address, answer.enrollment_address) == (running.agent_address, running.enroll_address)
+        assert answer.operator_address == running.operator_address
         assert answer.version
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 COMMAND = [sys.executable, "-c", "from pybible.server.controller.cli import main; main()"]
-LOOPBACK = ["--listen", "127.0.0.1:0", "--enroll-listen", "127.0.0.1:0"]
+LOOPBACK = ["--listen", "127.0.0.1:0", "--enroll-listen", "127.0.0.1:0", "--operators-listen", "127.0.0.1:0"]
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -56,11 +56,11 @@ def test_it_says_where_its_ports_are_and_ends_cleanly_on_sigterm(tmp_path: Path)
     state = tmp_path / "state"
     with started(state) as process:
         addresses = json.loads((state / "addresses.json").read_text())
-        assert set(addresses) == {"agents", "enrolment", "operators", "authority_pin"}
-        for name in ("agents", "enrolment"):
+        assert set(addresses) == {"agents", "enrolment", "operators", "socket", "authority_pin"}
+        for name in ("agents", "enrolment", "operators"):
             host, _, port = addresses[name].rpartition(":")
             socket.create_connection((host, int(port)), timeout=10).close()
-        assert Path(addresses["operators"]).stat().st_mode & 0o777 == 0o600
+        assert Path(addresses["socket"]).stat().st_mode & 0o777 == 0o600
         assert state.stat().st_mode & 0o777 == 0o700
     assert process.returncode == 0
     assert not (state / "addresses.json").exists()
@@ -95,7 +95,7 @@ def test_after_a_kill_it_starts_again_on_the_same_state(tmp_path: Path) -> None:
         assert json.loads((state / "addresses.json").read_text())["authority_pin"] == pin
 
 
-@pytest.mark.parametrize("flag", ["--listen", "--enroll-listen"])
+@pytest.mark.parametrize("flag", ["--listen", "--enroll-listen", "--operators-listen"])
 def test_a_port_that_is_taken_is_said(tmp_path: Path, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

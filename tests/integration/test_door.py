@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pybible.server.client.connection import Endpoint
 from pybible.server.client.door import OpenDoor
-from pybible.server.controller import daemon, ports
+from pybible.server.controller import parts, ports
 from pybible.server.controller.door import VISITORS_OF_ONE, Door
 from pybible.server.controller.local_users import LocalUser, Peer
 from pybible.server.controller.services.access import ACCESS, READINESS
@@ -203,7 +203,7 @@ async def test_the_socket_without_a_ticket_is_good_for_nothing_but_readiness(tmp
 
 async def test_a_ticket_is_nobodys_once_the_door_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tickets = CountedTickets()
-    monkeypatch.setattr(daemon, "Tickets", lambda: tickets)
+    monkeypatch.setattr(parts, "Tickets", lambda: tickets)
     async with controller(tmp_path) as running:
         async with visiting(running.socket_path) as visitor:
             ticket = (await visitor.answer()).ticket

@@ -30,48 +30,50 @@ from pybible.wire.channel import client_credentials, client_options, ticket_cred
 from pybible.wire.identity import OperatorRole
 from tests.support.controller import Holder, RunningController, controller
 
-# "-": not served on that port. "operators": each of the four roles. "anybody": with or without a certificate or ticket.
+# "-": not served on that port. "elsewhere": neither, and whoever is known is told where it is.
+# "operators": each of the four roles. "anybody": with or without a certificate or ticket.
 TABLE = """
-rpc                                            | agents' port                 | operators' socket     | enrolment port
-pybible.v1.AgentService/Attach                 | agent                        | -                     | -
-pybible.v1.AgentService/RenewCertificate       | agent                        | -                     | -
-pybible.v1.BlobService/FindMissing             | agent runner admin           | runner admin          | -
-pybible.v1.BlobService/Put                     | agent runner admin           | runner admin          | -
-pybible.v1.BlobService/Get                     | agent runner admin           | runner admin          | -
-pybible.v1.EnrollmentService/GetAuthority      | -                            | -                     | anybody
-pybible.v1.EnrollmentService/Enroll            | -                            | -                     | anybody
-pybible.v1.EnrollmentService/PollEnrollment    | -                            | -                     | anybody
-pybible.v1.FleetService/ListAgents             | operators                    | operators             | -
-pybible.v1.FleetService/GetAgent               | operators                    | operators             | -
-pybible.v1.FleetService/GetFacts               | operators                    | operators             | -
-pybible.v1.FleetService/RemoveAgent            | admin                        | admin                 | -
-pybible.v1.FleetService/RevokeAgent            | admin                        | admin                 | -
-pybible.v1.FleetService/ListOperators          | operators                    | operators             | -
-pybible.v1.FleetService/RevokeOperator         | admin                        | admin                 | -
-pybible.v1.FleetService/CreateToken            | approver admin               | approver admin        | -
-pybible.v1.FleetService/ListTokens             | operators                    | operators             | -
-pybible.v1.FleetService/RevokeToken            | approver admin               | approver admin        | -
-pybible.v1.FleetService/GetController          | operators                    | operators             | -
-pybible.v1.FleetService/ListEnrollments        | operators                    | operators             | -
-pybible.v1.FleetService/DecideEnrollments      | approver admin               | approver admin        | -
-pybible.v1.FleetService/ListAudit              | admin                        | admin                 | -
-pybible.v1.FleetService/DescribeAuthority      | operators                    | operators             | -
-pybible.v1.FleetService/RotateAuthority        | admin                        | admin                 | -
-pybible.v1.FleetService/RetireAuthority        | admin                        | admin                 | -
-pybible.v1.FleetService/RequestIssuing         | admin                        | admin                 | -
-pybible.v1.FleetService/WhoAmI                 | operators                    | operators             | -
-pybible.v1.FleetService/CanI                   | operators                    | operators             | -
-pybible.v1.RunService/Execute                  | runner admin                 | runner admin          | -
-pybible.v1.RunService/WatchRun                 | operators                    | operators             | -
-pybible.v1.RunService/ListRuns                 | operators                    | operators             | -
-pybible.v1.RunService/GetRun                   | operators                    | operators             | -
-pybible.v1.RunService/CancelRun                | runner admin                 | runner admin          | -
-grpc.health.v1.Health/Check                    | agent operators              | anybody               | -
-grpc.health.v1.Health/Watch                    | agent operators              | operators             | -
-grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo | -             | operators             | -
+rpc                                            | agents' port | operators' port | operators' socket | enrolment port
+pybible.v1.AgentService/Attach                 | agent        | elsewhere       | -                 | -
+pybible.v1.AgentService/RenewCertificate       | agent        | elsewhere       | -                 | -
+pybible.v1.BlobService/FindMissing             | agent        | runner admin    | runner admin      | -
+pybible.v1.BlobService/Put                     | agent        | runner admin    | runner admin      | -
+pybible.v1.BlobService/Get                     | agent        | runner admin    | runner admin      | -
+pybible.v1.EnrollmentService/GetAuthority      | -            | -               | -                 | anybody
+pybible.v1.EnrollmentService/Enroll            | -            | -               | -                 | anybody
+pybible.v1.EnrollmentService/PollEnrollment    | -            | -               | -                 | anybody
+pybible.v1.FleetService/ListAgents             | elsewhere    | operators       | operators         | -
+pybible.v1.FleetService/GetAgent               | elsewhere    | operators       | operators         | -
+pybible.v1.FleetService/GetFacts               | elsewhere    | operators       | operators         | -
+pybible.v1.FleetService/RemoveAgent            | elsewhere    | admin           | admin             | -
+pybible.v1.FleetService/RevokeAgent            | elsewhere    | admin           | admin             | -
+pybible.v1.FleetService/ListOperators          | elsewhere    | operators       | operators         | -
+pybible.v1.FleetService/RevokeOperator         | elsewhere    | admin           | admin             | -
+pybible.v1.FleetService/CreateToken            | elsewhere    | approver admin  | approver admin    | -
+pybible.v1.FleetService/ListTokens             | elsewhere    | operators       | operators         | -
+pybible.v1.FleetService/RevokeToken            | elsewhere    | approver admin  | approver admin    | -
+pybible.v1.FleetService/GetController          | elsewhere    | operators       | operators         | -
+pybible.v1.FleetService/ListEnrollments        | elsewhere    | operators       | operators         | -
+pybible.v1.FleetService/DecideEnrollments      | elsewhere    | approver admin  | approver admin    | -
+pybible.v1.FleetService/ListAudit              | elsewhere    | admin           | admin             | -
+pybible.v1.FleetService/DescribeAuthority      | elsewhere    | operators       | operators         | -
+pybible.v1.FleetService/RotateAuthority        | elsewhere    | admin           | admin             | -
+pybible.v1.FleetService/RetireAuthority        | elsewhere    | admin           | admin             | -
+pybible.v1.FleetService/RequestIssuing         | elsewhere    | admin           | admin             | -
+pybible.v1.FleetService/WhoAmI                 | elsewhere    | operators       | operators         | -
+pybible.v1.FleetService/CanI                   | elsewhere    | operators       | operators         | -
+pybible.v1.RunService/Execute                  | elsewhere    | runner admin    | runner admin      | -
+pybible.v1.RunService/WatchRun                 | elsewhere    | operators       | operators         | -
+pybible.v1.RunService/ListRuns                 | elsewhere    | operators       | operators         | -
+pybible.v1.RunService/GetRun                   | elsewhere    | operators       | operators         | -
+pybible.v1.RunService/CancelRun                | elsewhere    | runner admin    | runner admin      | -
+grpc.health.v1.Health/Check                    | agent        | operators       | anybody           | -
+grpc.health.v1.Health/Watch                    | agent        | operators       | operators         | -
+grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo | -            | -               | operators         | -
 """
 ROLES = {"operators": frozenset(OperatorRole)}
 ANYBODY = "anybody"
+ELSEWHERE = frozenset({"elsewhere"})
 
 Cell = frozenset[str] | None
 
@@ -81,6 +83,7 @@ class Row:
     """Who may call one rpc, by port. None: it is not served there."""
 
     agents: Cell
+    operators: Cell
     socket: Cell
     enrolment: Cell
 
@@ -89,8 +92,8 @@ def rows() -> dict[str, Row]:
     found = {}
     for line in TABLE.strip().splitlines()[1:]:
         name, *cells = (part.strip() for part in line.split("|"))
-        agents, socket, enrolment = map(_cell, cells)
-        found[name] = Row(agents=agents, socket=socket, enrolment=enrolment)
+        agents, operators, socket, enrolment = map(_cell, cells)
+        found[name] = Row(agents=agents, operators=operators, socket=socket, enrolment=enrolment)
     return found
 
 
@@ -139,7 +142,7 @@ class Caller:
     def expected(self, cell: Cell) -> Outcome:
         if self.outcome is Outcome.NO_CONNECTION:
             return self.outcome
-        if cell is None:
+        if cell is None or (cell == ELSEWHERE and self.outcome is not Outcome.UNKNOWN_CALLER):
             return Outcome.NOT_SERVED
         return Outcome.LET_IN if cell & {self.role, ANYBODY} else self.outcome
 
@@ -208,6 +211,8 @@ async def everybody(running: RunningController) -> AsyncIterator[tuple[str, Call
     ):
         async with certified.at(running.agent_address) as caller:
             yield "agents", caller
+        async with certified.at(running.operator_address) as caller:
+            yield "operators", caller
         async with certified.at(running.enroll_address) as caller:
             # Nobody is asked for a certificate there.
             yield "enrolment", replace(caller, role="", outcome=Outcome.NOT_ALLOWED)

@@ -40,7 +40,7 @@ async def test_with_a_token_the_controller_answers_from_then_on(tmp_path: Path, 
         assert done.exception is None, done.exception
         assert "operator ada" in done.output
         assert (config / "operator/key.pem").stat().st_mode & 0o777 == 0o600
-        assert (config / "config.toml").read_text() == f'controller = "{running.agent_address}"\n'
+        assert (config / "config.toml").read_text() == f'controller = "{running.operator_address}"\n'
         listed = await invoke(agents.command)
         assert listed.exception is None, listed.exception
         assert "web01" in listed.output
@@ -48,6 +48,21 @@ async def test_with_a_token_the_controller_answers_from_then_on(tmp_path: Path, 
         refused = (await invoke(agents.command)).exception
         assert isinstance(refused, ConfigError)
         assert "key.pem holds a key and is not its owner's alone (mode 0644)" in str(refused)
+
+
+async def test_a_login_of_before_operators_had_a_port_says_where_it_is(tmp_path: Path, config: Path) -> None:
+    async with controller(tmp_path) as running:
+        token = await running.controller.create_token(operator_role=OperatorRole.ADMIN)
+        assert (await invoke(login.command, "--token", token, "--name", "ada")).exception is None
+        for address, told in (
+            (running.agent_address, f"the agents' port; operators connect to {running.operator_address}"),
+            (running.enroll_address, "this port has no such method"),
+        ):
+            (config / "config.toml").write_text(f'controller = "{address}"\n')
+            refused = (await invoke(agents.command)).exception
+            assert isinstance(refused, ConnectionFailed)
+            assert told in refused.message
+            assert "Is that the operators' port?" in refused.hint
 
 
 async def test_an_agents_token_makes_no_operator(tmp_path: Path, config: Path) -> None:

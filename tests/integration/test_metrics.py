@@ -123,8 +123,8 @@ async def test_refusals_are_counted_by_their_reason(tmp_path: Path) -> None:
         assert "request" in (await c.ask_to_enrol("", csr=b"")).message
         values = await _values(c)
     assert values["pybible_sessions_denied_total superseded"] == 1
-    assert values["pybible_calls_refused_total permission_denied"] == 1
-    assert values["pybible_calls_refused_total enrollment"] == 1
+    assert values["pybible_calls_refused_total agents not_served"] == 1
+    assert values["pybible_calls_refused_total enrolment enrollment"] == 1
 
 
 async def test_every_metric_of_the_catalog_is_there_and_no_other(tmp_path: Path) -> None:

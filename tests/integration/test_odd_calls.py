@@ -15,6 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
+from pybible.wire.identity import OperatorRole
 from tests.fuzz.ports import PREFACE, SETTINGS, call
 from tests.support.controller import Holder, RunningController, controller
 from tests.support.fake_agent import PATIENCE
@@ -48,7 +49,7 @@ async def port(running: RunningController, name: str, holder: Holder) -> AsyncIt
     if name == "enrolment":
         async with running.enrollment_channel() as channel:
             yield channel
-    elif name == "agents":
+    elif name in {"agents", "operators"}:
         async with running.channel(holder) as channel:
             yield channel
     else:
@@ -64,10 +65,10 @@ async def is_there(channel: grpc.aio.Channel, name: str) -> None:
         await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("name", ["enrolment", "agents", "socket"])
+@pytest.mark.parametrize("name", ["enrolment", "agents", "operators", "socket"])
 async def test_a_port_outlives_any_name_of_a_method(tmp_path: Path, name: str) -> None:
     async with controller(tmp_path) as running:
-        holder = await running.enrol("web01")
+        holder = await running.enrol("web01", operator_role=OperatorRole.VIEWER if name == "operators" else None)
         context = tls(holder, tmp_path)
 
         def attack(path: bytes) -> None:
@@ -76,7 +77,8 @@ async def test_a_port_outlives_any_name_of_a_method(tmp_path: Path, name: str) -
                     plain.connect(str(running.socket_path))
                     say(plain, path)
                 return
-            address = running.agent_address if name == "agents" else running.enroll_address
+            addresses = {"agents": running.agent_address, "operators": running.operator_address}
+            address = addresses.get(name, running.enroll_address)
             host, _, number = address.rpartition(":")
             with socket.create_connection((host, int(number))) as plain, context.wrap_socket(plain) as wrapped:
                 say(wrapped, path)

@@ -77,7 +77,7 @@ async def others_get_in(running: RunningController, known: Holder) -> None:
         await running.enrol("newcomer")
 
 
-@pytest.mark.parametrize("port", ["agent_address", "enroll_address"])
+@pytest.mark.parametrize("port", ["agent_address", "enroll_address", "operator_address"])
 async def test_silent_connections_end_and_others_get_in_meanwhile(tmp_path: Path, port: str) -> None:
     async with controller(tmp_path, handshake_timeout=QUICK) as running:
         known, address = await running.enrol("web01"), getattr(running, port)
@@ -108,19 +108,18 @@ async def test_nobody_stays_on_the_enrolment_port(tmp_path: Path) -> None:
             await until_closed(idle)
 
 
-@pytest.mark.parametrize("port", ["agent_address", "enroll_address"])
+@pytest.mark.parametrize("port", ["agent_address", "enroll_address", "operator_address"])
 async def test_a_port_that_is_full_takes_others_when_the_silent_are_gone(tmp_path: Path, port: str) -> None:
-    limits = {"connections": 10, "enroll_connections": 10}
+    limits = {"connections": 10, "enroll_connections": 10, "operators_connections": 10}
     async with controller(tmp_path, handshake_timeout=QUICK, **limits) as running:
-        known = await running.enrol("web01")
+        known = await running.enrol("web01", operator_role=OperatorRole.RUNNER if port == "operator_address" else None)
         silent = [await opened(getattr(running, port)) for _ in range(30)]
-        credentials = running.channel(known) if port == "agent_address" else running.enrollment_channel()
-        async with credentials as channel, asyncio.timeout(PATIENCE):
+        enrolment = port == "enroll_address"
+        channel = running.enrollment_channel() if enrolment else running.channel(known)
+        async with channel, asyncio.timeout(PATIENCE):
             # gRPC tries again by itself until it gets in.
             await channel.unary_unary(
-                "/pybible.v1.BlobService/FindMissing"
-                if port == "agent_address"
-                else "/pybible.v1.EnrollmentService/GetAuthority",
+                "/pybible.v1.EnrollmentService/GetAuthority" if enrolment else "/pybible.v1.BlobService/FindMissing",
                 request_serializer=bytes,
                 response_deserializer=bytes,
             )(b"", wait_for_ready=True)

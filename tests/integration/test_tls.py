@@ -95,7 +95,7 @@ def other_controller(running: RunningController, version: ssl.TLSVersion, folder
 async def test_the_controllers_ports_take_tls_1_3_alone(tmp_path: Path, version: ssl.TLSVersion, outcome: str) -> None:
     async with controller(tmp_path) as running:
         holder = await running.enrol("web01")
-        for address in (running.agent_address, running.enroll_address):
+        for address in (running.agent_address, running.enroll_address, running.operator_address):
             assert await asyncio.to_thread(dialled, address, version, tmp_path, holder) == outcome, address
 
 

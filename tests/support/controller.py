@@ -18,7 +18,7 @@ from pybible.server.controller.daemon import Controller
 from pybible.server.controller.local_users import LocalUser, LocalUsers, Peer
 from pybible.v1 import agent_pb2, agent_pb2_grpc, enrollment_pb2, enrollment_pb2_grpc, run_pb2, run_pb2_grpc
 from pybible.wire.channel import client_credentials, client_options, ticket_credentials, unix_target
-from pybible.wire.identity import Identity, JoinToken, OperatorRole, certificate_identity
+from pybible.wire.identity import Identity, JoinToken, OperatorRole, Role, certificate_identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,11 @@ class RunningController:
     def enroll_address(self) -> str:
         """HOST:PORT of EnrollmentService."""
         return self.controller.enroll_address
+
+    @property
+    def operator_address(self) -> str:
+        """HOST:PORT for operators with a certificate."""
+        return self.controller.operator_address
 
     @property
     def socket_path(self) -> Path:
@@ -94,10 +99,11 @@ class RunningController:
         credentials = client_credentials(authority=self.controller.authority_pem)
         return grpc.aio.secure_channel(self.enroll_address, credentials, options=_options())
 
-    def channel(self, holder: Holder) -> grpc.aio.Channel:
-        """Open a channel to the agents' port with a certificate."""
+    def channel(self, holder: Holder, *, address: str = "") -> grpc.aio.Channel:
+        """Open a channel with a certificate, to the port of those who have such unless another one is given."""
         credentials = client_credentials(authority=holder.authority, key=holder.key, certificate=holder.certificate)
-        return grpc.aio.secure_channel(self.agent_address, credentials, options=_options())
+        address = address or (self.agent_address if holder.identity.role is Role.AGENT else self.operator_address)
+        return grpc.aio.secure_channel(address, credentials, options=_options())
 
     def channel_of(self, operator: Holder | LocalUser | None) -> grpc.aio.Channel:
         """Open a channel with an operator's certificate, or to the socket as some user of this machine."""
@@ -132,6 +138,7 @@ def loopback_config(state: Path, **settings: object) -> ControllerConfig:
     given: dict[str, object] = {
         "listen": "127.0.0.1:0",
         "enroll_listen": "127.0.0.1:0",
+        "operators_listen": "127.0.0.1:0",
         # A socket's path must be short, and a test's folder is not.
         "socket": str(state / "s.sock"),
         "drain_timeout": 2.0,

@@ -217,8 +217,9 @@ def test_the_limits_are_those_of_the_code(what: str, figure: str) -> None:
     ("what", "figure"),
     [
         ("from a connection to TLS", f"{_CONTROLLER.handshake_timeout:g} seconds"),
-        ("connections to the port of agents", f"{_CONTROLLER.connections}; "),
+        ("connections to the agents' port", f"{_CONTROLLER.connections}; "),
         ("connections to the enrolment port", f"{_CONTROLLER.enroll_connections}; "),
+        ("connections to the operators' port", f"{_CONTROLLER.operators_connections}; "),
         ("a connection to the enrolment port", f"{4 * _CONTROLLER.handshake_timeout:g} seconds, and 10 "),
         ("a connection without a call", f"{bounds._IDLE_SECONDS:g} seconds; 20 on the enrolment port"),
         ("calls at once on one connection to the enrolment port", f"{bounds._ENROLMENT_CALLS} "),

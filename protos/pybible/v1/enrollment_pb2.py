@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpybible/v1/enrollment.proto\x12\npybible.v1\x1a\x1egoogle/protobuf/duration.proto\"\x15\n\x13GetAuthorityRequest\")\n\x14GetAuthorityResponse\x12\x11\n\tauthority\x18\x01 \x01(\x0c\"\xbf\x01\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x33\n\x05\x66\x61\x63ts\x18\x06 \x03(\x0b\x32$.pybible.v1.EnrollRequest.FactsEntry\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x02\n\x0e\x45nrollResponse\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pybible.v1.EnrollResponse.State\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x11\n\tauthority\x18\x03 \x01(\x0c\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x15\n\ragent_address\x18\x05 \x01(\t\x12\x15\n\renrollment_id\x18\x06 \x01(\t\x12-\n\npoll_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x08 \x01(\t\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ISSUED\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x10\n\x0cSTATE_DENIED\x10\x03\";\n\x15PollEnrollmentRequest\x12\x15\n\renrollment_id\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x32\xf8\x01\n\x11\x45nrollmentService\x12Q\n\x0cGetAuthority\x12\x1f.pybible.v1.GetAuthorityRequest\x1a .pybible.v1.GetAuthorityResponse\x12?\n\x06\x45nroll\x12\x19.pybible.v1.EnrollRequest\x1a\x1a.pybible.v1.EnrollResponse\x12O\n\x0ePollEnrollment\x12!.pybible.v1.PollEnrollmentRequest\x1a\x1a.pybible.v1.EnrollResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpybible/v1/enrollment.proto\x12\npybible.v1\x1a\x1egoogle/protobuf/duration.proto\"\x15\n\x13GetAuthorityRequest\")\n\x14GetAuthorityResponse\x12\x11\n\tauthority\x18\x01 \x01(\x0c\"\xbf\x01\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x33\n\x05\x66\x61\x63ts\x18\x06 \x03(\x0b\x32$.pybible.v1.EnrollRequest.FactsEntry\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd6\x02\n\x0e\x45nrollResponse\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pybible.v1.EnrollResponse.State\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x11\n\tauthority\x18\x03 \x01(\x0c\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x15\n\ragent_address\x18\x05 \x01(\t\x12\x15\n\renrollment_id\x18\x06 \x01(\t\x12-\n\npoll_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x18\n\x10operator_address\x18\t \x01(\t\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ISSUED\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x10\n\x0cSTATE_DENIED\x10\x03\";\n\x15PollEnrollmentRequest\x12\x15\n\renrollment_id\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x32\xf8\x01\n\x11\x45nrollmentService\x12Q\n\x0cGetAuthority\x12\x1f.pybible.v1.GetAuthorityRequest\x1a .pybible.v1.GetAuthorityResponse\x12?\n\x06\x45nroll\x12\x19.pybible.v1.EnrollRequest\x1a\x1a.pybible.v1.EnrollResponse\x12O\n\x0ePollEnrollment\x12!.pybible.v1.PollEnrollmentRequest\x1a\x1a.pybible.v1.EnrollResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,11 +43,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLLREQUEST_FACTSENTRY']._serialized_start=289
   _globals['_ENROLLREQUEST_FACTSENTRY']._serialized_end=333
   _globals['_ENROLLRESPONSE']._serialized_start=336
-  _globals['_ENROLLRESPONSE']._serialized_end=652
-  _globals['_ENROLLRESPONSE_STATE']._serialized_start=567
-  _globals['_ENROLLRESPONSE_STATE']._serialized_end=652
-  _globals['_POLLENROLLMENTREQUEST']._serialized_start=654
-  _globals['_POLLENROLLMENTREQUEST']._serialized_end=713
-  _globals['_ENROLLMENTSERVICE']._serialized_start=716
-  _globals['_ENROLLMENTSERVICE']._serialized_end=964
+  _globals['_ENROLLRESPONSE']._serialized_end=678
+  _globals['_ENROLLRESPONSE_STATE']._serialized_start=593
+  _globals['_ENROLLRESPONSE_STATE']._serialized_end=678
+  _globals['_POLLENROLLMENTREQUEST']._serialized_start=680
+  _globals['_POLLENROLLMENTREQUEST']._serialized_end=739
+  _globals['_ENROLLMENTSERVICE']._serialized_start=742
+  _globals['_ENROLLMENTSERVICE']._serialized_end=990
 # @@protoc_insertion_point(module_scope)

@@ -138,6 +138,7 @@ class EnrollResponse(google.protobuf.message.Message):
     ENROLLMENT_ID_FIELD_NUMBER: builtins.int
     POLL_AFTER_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
+    OPERATOR_ADDRESS_FIELD_NUMBER: builtins.int
     state: Global___EnrollResponse.State.ValueType
     certificate: builtins.bytes
     """PEM; set when issued."""
@@ -150,6 +151,8 @@ class EnrollResponse(google.protobuf.message.Message):
     """To poll with; set when pending."""
     message: builtins.str
     """Why it was denied."""
+    operator_address: builtins.str
+    """HOST:PORT for operators with a certificate. Empty: the controller has no such port."""
     @property
     def poll_after(self) -> google.protobuf.duration_pb2.Duration: ...
     def __init__(
@@ -163,9 +166,10 @@ class EnrollResponse(google.protobuf.message.Message):
         enrollment_id: builtins.str = ...,
         poll_after: google.protobuf.duration_pb2.Duration | None = ...,
         message: builtins.str = ...,
+        operator_address: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["poll_after", b"poll_after"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_address", b"agent_address", "authority", b"authority", "certificate", b"certificate", "enrollment_id", b"enrollment_id", "message", b"message", "name", b"name", "poll_after", b"poll_after", "state", b"state"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_address", b"agent_address", "authority", b"authority", "certificate", b"certificate", "enrollment_id", b"enrollment_id", "message", b"message", "name", b"name", "operator_address", b"operator_address", "poll_after", b"poll_after", "state", b"state"]) -> None: ...
 
 Global___EnrollResponse: typing_extensions.TypeAlias = EnrollResponse
 

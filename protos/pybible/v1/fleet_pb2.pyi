@@ -1207,12 +1207,15 @@ class GetControllerResponse(google.protobuf.message.Message):
     AGENT_ADDRESS_FIELD_NUMBER: builtins.int
     ENROLLMENT_ADDRESS_FIELD_NUMBER: builtins.int
     AUTHORITY_PIN_FIELD_NUMBER: builtins.int
+    OPERATOR_ADDRESS_FIELD_NUMBER: builtins.int
     version: builtins.str
     agent_address: builtins.str
     """HOST:PORT."""
     enrollment_address: builtins.str
     authority_pin: builtins.str
     """SHA-256 of the CA's public key, hex."""
+    operator_address: builtins.str
+    """HOST:PORT for operators with a certificate. Empty: there is no such port."""
     @property
     def started(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -1223,8 +1226,9 @@ class GetControllerResponse(google.protobuf.message.Message):
         agent_address: builtins.str = ...,
         enrollment_address: builtins.str = ...,
         authority_pin: builtins.str = ...,
+        operator_address: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["started", b"started"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_address", b"agent_address", "authority_pin", b"authority_pin", "enrollment_address", b"enrollment_address", "started", b"started", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_address", b"agent_address", "authority_pin", b"authority_pin", "enrollment_address", b"enrollment_address", "operator_address", b"operator_address", "started", b"started", "version", b"version"]) -> None: ...
 
 Global___GetControllerResponse: typing_extensions.TypeAlias = GetControllerResponse

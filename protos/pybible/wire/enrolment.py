@@ -145,7 +145,7 @@ def _enrolled(
     return Enrolled(
         id=certified.id,
         name=response.name,
-        controller=_reachable(response.agent_address, door.address),
+        controller=_reachable(_address_for(role, response), door.address),
         key=key.pem,
         certificate=response.certificate,
         authority=authority,
@@ -249,6 +249,13 @@ def _asked(
 def _unreachable(address: Address, error: grpc.RpcError) -> ConnectionFailed:
     details = getattr(error, "details", lambda: str(error))()
     return ConnectionFailed(f"can't enrol with {address}: {details}")
+
+
+def _address_for(role: Role, response: enrollment_pb2.EnrollResponse) -> str:
+    if role is Role.AGENT:
+        return response.agent_address
+    # One that has no such field serves operators where agents are.
+    return response.operator_address or response.agent_address
 
 
 def _reachable(agent_address: str, dialled: Address) -> str:

@@ -37,6 +37,7 @@ def status(ctx: click.Context, controller: str, as_json: bool) -> None:
             "pin": found.pin,
             "enrolment": places.enrollment_address,
             "agents": places.agent_address,
+            "operators": places.operator_address or "the socket only",
             "root": f"expires {ago(found.root_expires)}, its key is {'here' if found.has_root_key else 'elsewhere'}",
             "ports": f"expires {ago(found.server_expires)}, replaced {ago(found.server_renewal)}",
         }
@@ -111,6 +112,7 @@ def _values(places: fleet_pb2.GetControllerResponse, found: fleet_pb2.DescribeAu
         "pin": found.pin,
         "enrolment": places.enrollment_address,
         "agents": places.agent_address,
+        "operators": places.operator_address,
         "root": {"expires": moment(found.root_expires), "key_is_here": found.has_root_key},
         "ports": {"expires": moment(found.server_expires), "replaced": moment(found.server_renewal)},
         "issuing": [

@@ -15,6 +15,10 @@ _SAID_BY_THE_CONTROLLER = frozenset(
         grpc.StatusCode.OUT_OF_RANGE,
     }
 )
+_WRONG_PORT = (
+    "Is that the operators' port? It is named by --controller, by PYBIBLE_CONTROLLER, or as `controller` in"
+    " ~/.config/pybible/config.toml."
+)
 
 
 def call_failure(error: grpc.RpcError, target: str) -> PybibleError:
@@ -24,11 +28,20 @@ def call_failure(error: grpc.RpcError, target: str) -> PybibleError:
         return AccessDenied(f"the controller at {target} refuses: {details or code.name.lower()}")
     if code in _SAID_BY_THE_CONTROLLER:
         return PybibleError(details or code.name.lower())
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return ConnectionFailed(
+            f"the controller at {target} does not take that call: {details or code.name.lower()}", hint=_WRONG_PORT
+        )
     if code is grpc.StatusCode.UNAVAILABLE:
         return ConnectionFailed(f"the controller at {target} can't be reached: {short_reason(error)}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ConnectionFailed(f"the controller at {target} does not answer in time")
     return ConnectionFailed(f"the call to the controller at {target} failed: {details or code.name.lower()}")
+
+
+def is_gone(error: grpc.RpcError) -> bool:
+    """Tell whether a call ended because its controller, or the way there, is not there any more."""
+    return _code_of(error) is grpc.StatusCode.UNAVAILABLE
 
 
 def short_reason(error: grpc.RpcError) -> str:

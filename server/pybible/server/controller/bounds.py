@@ -21,10 +21,19 @@ _ENROLMENT_BYTES = 64 * 1024
 
 
 def agents_port(config: ControllerConfig) -> Options:
-    """Return the options of the port for agents, and operators with a certificate."""
+    """Return the options of the port for agents."""
     return [
         *_handshakes(config),
         ("grpc.max_allowed_incoming_connections", min(config.connections, _files() * 3 // 4)),
+        ("grpc.max_connection_idle_ms", _milliseconds(_IDLE_SECONDS)),
+    ]
+
+
+def operators_port(config: ControllerConfig) -> Options:
+    """Return the options of the port for operators with a certificate. A run keeps two connections."""
+    return [
+        *_handshakes(config),
+        ("grpc.max_allowed_incoming_connections", min(config.operators_connections, _files() // 8)),
         ("grpc.max_connection_idle_ms", _milliseconds(_IDLE_SECONDS)),
     ]
 

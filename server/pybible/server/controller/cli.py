@@ -26,8 +26,13 @@ _path = click.Path(path_type=Path)
 @click.version_option(package_name="pybible", message="%(prog)s %(version)s")
 @click.option("--state", type=_path, required=True, help="Folder for keys, store and blobs. Created when missing.")
 @click.option("--config", "file", type=_path, help="Settings (TOML). Flags win over it.")
-@click.option("--listen", metavar="HOST:PORT", help="Where agents, and operators with certificates, connect (mTLS).")
+@click.option("--listen", metavar="HOST:PORT", help="Where agents connect (mTLS).")
 @click.option("--enroll-listen", metavar="HOST:PORT", help="Where hosts that have no certificate yet join.")
+@click.option(
+    "--operators-listen",
+    metavar="HOST:PORT",
+    help="Where operators with certificates connect (mTLS). [nowhere: this machine's use the socket]",
+)
 @click.option("--socket", metavar="PATH", help="Where operators on this machine connect. [STATE/controller.sock]")
 @click.option("--advertise", metavar="HOST", help="Under which name hosts reach this machine, for join tokens.")
 @click.option("--log-format", type=click.Choice(["line", "json"]), help="How log records look.")

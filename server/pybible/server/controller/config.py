@@ -54,6 +54,8 @@ class ControllerConfig:
     state: Path
     listen: str = "0.0.0.0:7150"
     enroll_listen: str = "0.0.0.0:7151"
+    # For operators with a certificate, who come from elsewhere. Empty: there are none, and no such port.
+    operators_listen: str = ""
     # Empty: STATE/controller.sock.
     socket: str = ""
     # The group that may open it. Empty: its owner alone.
@@ -70,6 +72,7 @@ class ControllerConfig:
     # Connections at once; each port has no more than its share of what this process may have open.
     connections: int = 50_000
     enroll_connections: int = 500
+    operators_connections: int = 1000
     # For runs that ask for none, and the most that any run gets.
     forks: int = 5
     max_forks: int = 10_000
@@ -104,6 +107,10 @@ class ControllerConfig:
         """Where operators on this machine connect."""
         return Path(self.socket) if self.socket else self.state / "controller.sock"
 
+    def advertised_to_operators(self, listening: Address) -> str:
+        """Return HOST:PORT under which operators reach their port: one interface of its own is where it says."""
+        return self.advertised(listening) if listening.is_wildcard else str(listening)
+
     def advertised(self, listening: Address) -> str:
         """Return HOST:PORT under which others reach a port that listens on `listening`."""
         host = self.advertise or (socket.gethostname() if listening.is_wildcard else listening.host)
@@ -133,7 +140,7 @@ def load_config(
         config = replace(config, **_checked(_read(file), where=str(file)))
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     config = replace(config, **_checked(given, where="the command line"))
-    for text in (config.listen, config.enroll_listen, config.metrics_listen or config.listen):
+    for text in (config.listen, config.enroll_listen, *filter(None, (config.operators_listen, config.metrics_listen))):
         Address.parse(text)
     if len(bytes(door_path(config.socket_path))) > _SOCKET_PATH_BYTES:
         raise ConfigError(

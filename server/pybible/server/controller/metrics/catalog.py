@@ -50,8 +50,9 @@ _DESCRIBED = (
         "counter",
         "Calls that were refused.",
         {
+            "port": "`agents`, `enrolment`, `operators`, `socket`",
             "reason": "`unauthenticated` (no certificate that is valid here), `permission_denied` (of a role that may "
-            "not), `rate_limited` and `enrollment` (on the enrolment port)"
+            "not), `not_served` (another port does), `rate_limited` and `enrollment` (on the enrolment port)",
         },
     ),
     Described("pybible_open_runs", "gauge", "Runs that go on."),

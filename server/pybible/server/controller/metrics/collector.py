@@ -54,7 +54,7 @@ class ControllerCollector(Collector):
         yield _metric("pybible_sessions", [((state.value,), states[state]) for state in SessionState])
         yield _single("pybible_sessions_opened_total", sessions.opened)
         yield _metric("pybible_sessions_denied_total", _counted(sessions.denied))
-        yield _metric("pybible_calls_refused_total", _counted(sources.access.refused))
+        yield _metric("pybible_calls_refused_total", list(sources.access.refused.items()))
 
     def _runs(self) -> Iterator[Metric]:
         opened, counts = self._sources.runs.opened, self._sources.counts

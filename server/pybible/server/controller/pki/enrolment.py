@@ -34,6 +34,8 @@ DEFAULT_TTL = 3600.0
 # A year. A token that is good for longer is a password.
 LONGEST_TTL = 366 * 86400.0
 LABEL_LIMIT = 64
+NO_OPERATORS = "this controller has no port for operators"
+_OPEN_OPERATORS = "An admin opens one with operators_listen in the controller's configuration."
 
 _name = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,252}")
 # Words that a playbook's `hosts:` understands as something else.
@@ -99,6 +101,7 @@ class Enrolment:
         authority: Authority,
         allowed: AllowedCertificates,
         lifetimes: Lifetimes | None = None,
+        operators: bool = True,
         shut_out: Callable[[str], None] = lambda _agent_id: None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -106,6 +109,8 @@ class Enrolment:
         self._authority = authority
         self._allowed = allowed
         self._lifetimes = lifetimes or Lifetimes()
+        # Whether there is a port for operators with certificates.
+        self._operators = operators
         # Ends the session of an agent whose certificates were revoked.
         self.shut_out = shut_out
         self._now = now
@@ -115,6 +120,8 @@ class Enrolment:
         ttl = self._lifetimes.token.total_seconds() if request.ttl is None else request.ttl
         if not 0 < ttl <= LONGEST_TTL:
             raise UsageError(f"a token's time to live must be more than 0 and at most {LONGEST_TTL:.0f} seconds")
+        if request.operator_role and not self._operators:
+            raise UsageError(NO_OPERATORS, hint=_OPEN_OPERATORS)
         if request.uses < 1:
             raise UsageError("a token must be good for at least one use")
         if len(request.labels) > LABEL_LIMIT:
@@ -266,6 +273,8 @@ class Enrolment:
                 agents.remove(connection, former.agent_id)
                 replaced.append(former.agent_id)
             return self._enrol_agent(connection, request, key, name=name, labels=token.labels)
+        if not self._operators:
+            raise EnrolmentRefused(NO_OPERATORS, hint=_OPEN_OPERATORS)
         identity = Identity(Role.OPERATOR, name)
         if token.name_pattern != name and self._allowed.expiry(identity) is not None:
             # Rules are about names: nobody gets another's by asking for it.

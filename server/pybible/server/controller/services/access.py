@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Never, Protocol
 
@@ -70,6 +72,38 @@ ACCESS: Mapping[str, frozenset[Role | OperatorRole | None]] = MappingProxyType(
     }
 )
 
+
+class Port(StrEnum):
+    """Where calls come in."""
+
+    AGENTS = "agents"
+    ENROLMENT = "enrolment"
+    OPERATORS = "operators"
+    SOCKET = "socket"
+
+    @property
+    def place(self) -> str:
+        """What it is called in a refusal."""
+        return _TITLES[self]
+
+
+_TITLES: Mapping[Port, str] = MappingProxyType(
+    {
+        Port.AGENTS: "the agents' port",
+        Port.ENROLMENT: "the enrolment port",
+        Port.OPERATORS: "the operators' port",
+        Port.SOCKET: "the operators' socket",
+    }
+)
+# Whose calls a port takes at all, whatever the table says of them. On the enrolment port nobody is anybody yet.
+_COMERS: Mapping[Port, frozenset[Role]] = MappingProxyType(
+    {
+        Port.AGENTS: frozenset({Role.AGENT}),
+        Port.ENROLMENT: frozenset(),
+        Port.OPERATORS: frozenset({Role.OPERATOR}),
+        Port.SOCKET: frozenset({Role.OPERATOR}),
+    }
+)
 _TARGET_LENGTH = 300
 # Of one caller that go to the audit log: so many at once, and then so many a second.
 _DENIALS, _DENIALS_A_SECOND = 100.0, 0.1
@@ -127,7 +161,7 @@ class Unauthenticated(Exception):
 
 
 class Access:
-    """Answers for every rpc of the ports of one controller."""
+    """Answers for every rpc of a port of one controller."""
 
     def __init__(
         self,
@@ -144,8 +178,16 @@ class Access:
         self._denials = RateLimit(rate=_DENIALS_A_SECOND, burst=_DENIALS, now=now)
         self._rules = rules
         self._now = now
-        # Calls that were refused, by the reason.
-        self.refused: Counter[str] = Counter()
+        # None: of no port, but the controller itself.
+        self._port: Port | None = None
+        # Calls that were refused, by the port and the reason.
+        self.refused: Counter[tuple[str, str]] = Counter()
+
+    def at(self, port: Port) -> Access:
+        """Return the same for one port. All of a controller count together, and what one notes is noted once."""
+        found = copy.copy(self)
+        found._port = port
+        return found
 
     def caller(self, context: Context) -> Caller:
         """Return who calls, by the certificate of the connection or by a ticket. Unauthenticated when unknown."""
@@ -164,13 +206,34 @@ class Access:
         except Unauthenticated as error:
             if method in READINESS and context.peer().startswith(_UNIX):
                 return _ANYBODY
-            self.refused["unauthenticated"] += 1
+            self.count_refusal("unauthenticated")
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        refusal = ""
         if caller.role not in ACCESS.get(method, frozenset[Role | OperatorRole | None]()):
-            self.refused["permission_denied"] += 1
-            self.note_denial(caller, "call", method, refusal=f"{caller} may not call {method}")
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{caller} may not call {method}")
+            refusal = f"{caller} may not call {method}"
+        elif self._port is not None and caller.identity.role not in _COMERS[self._port]:
+            refusal = f"{caller} may not call {method} on {self._port.place}"
+        if refusal:
+            self.count_refusal("permission_denied")
+            self.note_denial(caller, "call", method, refusal=refusal)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, refusal)
         return caller
+
+    async def elsewhere(self, context: Context, method: str, where: str) -> Never:
+        """Abort a call that another port serves; `where` says which. Whoever tries is written down."""
+        refusal = f"{method} is not served on {self._port.place if self._port is not None else 'this port'}"
+        try:
+            caller = self.caller(context)
+        except Unauthenticated as error:
+            self.count_refusal("unauthenticated")
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        self.count_refusal("not_served")
+        self.note_denial(caller, "call", method, refusal=refusal)
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{refusal}; {where}")
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a call that was refused on this port."""
+        self.refused[str(self._port or ""), reason] += 1
 
     def note(
         self, caller: Caller, action: str, target: str, *, refusal: str = "", run_id: str = "", **details: object
@@ -196,7 +259,7 @@ class Access:
 
     def turned_away(self, user: LocalUser, why: str) -> None:
         """Note a user of this machine who got no ticket."""
-        self.refused["unauthenticated"] += 1
+        self.count_refusal("unauthenticated")
         self.note_denial(_local_caller(user), "connect", "operators' socket", refusal=why)
 
     def rights(self, caller: Caller) -> Rights:

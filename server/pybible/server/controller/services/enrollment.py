@@ -22,6 +22,7 @@ from pybible.server.controller.pki.enrolment import (
 )
 from pybible.server.controller.pki.waiting import Admission, Decision, Waiting, WaitingRoom, network_of
 from pybible.server.controller.services.access import Access, Caller, Context
+from pybible.server.controller.services.fleet_part import ControllerFacts
 from pybible.server.controller.services.rate import RateLimit
 from pybible.v1 import enrollment_pb2, enrollment_pb2_grpc
 from pybible.wire.logs import fields
@@ -35,7 +36,7 @@ _POLL_AFTER = timedelta(seconds=5)
 
 
 class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
-    """Answers on the enrolment port. `agent_address` is HOST:PORT of AgentService as hosts reach it."""
+    """Answers on the enrolment port, and says where to go from there."""
 
     # A guess at a secret is hopeless; this only keeps a guesser from keeping the controller busy.
     REFUSED_COST = 19.0
@@ -47,7 +48,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         waiting: WaitingRoom,
         admissions: tuple[Admission, ...],
         authority: Authority,
-        agent_address: str,
+        facts: ControllerFacts,
         access: Access,
         limit: RateLimit | None = None,
     ) -> None:
@@ -57,7 +58,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         self._admissions = admissions
         self._admitting = asyncio.Lock()
         self._authority = authority
-        self._agent_address = agent_address
+        self._facts = facts
         self._limit = limit or RateLimit()
 
     async def GetAuthority(
@@ -92,7 +93,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
             return await self._wait(asked, dict(request.facts), address)
         except EnrolmentRefused as error:
             self._limit.take(network_of(address), self.REFUSED_COST)
-            self._access.refused["enrollment"] += 1
+            self._access.count_refusal("enrollment")
             log.warning("enrolment refused", extra=fields(address=address, reason=error.message))
             return _denied(str(error))
 
@@ -141,7 +142,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         return answer
 
     async def _abort_limited(self, context: Context) -> Never:
-        self._access.refused["rate_limited"] += 1
+        self._access.count_refusal("rate_limited")
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many enrolment requests from this address")
 
     def _issued(self, enrolled: Enrolled, address: str) -> enrollment_pb2.EnrollResponse:
@@ -152,7 +153,8 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
             certificate=enrolled.certificate,
             authority=self._authority.certificate_pem,
             name=enrolled.name,
-            agent_address=self._agent_address,
+            agent_address=self._facts.agent_address,
+            operator_address=self._facts.operator_address,
         )
 
 

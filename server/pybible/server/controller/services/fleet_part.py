@@ -32,12 +32,16 @@ class Runs(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerFacts:
-    """What a controller says of itself. Addresses HOST:PORT as others reach them; `started` as time.time()."""
+    """What a controller says of itself. Addresses HOST:PORT as others reach them; `started` as time.time().
+
+    `operator_address` is empty where operators come to the socket only.
+    """
 
     version: str
     started: float
     agent_address: str
     enroll_address: str
+    operator_address: str
     authority_pin: str
 
 

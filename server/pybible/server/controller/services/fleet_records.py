@@ -31,6 +31,7 @@ class RecordCalls(FleetPart):
             started=moment(self._facts.started),
             agent_address=self._facts.agent_address,
             enrollment_address=self._facts.enroll_address,
+            operator_address=self._facts.operator_address,
             authority_pin=self._facts.authority_pin,
         )
 

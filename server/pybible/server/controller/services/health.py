@@ -21,14 +21,14 @@ _ReflectionContext: TypeAlias = (
 
 
 class GuardedHealth:
-    """The library's health service, for callers with a certificate or on the operators' socket."""
+    """The library's health service for one port: for callers who may come there, and of what is served there."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._health = health.aio.HealthServicer()
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Serve it on `server`. One instance may serve on several."""
+        """Serve it on `server`."""
         health_pb2_grpc.add_HealthServicer_to_server(self, server)
 
     async def serving(self, services: Iterable[str]) -> None:

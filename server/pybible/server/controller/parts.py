@@ -1,0 +1,148 @@
+"""parts: what the ports of a controller stand on: its store, its authority, its sessions and its runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pybible.server.controller.blobs.content import BlobStore
+from pybible.server.controller.blobs.traffic import Traffic
+from pybible.server.controller.config import ControllerConfig
+from pybible.server.controller.dispatch.router import Router
+from pybible.server.controller.pki.allowed import AllowedCertificates
+from pybible.server.controller.pki.authority import Authority, open_authority
+from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes
+from pybible.server.controller.pki.rotation import Rotation
+from pybible.server.controller.pki.waiting import WaitingRoom
+from pybible.server.controller.runs.history import History
+from pybible.server.controller.runs.registry import RunRegistry
+from pybible.server.controller.runs.run import RunSettings
+from pybible.server.controller.services.access import Access, Caller
+from pybible.server.controller.sessions.registry import SessionRegistry
+from pybible.server.controller.sessions.settings import SessionSettings
+from pybible.server.controller.store import certificates, tokens
+from pybible.server.controller.store.database import Database, open_database
+from pybible.server.controller.store.engine import sqlite_url
+from pybible.server.controller.tickets import Tickets
+from pybible.wire.identity import Identity, Role
+from pybible.wire.logs import fields
+
+log = logging.getLogger(__name__)
+
+# Who acts where nobody asked.
+_ITSELF = Caller(identity=Identity(Role.CONTROLLER, "main"), address="")
+# What expired is kept so long for listings.
+_EXPIRED_KEPT = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the ports of a controller serve."""
+
+    config: ControllerConfig
+    database: Database
+    authority: Authority
+    allowed: AllowedCertificates
+    enrolment: Enrolment
+    rotation: Rotation
+    waiting: WaitingRoom
+    access: Access
+    tickets: Tickets
+    history: History
+    blobs: BlobStore
+    traffic: Traffic
+    sessions: SessionRegistry
+    runs: RunRegistry
+
+
+async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
+    """Open what a controller stands on."""
+    url = config.database or sqlite_url(config.state / "controller.db")
+    database = await stack.enter_async_context(open_database(url))
+    issuing_lifetime = timedelta(seconds=config.issuing_authority_ttl)
+    authority = await asyncio.to_thread(open_authority, config.state / "pki", issuing_lifetime=issuing_lifetime)
+    blobs = BlobStore(config.state / "blobs", limit=config.blob_limit)
+    await _forget(config, database, blobs)
+    allowed = AllowedCertificates(await database.read(lambda connection: certificates.live(connection, time.time())))
+    enrolment = Enrolment(
+        database=database,
+        authority=authority,
+        allowed=allowed,
+        lifetimes=_lifetimes(config),
+        operators=bool(config.operators_listen),
+    )
+    history = History(database)
+    tickets = Tickets()
+    access = Access(allowed, tickets=tickets, rules=config.rules, note=history.note)
+    await stack.enter_async_context(history.writing())
+    sessions = SessionRegistry(database=database, ledger=history, settings=_session_settings(config))
+    stack.callback(sessions.close)
+    enrolment.shut_out = sessions.remove
+    rotation = Rotation(
+        authority=authority,
+        database=database,
+        allowed=allowed,
+        sessions=sessions,
+        lifetime=issuing_lifetime,
+        by_itself=lambda serial: access.note(_ITSELF, "authority.rotate", f"{serial:x}"),
+    )
+    await stack.enter_async_context(rotation.running())
+    runs = RunRegistry(
+        database=database,
+        history=history,
+        router=Router(sessions),
+        settings=_run_settings(config),
+        discard=lambda sha256, unused_since: blobs.remove(sha256, unused_since=unused_since),
+    )
+    await runs.recover()
+    return Parts(
+        config=config,
+        database=database,
+        authority=authority,
+        allowed=allowed,
+        enrolment=enrolment,
+        rotation=rotation,
+        waiting=WaitingRoom(limit=config.waiting_limit, per_address=config.waiting_per_address),
+        access=access,
+        tickets=tickets,
+        history=history,
+        blobs=blobs,
+        traffic=Traffic(),
+        sessions=sessions,
+        runs=runs,
+    )
+
+
+def _lifetimes(config: ControllerConfig) -> Lifetimes:
+    return Lifetimes(
+        agent=timedelta(seconds=config.agent_certificate_ttl),
+        operator=timedelta(seconds=config.operator_certificate_ttl),
+        token=timedelta(seconds=config.token_ttl),
+    )
+
+
+def _session_settings(config: ControllerConfig) -> SessionSettings:
+    return SessionSettings(
+        heartbeat_interval=config.heartbeat_interval,
+        disconnect_grace=config.disconnect_grace,
+        accept_timeout=config.accept_timeout,
+        hello_timeout=config.handshake_timeout,
+    )
+
+
+def _run_settings(config: ControllerConfig) -> RunSettings:
+    return RunSettings(forks=config.forks, max_forks=config.max_forks, disconnect_grace=config.disconnect_grace)
+
+
+async def _forget(config: ControllerConfig, database: Database, blobs: BlobStore) -> None:
+    """Drop what nobody will ask for again."""
+    before = time.time() - _EXPIRED_KEPT
+    await database.write(lambda connection: tokens.forget_expired(connection, before))
+    await database.write(lambda connection: certificates.forget_expired(connection, before))
+    removed = await asyncio.to_thread(blobs.collect, unused_for=config.blob_unused_for)
+    if removed:
+        log.info("old blobs removed", extra=fields(blobs=removed))

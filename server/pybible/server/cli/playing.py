@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 
 from pybible.server.cli.applied import completed, tags_with, terminal_for
+from pybible.server.cli.keeping import Keeping, kept_command
 from pybible.server.cli.options import Asked
 from pybible.server.cli.running import (
     Reports,
@@ -25,6 +27,7 @@ from pybible.server.cli.running import (
 )
 from pybible.server.cli.settings import load_settings
 from pybible.server.engine.executor.play import check_play, play_name, play_patterns
+from pybible.server.engine.executor.replay import Recorded, Replay
 from pybible.server.engine.executor.run import Engine
 from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.model.play import Playbook
@@ -33,6 +36,24 @@ from pybible.server.engine.plan.listing import ListedPlay, Listing, list_playboo
 from pybible.server.engine.plan.start_at import first_match
 from pybible.server.results.events import Message, MessageLevel, PlaybookStarted, RunEvent
 from pybible.wire.errors import ExitStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """The run that is resumed, or run once more: then `hosts` is None, else what each of its hosts did."""
+
+    run_id: str
+    hosts: Mapping[str, Sequence[Recorded]] | None = None
+    # Tasks stand on the lines on which they stood then.
+    lines_count: bool = True
+    # What the operator is to know before anything is run: what is taken over, and warnings.
+    taken: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def because(self) -> str:
+        """What the new run's name says of it."""
+        return f"{'resumes' if self.hosts is not None else 'once more'}: {self.run_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +72,7 @@ class PlaybookRun:
     list_tags: bool = False
     flush_cache: bool = False
     step: bool = False
+    earlier: Earlier | None = None
 
     @property
     def only_lists(self) -> bool:
@@ -65,6 +87,7 @@ def run(wanted: PlaybookRun) -> int:
 
 async def _run(wanted: PlaybookRun) -> int:
     settings = load_settings()
+    given = wanted
     wanted = replace(
         wanted,
         asked=completed(wanted.asked, settings),
@@ -72,7 +95,8 @@ async def _run(wanted: PlaybookRun) -> int:
         tags=tags_with(wanted.tags, settings, "TAGS_RUN"),
         skip_tags=tags_with(wanted.skip_tags, settings, "TAGS_SKIP"),
     )
-    reports = _naming(wanted, reports_for(wanted.asked, settings, terminal=terminal_for(settings)))
+    keeping = Keeping(settings.state_folder / "runs")
+    reports = _naming(wanted, reports_for(wanted.asked, settings, terminal=terminal_for(settings)), keeping)
     session = open_session(wanted.asked, settings, reports=reports)
     options = run_options(
         session,
@@ -100,7 +124,18 @@ async def _run(wanted: PlaybookRun) -> int:
         if wanted.only_lists or opener is None:
             _list(wanted, playbooks, engine)
             return ExitStatus.OK
-        status = await execute(session, playbooks, engine=engine, opener=opener)
+        command = kept_command(
+            given,
+            session.asked,
+            controller=session.asked.controller or settings.controller,
+            sources=session.asked.inventory or settings.inventory,
+            playbooks=playbooks,
+        )
+        stack.callback(keeping.close)
+        keeping.begin(command, opener)
+        because = wanted.earlier.because if wanted.earlier is not None else ""
+        status = await execute(session, playbooks, engine=_resuming(wanted, engine), opener=opener, because=because)
+        keeping.ended(status)
         if wanted.start_at and not _has_task(playbooks, wanted.start_at):
             text = f'No matching task "{wanted.start_at}" found. Note: --start-at-task can only follow static includes.'
             reports.event(Message(level=MessageLevel.ERROR, text=text))
@@ -111,11 +146,30 @@ def _has_task(playbooks: tuple[Playbook, ...], name: str) -> bool:
     return any(first_match(play.blocks, name) for playbook in playbooks for play in playbook.plays)
 
 
-def _naming(wanted: PlaybookRun, reports: Reports) -> Reports:
-    """Let the operator see playbooks by the paths that were given."""
+def _resuming(wanted: PlaybookRun, engine: Engine) -> Engine:
+    """Return the engine with what the run that is resumed did; tell what is to be known of it."""
+    earlier = wanted.earlier
+    if earlier is None:
+        return engine
+
+    def warn(text: str) -> None:
+        engine.report(Message(level=MessageLevel.WARNING, text=text))
+
+    if earlier.taken:
+        engine.report(Message(level=MessageLevel.NOTICE, text=earlier.taken))
+    for note in earlier.notes:
+        warn(note)
+    if earlier.hosts is None:
+        return engine
+    return replace(engine, replay=Replay(earlier.run_id, earlier.hosts, lines_count=earlier.lines_count, warn=warn))
+
+
+def _naming(wanted: PlaybookRun, reports: Reports, keeping: Keeping) -> Reports:
+    """Let the operator see playbooks by the paths that were given, and keep what resuming the run would take."""
     given = {str(expanded(path).absolute()): str(path) for path in wanted.playbooks}
 
     def event(happened: RunEvent) -> None:
+        keeping(happened)
         if isinstance(happened, PlaybookStarted):
             happened = replace(happened, path=given.get(happened.path, happened.path))
         reports.event(happened)

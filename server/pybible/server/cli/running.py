@@ -348,7 +348,7 @@ def run_options(session: Session, **more: object) -> RunOptions:
 
 
 async def execute(
-    session: Session, playbooks: tuple[Playbook, ...], *, engine: Engine, opener: ControllerOpener
+    session: Session, playbooks: tuple[Playbook, ...], *, engine: Engine, opener: ControllerOpener, because: str = ""
 ) -> int:
     """Run, and return the exit status. Raises PybibleError, and RunCancelled after ^C."""
     asked = session.asked
@@ -361,6 +361,7 @@ async def execute(
         lost_is_unreachable=asked.lost_is_unreachable,
         verbosity=asked.verbose,
         live_output=session.reports.live,
+        because=because,
     )
     ended = iter(playbooks)
 

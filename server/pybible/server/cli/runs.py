@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import click
 
 from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option, json_option
@@ -9,6 +12,9 @@ from pybible.server.cli.listing import ago, moment, print_fields, print_json, pr
 from pybible.server.results.recap import COUNTS, HostRecap, Recap
 from pybible.v1 import run_pb2, run_pb2_grpc
 from pybible.wire.errors import PybibleError
+
+if TYPE_CHECKING:
+    from pybible.server.cli.resuming import Again
 
 _STATE = "RUN_STATE_"
 # So many letters of an id are shown in the list.
@@ -130,6 +136,58 @@ def cancel(ctx: click.Context, run_id: str, controller: str) -> None:
     click.echo(f"{run.run_id} {'is being cancelled' if run.state == run_pb2.RUN_STATE_RUNNING else _state(run)}")
 
 
+_again_options = (
+    click.option("-e", "--extra-vars", "extra_vars", multiple=True, help="What stood on the command line, again."),
+    click.option("-v", "--verbose", count=True, help="As of `run`."),
+    controller_option,
+)
+
+
+def _takes_again(function: Callable[..., int]) -> Callable[..., int]:
+    for option in reversed(_again_options):
+        function = option(function)
+    return function
+
+
+@command.command("resume")
+@click.argument("run_id")
+@click.option("--failed", is_flag=True, help="Hosts that failed too, from the task on at which they did.")
+@click.option("--force", is_flag=True, help="Though files have changed, or the run was resumed already.")
+@_takes_again
+@click.pass_context
+def resume(ctx: click.Context, /, run_id: str, failed: bool, force: bool, **given: object) -> int:
+    """Go on with a run that did not come to its end, with the hosts and tasks that are left.
+
+    RUN_ID as of `show`, of a run of `pybible-ctl run` that was called on this machine; `latest` is the newest of them.
+    Results of tasks that were done are taken from it. A task that was out is run again, and that is said.
+    """
+    from pybible.server.cli.resuming import resume as go_on
+
+    return go_on(ctx, _again(ctx, run_id, failed=failed, force=force, **given))
+
+
+@command.command("retry")
+@click.argument("run_id")
+@click.option("--failed", is_flag=True, help="Only hosts that failed or were unreachable.")
+@_takes_again
+@click.pass_context
+def retry(ctx: click.Context, /, run_id: str, failed: bool, **given: object) -> int:
+    """Run the command of a run once more, from its beginning.
+
+    RUN_ID as of `resume`.
+    """
+    from pybible.server.cli.resuming import retry as once_more
+
+    return once_more(ctx, _again(ctx, run_id, failed=failed, **given))
+
+
+def _again(ctx: click.Context, run_id: str, **given: object) -> Again:
+    from pybible.server.cli.resuming import Again
+
+    given["controller"] = given["controller"] or ctx.obj["controller"]
+    return Again(name=run_id, **given)  # type: ignore[arg-type]
+
+
 def _short_ids(run_ids: list[str]) -> dict[str, str]:
     """Return the end of each id, as long as all of them are different: ids begin with the time, and so alike."""
     length = _SHORT
@@ -151,7 +209,7 @@ def _recap(run: run_pb2.RunSummary) -> Recap:
 
 
 def _state(run: run_pb2.RunSummary) -> str:
-    return word(run_pb2.RunState.Name(run.state), _STATE)
+    return word(run_pb2.RunState.DESCRIPTOR, run.state, _STATE)
 
 
 def _exit_status(run: run_pb2.RunSummary) -> int | None:

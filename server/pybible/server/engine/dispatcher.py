@@ -92,3 +92,5 @@ class RunRequest:
     verbosity: int = 0
     # Whether what running tasks print is wanted here.
     live_output: bool = True
+    # What led to it, empty for an operator's word; shown behind the name.
+    because: str = ""

@@ -166,7 +166,7 @@ class Screen:
             self._diff(event)
         self._messages.of_result(event.result, event.error, standard_error=self._look.display_failed_stderr)
         result = debug_result(event.result) if event.action == "debug" else event.result
-        label = visible_line(event.label or event.host)
+        label = _label(event)
         match event.status:
             case Status.OK:
                 if not event.loop:
@@ -193,7 +193,7 @@ class Screen:
     def _skipped(self, event: HostResult, result: JsonObject) -> None:
         if event.loop:
             result = {key: value for key, value in result.items() if key != "results"}
-        self._terminal.line(f"skipping: [{visible_line(event.host)}]{self._details(event, result)}", Colour.SKIPPED)
+        self._terminal.line(f"skipping: [{_label(event, event.host)}]{self._details(event, result)}", Colour.SKIPPED)
 
     def _item(self, event: ItemResult) -> None:
         if (event.status is Status.OK and event.action in _SILENT_ACTIONS) or not self._is_shown(event):
@@ -203,12 +203,12 @@ class Screen:
             self._diff(event)
         self._messages.of_result(event.result, event.error, standard_error=self._look.display_failed_stderr)
         result = debug_result(event.result) if event.action == "debug" else event.result
-        label, item = visible_line(event.label or event.host), f"(item={visible(str(event.item))})"
+        label, item = _label(event), f"(item={visible(str(event.item))})"
         match event.status:
             case Status.OK:
                 self._good(label, event, result, f" => {item}")
             case Status.SKIPPED:
-                line = f"skipping: [{visible_line(event.host)}] => {item} {self._details(event, result)}"
+                line = f"skipping: [{_label(event, event.host)}] => {item} {self._details(event, result)}"
                 self._terminal.line(line, Colour.SKIPPED)
             case Status.FAILED | Status.UNREACHABLE:
                 self._failure(f"failed: [{label}] {item} => {self._dump(event, result)}", Colour.FAILED)
@@ -296,6 +296,12 @@ class Screen:
 
     def _count(self, word: str, number: int, colour: Colour) -> str:
         return paint(f"{word}={number:<4}", colour, enabled=self._terminal.colour and number != 0)
+
+
+def _label(event: HostResult | ItemResult, host: str = "") -> str:
+    """Return the host as it stands in brackets, with the run that the result was taken from."""
+    label = visible_line(host or event.label or event.host)
+    return f"{label}, from run {event.from_run[-8:]}" if event.from_run else label
 
 
 def _flat(data: JsonObject) -> str:

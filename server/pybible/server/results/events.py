@@ -120,6 +120,8 @@ class HostResult:
     verbose_always: bool = False
     diff: bool = False
     error: str = ""
+    # The earlier run that told it, when this one resumes it.
+    from_run: str = ""
 
     @property
     def changed(self) -> bool:
@@ -143,6 +145,8 @@ class ItemResult:
     verbose_always: bool = False
     diff: bool = False
     error: str = ""
+    # The earlier run that told it, when this one resumes it.
+    from_run: str = ""
 
     @property
     def changed(self) -> bool:

@@ -127,6 +127,7 @@ def result_of(compiled: CompiledTask, outcome: HostOutcome, *, rescued: bool = F
         verbose_always=final.verbose_always and not final.no_log,
         diff=final.diff,
         error="" if outcome.loop else final.error,
+        from_run=final.from_run,
     )
 
 

@@ -16,6 +16,7 @@ from pybible.server.engine.executor.content import Contents
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.outcome import ItemOutcome
 from pybible.server.engine.executor.packages import Packages
+from pybible.server.engine.executor.replay import Replay
 from pybible.server.engine.executor.stepping import AskLine, Stepping
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.model.notices import Deprecation, located
@@ -70,6 +71,8 @@ class Run:
     # The task with which the run begins, until a play has it.
     start_at: str = ""
     passed_plays: bool = False
+    # What the run that is resumed did.
+    replay: Replay | None = None
 
     def emit(self, event: RunEvent) -> None:
         """Tell the operator and the controller."""

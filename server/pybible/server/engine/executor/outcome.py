@@ -36,6 +36,8 @@ class ItemOutcome:
     include: IncludeRequest | None = None
     # The item's label could not be rendered; what failed is not the task.
     unlabelled: bool = False
+    # The earlier run that told it, when this one took it over.
+    from_run: str = ""
 
     @property
     def status(self) -> Status:

@@ -17,6 +17,7 @@ from pybible.server.engine.executor.lockstep import RunCancelled
 from pybible.server.engine.executor.options import RunOptions
 from pybible.server.engine.executor.packages import Packages
 from pybible.server.engine.executor.play import PlayEnd, run_play
+from pybible.server.engine.executor.replay import Replay
 from pybible.server.engine.executor.stepping import AskLine, Stepping
 from pybible.server.engine.inventory.inventory import Inventory
 from pybible.server.engine.model.play import Playbook
@@ -58,6 +59,8 @@ class Engine:
     # Where packed modules are written, and where what they need lies.
     places: Places = field(default_factory=Places)
     packages_folder: Path | None = None
+    # What the run that is resumed did; None: nothing is resumed.
+    replay: Replay | None = None
 
 
 async def run_playbooks(
@@ -78,7 +81,8 @@ async def run_playbooks(
     outcome = RunOutcome(exit_status=ExitStatus.OK, recap=total)
     for playbook in playbooks:
         engine.variables.enter_playbook(playbook.path.parent)
-        named = replace(request, name=playbook.path.name)
+        name = f"{playbook.path.name} ({request.because})" if request.because else playbook.path.name
+        named = replace(request, name=name)
         async with opener.open(named) as dispatcher:
             outcome = await _run_one(playbook, engine, dispatcher, total, known)
         on_recap(total)
@@ -111,6 +115,7 @@ async def _run_one(
             failed=known[0],
             unreachable=known[1],
             start_at=engine.options.start_at_task,
+            replay=engine.replay,
         )
         error = ""
         try:

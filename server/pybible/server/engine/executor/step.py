@@ -123,8 +123,12 @@ class StepRun:
 
     async def _host(self, host: str) -> HostOutcome:
         self._context.run.show(HostStarted(task_id=self._compiled.task.id, host=host))
-        outcome = await HostTask(self._context, self._compiled, host, throttle=self._throttle).run()
         context = self._context
+        replay = context.run.replay
+        recorded = None if replay is None else replay.take(host, self._compiled)
+        outcome = await HostTask(context, self._compiled, host, throttle=self._throttle, recorded=recorded).run()
+        if outcome.final.from_run:
+            return outcome
         ask = context.run.ask_line
         if ask is None or not debugger.is_due(self._compiled, outcome, everywhere=context.debugging):
             return outcome

@@ -7,19 +7,20 @@ import logging
 import traceback
 from collections.abc import Mapping
 
-from pybible.server.engine.executor import hygiene, loops
+from pybible.server.engine.executor import hygiene, loops, replayed
 from pybible.server.engine.executor.compiled import CompiledTask
 from pybible.server.engine.executor.context import BatchContext
 from pybible.server.engine.executor.item import ItemRun
 from pybible.server.engine.executor.outcome import HostOutcome, ItemOutcome
+from pybible.server.engine.executor.replay import Recorded, is_hidden
 from pybible.server.engine.executor.targets import flag, number
 from pybible.server.engine.model.text import origin_of
 from pybible.server.engine.templating.errors import UndefinedVariable, message_of, report_of
 from pybible.server.engine.templating.templar import Templar
-from pybible.server.results.events import ItemResult, Status
+from pybible.server.results.events import HostResult, ItemResult, Status
 from pybible.wire.errors import ConnectionFailed, SourceError
 from pybible.wire.outcomes import Reason
-from pybible.wire.values import JsonObject, JsonValue
+from pybible.wire.values import JsonObject, JsonValue, dumps
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,13 @@ class HostTask:
         *,
         throttle: int = 0,
         variables: Mapping[str, object] | None = None,
+        recorded: Recorded | None = None,
     ) -> None:
-        """`variables` are seen before all others: what the debugger changed."""
+        """`variables` are seen before all others: what the debugger changed.
+
+        `recorded` is what the host did at this task in the run that is resumed.
+        """
+        self._recorded = recorded
         self._variables = variables
         self._context = context
         self._compiled = compiled
@@ -82,12 +88,34 @@ class HostTask:
         return HostOutcome(host=self._host, final=item, items=[item])
 
     async def _single(self, templar: Templar) -> HostOutcome:
-        item = await ItemRun(self._context, self._compiled, self._host, templar, throttle=self._throttle).run()
+        run = ItemRun(self._context, self._compiled, self._host, templar, throttle=self._throttle)
+        item = await self._outcome(run, templar, None if self._recorded is None else self._recorded.result)
         self._context.keep_facts(self._host, item)
         if self._compiled.action == "gather_facts" and item.status is Status.OK:
             self._context.run.variables.note_gathered(item.facts_host or self._host)
         self._context.register(self._host, self._compiled, item.result)
         return HostOutcome(host=self._host, final=item, items=[item])
+
+    async def _outcome(self, run: ItemRun, templar: Templar, told: HostResult | ItemResult | None) -> ItemOutcome:
+        """Run it, unless an earlier run told what came of it."""
+        if told is None or self._recorded is None:
+            return await run.run()
+        run_id = self._recorded.run_id
+        return await replayed.outcome(self._context, self._compiled, run, templar, told, run_id=run_id)
+
+    def _told_item(self, number: int, variables: Mapping[str, object]) -> ItemResult | None:
+        """Return what an earlier run told of an item of the loop; nothing of one that is another now."""
+        if self._recorded is None or number >= len(self._recorded.items):
+            return None
+        told = self._recorded.items[number]
+        names = {} if is_hidden(told.result) else loops.result_names(variables)
+        if any(dumps(value) != dumps(told.result.get(name)) for name, value in names.items()):
+            self._recorded = None
+            if self._context.run.replay is not None:
+                text = f"the loop of [{self._compiled.written_name}] has other items"
+                self._context.run.replay.stop(self._host, text)
+            return None
+        return told
 
     def _hidden(self) -> bool:
         """Whether a failure before the task is hidden; what can't be known is."""
@@ -145,13 +173,13 @@ class HostTask:
         if values:
             self._warn_of_name(templar)
         for item in loops.loop_items(control, values, templar):
-            if outcomes and pause > 0:
+            if outcomes and pause > 0 and not outcomes[-1].from_run:
                 await asyncio.sleep(pause)
             seen = templar.with_variables(item.variables)
             run = ItemRun(
                 self._context, self._compiled, self._host, seen, item_vars=item.variables, throttle=self._throttle
             )
-            outcome = await run.run()
+            outcome = await self._outcome(run, seen, self._told_item(len(outcomes), item.variables))
             outcome.result = {**outcome.result, **loops.result_names(item.variables)}
             if task.register:
                 seen = seen.with_variables({task.register: outcome.result})
@@ -212,6 +240,7 @@ class HostTask:
                 verbose_always=outcome.verbose_always and not outcome.no_log,
                 diff=outcome.diff,
                 error=outcome.error,
+                from_run=outcome.from_run,
             ),
         )
 
@@ -245,4 +274,5 @@ class HostTask:
             diff=last.diff,
             facts_host=self._host,
             notify=tuple(dict.fromkeys(name for item in items for name in item.notify)),
+            from_run=last.from_run,
         )

@@ -1,21 +1,23 @@
-"""ports: raw bytes on the three ports of a controller: noise, broken TLS, and broken HTTP/2 inside good TLS."""
+"""ports: raw bytes on a controller's ports and socket: noise, broken TLS, and broken HTTP/2 inside good TLS."""
 
 from __future__ import annotations
 
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from hypothesis import strategies as st
 
+from pybible.wire.identity import OperatorRole
 from tests.fuzz.controllers import Field, field
 from tests.fuzz.hunt import Target, Trial
 from tests.fuzz.material import mutated
 from tests.fuzz.service import Served, served
+from tests.support.controller import Holder
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _LOOK = 25
@@ -76,7 +78,7 @@ HELLO = _client_hello()
 _cut = st.integers(0, len(HELLO)).map(lambda at: HELLO[:at])
 NOISE = st.binary(max_size=200) | _cut | mutated(st.just(HELLO)) | HTTP
 # Which port; whether inside a TLS connection that is good; what.
-EXAMPLES = st.tuples(st.sampled_from(["agents", "enrolment", "socket"]), st.booleans(), NOISE | HTTP)
+EXAMPLES = st.tuples(st.sampled_from(["agents", "enrolment", "operators", "socket"]), st.booleans(), NOISE | HTTP)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -92,8 +94,13 @@ def _connected(arena: Field, port: str, context: ssl.SSLContext | None) -> Itera
             plain.connect(str(arena.running.socket_path))
             yield plain
         return
-    address = arena.running.agent_address if port == "agents" else arena.running.enroll_address
-    with socket.create_connection(_address(address), timeout=5) as plain:
+    running = arena.running
+    addresses = {
+        "agents": running.agent_address,
+        "enrolment": running.enroll_address,
+        "operators": running.operator_address,
+    }
+    with socket.create_connection(_address(addresses[port]), timeout=5) as plain:
         if context is None:
             yield plain
             return
@@ -101,10 +108,10 @@ def _connected(arena: Field, port: str, context: ssl.SSLContext | None) -> Itera
             yield wrapped
 
 
-def _own_context(arena: Field, folder: Path) -> ssl.SSLContext:
-    """Return what lets this process in as the foreign agent."""
+def _context(holder: Holder, folder: Path) -> ssl.SSLContext:
+    """Return what lets this process in as `holder`."""
     for name in ("key", "certificate"):
-        (folder / f"{name}.pem").write_bytes(getattr(arena.foreign, name))
+        (folder / f"{name}.pem").write_bytes(getattr(holder, name))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -113,10 +120,10 @@ def _own_context(arena: Field, folder: Path) -> ssl.SSLContext:
     return context
 
 
-def _send(arena: Field, context: ssl.SSLContext, example: tuple[str, bool, bytes]) -> None:
+def _send(arena: Field, contexts: Mapping[str, ssl.SSLContext], example: tuple[str, bool, bytes]) -> None:
     port, inside, data = example
     # The other end may hang up whenever it likes.
-    with suppress(OSError), _connected(arena, port, context if inside else None) as connection:
+    with suppress(OSError), _connected(arena, port, contexts.get(port) if inside else None) as connection:
         connection.sendall(data)
         connection.settimeout(_SECONDS)
         while connection.recv(65536):
@@ -126,19 +133,23 @@ def _send(arena: Field, context: ssl.SSLContext, example: tuple[str, bool, bytes
 @contextmanager
 def _opened(folder: Path) -> Iterator[Trial]:
     with served(partial(field, folder)) as arena:
-        context = _own_context(arena.value, folder)
-        yield Trial(check=_checks(arena, context))
+        viewer = arena.call(arena.value.running.enrol("viewer", operator_role=OperatorRole.VIEWER), seconds=60.0)
+        agent = _context(arena.value.foreign, folder)
+        contexts = {"agents": agent, "enrolment": agent, "operators": _context(viewer, folder)}
+        yield Trial(check=_checks(arena, contexts))
 
 
-def _checks(arena: Served[Field], context: ssl.SSLContext) -> partial[None]:
+def _checks(arena: Served[Field], contexts: Mapping[str, ssl.SSLContext]) -> partial[None]:
     sent = iter(range(2**62))
 
     def check(example: tuple[str, bool, bytes]) -> None:
-        _send(arena.value, context, example)
+        _send(arena.value, contexts, example)
         if next(sent) % _LOOK == _LOOK - 1:
             arena.call(arena.value.is_well(), seconds=60.0)
 
     return partial(check)
 
 
-RAW = Target(name="ports", about="raw bytes on the three ports", material=lambda: EXAMPLES, open=_opened, examples=100)
+RAW = Target(
+    name="ports", about="raw bytes on the ports and the socket", material=lambda: EXAMPLES, open=_opened, examples=100
+)

@@ -134,7 +134,7 @@ async def _measure(count: int, rounds: int) -> None:
                 ("certificate", holder.certificate),
             ):
                 (folder / file).write_bytes(pem)
-            words = ("--ask", controller.agent_address, "--folder", name, "--rounds", str(rounds))
+            words = ("--ask", controller.operator_address, "--folder", name, "--rounds", str(rounds))
             asking = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.load.lists", *words)
             await asking.wait()
             for presence in controller._parts.sessions._presences.values():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pybible.server.controller import sdnotify
 from pybible.server.controller.config import Address, ControllerConfig
+from pybible.server.controller.garbage import keep_pauses_short
 from pybible.server.controller.local_users import LocalUsers, Peer
 from pybible.server.controller.metrics.sources import Sources
 from pybible.server.controller.parts import Parts, open_parts
@@ -116,11 +117,15 @@ class Controller:
         return self._parts.tickets.issue(LocalUsers().find(peer), lifetime=None)
 
     async def serve_until(self, stop: asyncio.Event) -> None:
-        """Return when `stop` is set. Meanwhile systemd gets its signs of life."""
+        """Return when `stop` is set. Meanwhile systemd gets its signs of life. For a process that does nothing else."""
         async with asyncio.TaskGroup() as group:
-            beat = group.create_task(sdnotify.keep_alive())
+            beside = [
+                group.create_task(sdnotify.keep_alive()),
+                group.create_task(keep_pauses_short(lambda: not self._parts.runs.opened)),
+            ]
             await stop.wait()
-            beat.cancel()
+            for task in beside:
+                task.cancel()
 
 
 async def _monitor(config: ControllerConfig, stack: AsyncExitStack) -> Monitor | None:

@@ -18,7 +18,7 @@ import shlex
 import shutil
 import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,28 @@ def all_cases() -> list[Case]:
     return [Case(path.name) for path in sorted(CASES.iterdir()) if (path / "site.yml").exists()]
 
 
-def transcript(case: Case, command: Sequence[str], *, work: Path, environment: Mapping[str, str]) -> str:
+# Runs a command line in a folder and an environment; returns its exit status and its two outputs as one.
+Call = Callable[[Sequence[str], Path, Mapping[str, str]], tuple[int, str]]
+
+
+def in_a_process(line: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run a command line as a process of its own."""
+    done = subprocess.run(
+        line,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=SECONDS_A_RUN,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def transcript(
+    case: Case, command: Sequence[str], *, work: Path, environment: Mapping[str, str], call: Call = in_a_process
+) -> str:
     """Run a case below `work` (an empty folder) with `command` (ansible-playbook, or pybible-ctl run)."""
     folder, out = work / "case", work / "out"
     shutil.copytree(case.folder, folder, ignore=shutil.ignore_patterns(RECORD, "runs.txt"))
@@ -93,18 +114,9 @@ def transcript(case: Case, command: Sequence[str], *, work: Path, environment: M
             line = [*_LISTING[Path(command[-1]).name](command), *words[1:]]
         else:
             line = [*command, "-i", "inventory.ini", *DEFAULT_OPTIONS, "-e", f"target={out}", *words]
-        done = subprocess.run(
-            line,
-            cwd=folder,
-            env=_environment({**environment, **variables}, home=work),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=SECONDS_A_RUN,
-            check=False,
-        )
-        screen = normalise(done.stdout.decode("utf-8", "replace"), work)
-        parts.append(f"$ playbook {shlex.join(given)}\n{screen}[exit status {done.returncode}]\n")
+        status, screen = call(line, folder, _environment({**environment, **variables}, home=work))
+        screen = normalise(screen, work)
+        parts.append(f"$ playbook {shlex.join(given)}\n{screen}[exit status {status}]\n")
     return "\n".join([*parts, *_files_left(out, work)])
 
 

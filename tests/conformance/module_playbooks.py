@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.conformance.module_cases import ENVIRONMENT, Case
-
-_COMMANDS = Path(__file__).parent / "forked_commands.py"
+from tests.conformance.warm_commands import WarmCommand
 
 
 class Playbooks:
@@ -22,16 +20,11 @@ class Playbooks:
 
     def __init__(self, command: str, python: str, place: Path) -> None:
         self._place = place
+        self._before = ["run"] if command == "pybible-ctl" else []
         home = place / "home"
         home.mkdir(parents=True)
-        self._server = subprocess.Popen(
-            [python, _COMMANDS, command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=place,
-            env=os.environ | ENVIRONMENT | {"HOME": str(home), "ANSIBLE_LOCALHOST_WARNING": "false"},
-        )
+        around = os.environ | ENVIRONMENT | {"HOME": str(home), "ANSIBLE_LOCALHOST_WARNING": "false"}
+        self._warm = WarmCommand(command, python, directory=place, environment=around)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -41,9 +34,7 @@ class Playbooks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the process."""
-        with self._server as server:
-            assert server.stdin is not None
-            server.stdin.close()
+        self._warm.__exit__(kind, error, trace)
 
     def call(self, case: Case, arguments: dict[str, Any], check: bool) -> dict[str, Any]:
         """Return what the task of a case registered."""
@@ -61,10 +52,7 @@ class Playbooks:
         playbook = self._place / "site.yml"
         playbook.write_text(json.dumps([play]), encoding="utf-8")
         options = ["-i", "localhost,", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3"]
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        print(json.dumps([0, *options, str(playbook)]), file=self._server.stdin, flush=True)
-        _, status, *_ = json.loads(self._server.stdout.readline())
+        status, *_ = self._warm.call([*self._before, *options, str(playbook)])
         if not outcome.exists():
             # The task was refused before it ran.
             return {"failed": True, "refused": status}

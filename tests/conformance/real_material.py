@@ -13,9 +13,7 @@ import argparse
 import difflib
 import hashlib
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -25,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conformance.material import KINDS, PLAYBOOK, Item, Material, read_material
+from tests.conformance.warm_commands import WarmCommand, surroundings
 
-_RUNNER = Path(__file__).with_name("forked_commands.py")
 _MODES = ("--syntax-check", "--list-hosts", "--list-tasks", "--list-tags")
 _SHOWN_LINES = 30
 # What ansible-playbook prints as it comes out of a set: the hosts of a play, and its tags where it is imported.
@@ -60,36 +58,26 @@ class Answer:
 
 
 class Command:
-    """One of the two commands, waiting for arguments."""
+    """One of the two commands, waiting for arguments. before: those that come first."""
 
-    def __init__(self, process: subprocess.Popen[str], work: Path) -> None:
-        self._process = process
+    def __init__(self, warm: WarmCommand, work: Path, before: Sequence[str]) -> None:
+        self._warm = warm
         self._work = str(work)
+        self._before = before
 
     def ask(self, arguments: Sequence[str]) -> Answer:
         """Run it once."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("the command has no pipes")
-        self._process.stdin.write(json.dumps([0, *arguments]) + "\n")
-        self._process.stdin.flush()
-        _number, status, out, err = json.loads(self._process.stdout.readline())
+        status, out, err = self._warm.call([*self._before, *arguments])
         # The folder is another each time.
         return Answer(status, out.replace(self._work, "WORK"), err.replace(self._work, "WORK"))
 
 
 @contextmanager
-def started(name: str, python: str, environment: Mapping[str, str], work: Path) -> Iterator[Command]:
+def started(command: Sequence[str], python: str, environment: Mapping[str, str], work: Path) -> Iterator[Command]:
     """Start ansible-playbook or pybible-ctl, with the interpreter that has it."""
-    kept = {key: value for key, value in os.environ.items() if key in {"PATH", "USER", "LOGNAME", "TMPDIR"}}
-    with subprocess.Popen(
-        [python, str(_RUNNER), name],
-        cwd=work,
-        env={**kept, "HOME": str(work), "LC_ALL": "C.UTF-8", "TZ": "UTC", **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Command(process, work)
+    around = {**surroundings(work), **environment}
+    with WarmCommand(command[0], python, directory=work, environment=around) as warm:
+        yield Command(warm, work, command[1:])
 
 
 class Cache:
@@ -138,8 +126,8 @@ def compare(material: Material, venv: Path, cache: Cache, work: Path, tally: Tal
     ours = {**settings, "PYBIBLE_ANSIBLE": str(venv)}
     python = str(venv / "bin" / "python")
     with (
-        started("ansible-playbook", python, settings, work) as ansible,
-        started("pybible-ctl", sys.executable, ours, work) as pybible,
+        started(["ansible-playbook"], python, settings, work) as ansible,
+        started(["pybible-ctl", "run"], sys.executable, ours, work) as pybible,
     ):
         for item in material.items:
             playbook = item.playbook(work)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conformance.harness import Case, all_cases, transcript
+from tests.conformance.harness import Call, Case, all_cases, in_a_process, transcript
 from tests.support.lab import lab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,11 +31,11 @@ def ansible_transcript(case: Case, venv: Path) -> str:
         return transcript(case, command, work=Path(work).resolve(), environment=environment)
 
 
-def pybible_transcript(case: Case, controller: str) -> str:
+def pybible_transcript(case: Case, controller: str, call: Call = in_a_process) -> str:
     """Run a case with pybible, each host being the lab's one agent."""
     with tempfile.TemporaryDirectory() as work:
         environment = {"PYBIBLE_CONTROLLER": controller}
-        return transcript(case, ["pybible-ctl", "run"], work=Path(work).resolve(), environment=environment)
+        return transcript(case, ["pybible-ctl", "run"], work=Path(work).resolve(), environment=environment, call=call)
 
 
 def main(names: list[str]) -> int:

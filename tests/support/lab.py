@@ -22,6 +22,8 @@ class Lab:
 
     folder: Path
     controller: str
+    # The controller's settings.
+    config: Path | None = None
     # What a test started again, beyond what the lab knows of.
     started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -61,7 +63,8 @@ class Lab:
         listen = ["--listen", addresses["agents"], "--enroll-listen", addresses["enrolment"]]
         socket = self.controller.removeprefix("unix:")
         with (self.folder / "controller.log").open("ab") as log:
-            command = ["pybible-controller", "--state", str(state), "--socket", socket, *listen, *words]
+            settings = ["--config", str(self.config)] if self.config is not None else []
+            command = ["pybible-controller", "--state", str(state), "--socket", socket, *settings, *listen, *words]
             self.started["controller"] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def ctl(self, *words: str, check: bool = False) -> subprocess.CompletedProcess[str]:
@@ -111,7 +114,11 @@ def lab(
                 up += [option, str(settings)]
         printed = subprocess.run(up, check=True, capture_output=True, text=True, timeout=SECONDS).stdout
         [line] = [line for line in printed.splitlines() if line.startswith("export PYBIBLE_CONTROLLER=")]
-        running = Lab(folder=where, controller=line.partition("=")[2].strip("'\""))
+        running = Lab(
+            folder=where,
+            controller=line.partition("=")[2].strip("'\""),
+            config=Path(folder) / "config.toml" if config else None,
+        )
         try:
             yield running
         finally:

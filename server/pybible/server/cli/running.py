@@ -175,7 +175,7 @@ async def opened(session: Session) -> AsyncIterator[ControllerOpener]:
     named = session.asked.controller or session.settings.controller
     if named:
         endpoint = parse_endpoint(named, identity_folder=session.settings.identity_folder)
-        yield ControllerOpener(endpoint, sign=_sign(session.settings))
+        yield ControllerOpener(endpoint, sign=_sign(session.settings), warn=session.reports.warn)
         return
     from pybible.server.client.embedded import embedded
 

@@ -14,7 +14,7 @@ import grpc.aio
 
 from pybible.server.client.failures import call_failure
 from pybible.v1 import blob_pb2, blob_pb2_grpc
-from pybible.wire.channel import BLOB_CHUNK_BYTES, RESULT_BYTES
+from pybible.wire.channel import BLOB_CHUNK_BYTES, INLINE_ATTACHMENT_BYTES, RESULT_BYTES
 from pybible.wire.errors import ConnectionFailed, ProtocolError, PybibleError
 from pybible.wire.tasks import Attachment
 
@@ -30,8 +30,11 @@ class Contents:
     def __init__(self, open_channel: Callable[[], grpc.aio.Channel], *, target: str, inline_bytes: int) -> None:
         self._open_channel = open_channel
         self._target = target
-        self._inline_bytes = inline_bytes
+        # What is inline is read whole: a controller has no say in it beyond this.
+        self._inline_bytes = min(inline_bytes, INLINE_ATTACHMENT_BYTES)
         self._channel: grpc.aio.Channel | None = None
+        # Of controllers that went away: to close them would cancel whoever is about to find that out.
+        self._former: list[grpc.aio.Channel] = []
         self._hashed: dict[_Stamp, Attachment] = {}
         self._stored: dict[str, asyncio.Future[None]] = {}
         # How much of files went out to the controller.
@@ -101,6 +104,8 @@ class Contents:
                 async for part in self._stub().Get(request):
                     digest.update(part.data)
                     file.write(part.data)
+                    if file.tell() > attachment.size:
+                        raise ProtocolError("what the host sent is larger than it was said to be")
                 break
             except grpc.RpcError as error:
                 if not tries_left:
@@ -108,8 +113,18 @@ class Contents:
         if digest.hexdigest() != attachment.sha256:
             raise ProtocolError("what the host sent arrived damaged")
 
+    def move(self, open_channel: Callable[[], grpc.aio.Channel]) -> None:
+        """Go another way to the controller from now on: it was started again."""
+        self._open_channel = open_channel
+        if self._channel is not None:
+            self._former.append(self._channel)
+            self._channel = None
+
     async def close(self) -> None:
         """Close the connection."""
+        for channel in self._former:
+            await channel.close()
+        self._former.clear()
         if self._channel is not None:
             await self._channel.close()
             self._channel = None
@@ -127,6 +142,8 @@ class Contents:
         for tries_left in reversed(range(_TRIES)):
             stub = self._stub()
             missing = await stub.FindMissing(blob_pb2.FindMissingRequest(sha256=[attachment.sha256]))
+            if not isinstance(missing, blob_pb2.FindMissingResponse):
+                raise ProtocolError(f"the controller at {self._target} sends what can't be read")
             if not missing.sha256:
                 return
             offset = next(iter(missing.offsets), 0)

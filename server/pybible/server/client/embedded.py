@@ -120,6 +120,8 @@ async def embedded(states: Path) -> AsyncIterator[EmbeddedOpener]:
             listen="127.0.0.1:0",
             enroll_listen="127.0.0.1:0",
             drain_timeout=1.0,
+            # It ends with its ctl.
+            recovery_window=0.0,
             # Its agent runs when it is needed, which may be months from now, and can't renew meanwhile.
             agent_certificate_ttl=_YEARS,
             issuing_authority_ttl=_YEARS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
@@ -15,9 +15,10 @@ from pybible.server.client.connection import Endpoint
 from pybible.server.client.contents import Contents
 from pybible.server.client.failures import call_failure
 from pybible.server.client.local_worker import LocalWorker
-from pybible.server.client.run_dispatcher import RunDispatcher, Sign
+from pybible.server.client.rejoining import Call, Line
+from pybible.server.client.run_dispatcher import RunDispatcher, Sign, WayBack
 from pybible.server.engine.dispatcher import RunRequest
-from pybible.v1 import run_pb2, run_pb2_grpc
+from pybible.v1 import run_pb2
 from pybible.wire.errors import ConnectionFailed, ProtocolError
 
 _CONNECT_SECONDS = 20.0
@@ -30,9 +31,12 @@ _LOCAL_SLOTS = 64
 class ControllerOpener:
     """Opens runs at one controller, one after the other. `current` is the run that is open."""
 
-    def __init__(self, endpoint: Endpoint, *, sign: Sign | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, sign: Sign | None = None, warn: Callable[[str], None] = lambda _text: None
+    ) -> None:
         self._endpoint = endpoint
         self._sign = sign
+        self._warn = warn
         self.current: RunDispatcher | None = None
 
     def open(self, request: RunRequest) -> AbstractAsyncContextManager[RunDispatcher]:
@@ -53,22 +57,26 @@ class ControllerOpener:
                     answer = await stub.ListAgents(fleet_pb2.ListAgentsRequest(after=after), timeout=_CALL_SECONDS)
                 except grpc.RpcError as error:
                     raise call_failure(error, self._endpoint.target) from error
+                if not isinstance(answer, fleet_pb2.ListAgentsResponse):
+                    raise ProtocolError(f"the controller at {self._endpoint.target} sends what can't be read")
                 found.update((agent.name, dict(agent.labels)) for agent in answer.agents)
-                after = answer.next
-                if not after:
+                if not answer.next:
                     return found
+                if answer.next <= after:
+                    raise ProtocolError(f"the fleet of the controller at {self._endpoint.target} has no end")
+                after = answer.next
 
     @contextlib.asynccontextmanager
     async def _open(self, request: RunRequest) -> AsyncIterator[RunDispatcher]:
-        async with self._endpoint.entered() as entrance, entrance.channel() as channel:
-            stub = run_pb2_grpc.RunServiceStub(channel)
-            call = stub.Execute()
-            started = await self._start(call, request)
+        async with contextlib.AsyncExitStack() as stack:
+            line = Line(self._endpoint, _start_message(request), stack=stack, begin=self._start)
+            entrance, call, started = await line.open(seconds=_CONNECT_SECONDS)
             contents = Contents(
                 entrance.channel,
                 target=self._endpoint.target,
                 inline_bytes=started.inline_attachment_bytes,
             )
+            line.moved = lambda elsewhere: contents.move(elsewhere.channel)
             failure: Exception | None = None
             async with asyncio.TaskGroup() as group:
                 dispatcher = RunDispatcher(
@@ -79,12 +87,15 @@ class ControllerOpener:
                     group=group,
                     target=self._endpoint.target,
                     sign=self._sign,
+                    way_back=WayBack(
+                        rejoin=lambda run_id, seconds: line.rejoin(run_id, seconds=seconds), warn=self._warn
+                    ),
                 )
                 self.current = dispatcher
                 try:
                     yield dispatcher
                 except asyncio.CancelledError:
-                    await self._cancel(stub, dispatcher)
+                    await self._cancel(line, dispatcher)
                     raise
                 except Exception as error:
                     # Out of the group as it is: the group would wrap it.
@@ -96,13 +107,11 @@ class ControllerOpener:
             if failure is not None:
                 raise failure
 
-    async def _start(
-        self, call: grpc.aio.StreamStreamCall[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse], request: RunRequest
-    ) -> run_pb2.RunStarted:
+    async def _start(self, call: Call, start: run_pb2.StartRun, seconds: float) -> run_pb2.RunStarted:
         target = self._endpoint.target
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                await call.write(run_pb2.ExecuteRequest(start=_start_message(request)))
+            async with asyncio.timeout(seconds):
+                await call.write(run_pb2.ExecuteRequest(start=start))
                 response = await call.read()
         except TimeoutError as error:
             call.cancel()
@@ -123,12 +132,14 @@ class ControllerOpener:
             raise ProtocolError(f"the controller at {target} does not begin with the start of the run")
         return response.started
 
-    async def _cancel(self, stub: run_pb2_grpc.RunServiceAsyncStub, dispatcher: RunDispatcher) -> None:
+    async def _cancel(self, line: Line, dispatcher: RunDispatcher) -> None:
         """Tell the controller that the operator ended the run. Best effort: without it the run is interrupted."""
+        if dispatcher.is_away:
+            return
         with contextlib.suppress(grpc.RpcError, TimeoutError):
             async with asyncio.timeout(_CANCEL_SECONDS):
                 await dispatcher.flush()
-                await stub.CancelRun(run_pb2.CancelRunRequest(run_id=dispatcher.run_id))
+                await line.stub.CancelRun(run_pb2.CancelRunRequest(run_id=dispatcher.run_id))
 
 
 def _start_message(request: RunRequest) -> run_pb2.StartRun:
@@ -146,9 +157,7 @@ def _start_message(request: RunRequest) -> run_pb2.StartRun:
     return message
 
 
-async def _status_failure(
-    call: grpc.aio.StreamStreamCall[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse], target: str
-) -> Exception:
+async def _status_failure(call: Call, target: str) -> Exception:
     code, details = await call.code(), await call.details()
     error = grpc.aio.AioRpcError(
         code, await call.initial_metadata(), await call.trailing_metadata(), details=details or "the call ended"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,8 @@ _BATCH_BYTES = 1024 * 1024
 _EVENTS_AT_ONCE = 200
 EVENT_BYTES = 1024 * 1024
 ATTEMPT_BYTES = 3 * 1024 * 1024
+# So much of events that are not known to be stored is kept; it is what a controller writes in minutes.
+_KEPT_BYTES = 64 * 1024 * 1024
 # What a result that is too large for the history still says of itself.
 _KEPT_TEXT = 1000
 
@@ -39,6 +42,10 @@ class QueuedAttempt:
     spec: TaskSpec
     throttle: int = 0
     signature: Signature | None = None
+    # It may have been sent to an earlier controller.
+    again: bool = False
+    # How it ended, which an earlier controller may not have written down: it is only for the history.
+    known: run_pb2.KnownEnd | None = None
 
     @property
     def size(self) -> int:
@@ -48,18 +55,62 @@ class QueuedAttempt:
         return 256 + len(self.spec.args) + inline + environment
 
 
-class Outbox:
-    """Collects; `drain` empties it into requests, in the order in which they are to be sent."""
+class KeptEvents:
+    """Batches of events that were sent, until the controller has them for good."""
 
     def __init__(self) -> None:
+        # Each with the number of events before it.
+        self._batches: deque[tuple[int, run_pb2.EventBatch]] = deque()
+        self._bytes = 0
+
+    def add(self, before: int, batch: run_pb2.EventBatch) -> bool:
+        """Keep a batch. False, and nothing is kept any more, when that is too much: nobody stores them."""
+        self._batches.append((before, batch))
+        self._bytes += batch.ByteSize()
+        if self._bytes <= _KEPT_BYTES:
+            return True
+        self._batches.clear()
+        return False
+
+    def drop(self, stored: int) -> None:
+        """Forget the first `stored` of all events."""
+        while self._batches and (first := self._batches[0])[0] + len(first[1].events) <= stored:
+            self._bytes -= first[1].ByteSize()
+            self._batches.popleft()
+        if self._batches and (first := self._batches[0])[0] < stored:
+            self._bytes -= first[1].ByteSize()
+            rest = run_pb2.EventBatch(events=first[1].events[stored - first[0] :])
+            self._batches[0] = (stored, rest)
+            self._bytes += rest.ByteSize()
+
+    def batches(self) -> list[run_pb2.EventBatch]:
+        """Return what is left, in order."""
+        return [batch for _, batch in self._batches]
+
+
+class Outbox:
+    """Collects; `drain` empties it into requests, in the order in which they are to be sent.
+
+    With `keeps`, events are kept until `stored` says that the controller has them for good.
+    """
+
+    def __init__(self, *, keeps: bool = False) -> None:
+        # How many events were sent.
+        self.numbered = 0
+        # Whether all that another controller would have to be told is here.
+        self.can_repeat = keeps
+        self._kept = KeptEvents()
         self._attempts: dict[str, QueuedAttempt] = {}
         self._events: list[RunEvent] = []
         self._local: list[run_pb2.LocalResult] = []
         self._cancels: list[str] = []
         self._finish: run_pb2.FinishRun | None = None
+        self._finished: run_pb2.FinishRun | None = None
+        self._repeated: list[run_pb2.EventBatch] = []
 
     def __bool__(self) -> bool:
-        return bool(self._attempts or self._events or self._local or self._cancels or self._finish)
+        waits = self._attempts or self._events or self._repeated or self._local or self._cancels or self._finish
+        return bool(waits)
 
     def attempt(self, attempt: QueuedAttempt) -> None:
         """Add an attempt."""
@@ -80,12 +131,33 @@ class Outbox:
 
     def finish(self, *, exit_status: int, error: str) -> None:
         """Say that the run is over, after all else."""
-        self._finish = run_pb2.FinishRun(exit_status=exit_status, error=error)
+        self._finish = self._finished = run_pb2.FinishRun(exit_status=exit_status, error=error)
+
+    def stored(self, events: int) -> None:
+        """The controller has so many events, from the first on, for good."""
+        self._kept.drop(events)
+
+    def repeat(self, attempts: Iterable[QueuedAttempt], *, ended: Iterable[QueuedAttempt], stored: int) -> None:
+        """Say to another controller what it may not know.
+
+        `attempts` have no end, in the order in which they came; `ended` have, and `known` says which.
+        `stored`: how many events it has.
+        """
+        unsent, self._attempts = self._attempts, {}
+        for attempt in ended:
+            self._attempts[attempt.attempt_id] = attempt
+        for attempt in attempts:
+            waits = unsent.get(attempt.attempt_id)
+            self._attempts[attempt.attempt_id] = replace(attempt, again=waits is None or waits.again)
+        self._local, self._cancels = [], []
+        self._kept.drop(stored)
+        self._repeated = self._kept.batches()
+        self._finish = self._finished
 
     @property
     def urgent(self) -> bool:
         """Whether events may wait no longer: many do already, or the run is over."""
-        return self._finish is not None or len(self._events) >= _EVENTS_AT_ONCE
+        return self._finish is not None or bool(self._repeated) or len(self._events) >= _EVENTS_AT_ONCE
 
     def drain(self, *, events: bool = True) -> Iterator[run_pb2.ExecuteRequest]:
         """Take everything out; the events only if they are due."""
@@ -102,7 +174,13 @@ class Outbox:
             yield run_pb2.ExecuteRequest(attempts=_attempt_batch(part))
         if cancels:
             yield run_pb2.ExecuteRequest(cancel=run_pb2.CancelAttempts(attempt_ids=cancels))
+        repeated, self._repeated = self._repeated, []
+        for batch in repeated:
+            yield run_pb2.ExecuteRequest(events=batch)
         for batch in _event_batches(told):
+            if self.can_repeat:
+                self.can_repeat = self._kept.add(self.numbered, batch)
+            self.numbered += len(batch.events)
             yield run_pb2.ExecuteRequest(events=batch)
         if finish is not None:
             yield run_pb2.ExecuteRequest(finish=finish)
@@ -133,7 +211,10 @@ def _attempt_batch(attempts: list[QueuedAttempt]) -> run_pb2.AttemptBatch:
             host=target.host,
             agent=target.agent,
             throttle=attempt.throttle,
+            again=attempt.again,
         )
+        if attempt.known is not None:
+            message.known.CopyFrom(attempt.known)
         if not target.agent:
             continue
         if spec.facts_within:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import itertools
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import grpc
 import grpc.aio
 
 from pybible.server.client import pushed_facts
 from pybible.server.client.contents import Contents
-from pybible.server.client.failures import call_failure, short_reason
+from pybible.server.client.failures import call_failure, is_gone, short_reason
 from pybible.server.client.local_worker import LocalWorker, decode_outcome, local_failure
 from pybible.server.client.outbox import ATTEMPT_BYTES, Outbox, QueuedAttempt
 from pybible.server.engine.dispatcher import Outcome, OutputSink, Target
@@ -24,13 +27,18 @@ from pybible.server.results.events import RunEvent
 from pybible.server.results.recap import COUNTS, HostRecap, Recap
 from pybible.v1 import agent_pb2, run_pb2
 from pybible.wire import faults
-from pybible.wire.errors import ConnectionFailed, PybibleError
+from pybible.wire.convert import seconds_of
+from pybible.wire.errors import AccessDenied, ConnectionFailed, PybibleError
 from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import Attachment, Signature, TaskSpec
 
 Call = grpc.aio.StreamStreamCall[run_pb2.ExecuteRequest, run_pb2.ExecuteResponse]
 
+_T = TypeVar("_T")
+
 _FINISH_SECONDS = 60.0
+# How long after another connection the one of the run may find out that the controller is gone.
+_NOTICE_SECONDS = 2.0
 # Attempts go out at once; events only make up the history, and every message costs both ends.
 _EVENTS_SECONDS = 0.05
 _STREAMS = {agent_pb2.Output.STREAM_STDERR: "stderr"}
@@ -47,14 +55,22 @@ class Sign(Protocol):
 class _Waiting:
     """An attempt without its terminal result."""
 
-    attempt_id: str
-    target: Target
-    spec: TaskSpec
+    queued: QueuedAttempt
     future: asyncio.Future[Outcome]
     output: OutputSink | None = None
     decoders: dict[str, codecs.IncrementalDecoder] = field(default_factory=dict)
     # Set while it runs on the control node.
     here: asyncio.Task[None] | None = None
+
+    @property
+    def attempt_id(self) -> str:
+        """Its name in the run."""
+        return self.queued.attempt_id
+
+    @property
+    def target(self) -> Target:
+        """Where it runs."""
+        return self.queued.target
 
     def print(self, stream: str, data: bytes, dropped: int) -> None:
         """Hand a part of the output on as text; a letter may be cut anywhere."""
@@ -65,10 +81,14 @@ class _Waiting:
             decoder = self.decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
         self.output(stream, decoder.decode(data), dropped)
 
-    def end(self, outcome: Outcome) -> None:
-        """Give the engine its result, if it still waits for one."""
-        if not self.future.done():
-            self.future.set_result(outcome)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayBack:
+    """How to go on with a run at a controller that was started again."""
+
+    # Given the run and for how many seconds to try. PybibleError when it can't be done.
+    rejoin: Callable[[str, float], Awaitable[tuple[Call, run_pb2.RunStarted]]]
+    warn: Callable[[str], None]
 
 
 class RunDispatcher:
@@ -84,6 +104,7 @@ class RunDispatcher:
         group: asyncio.TaskGroup,
         target: str,
         sign: Sign | None = None,
+        way_back: WayBack | None = None,
     ) -> None:
         self.run_id = started.run_id
         self.present = frozenset(started.present)
@@ -94,7 +115,17 @@ class RunDispatcher:
         self._target = target
         self._sign = sign
         self._local = local
-        self._outbox = Outbox()
+        self._way_back = way_back
+        # For how long a controller that went away is waited for; 0: not at all.
+        self._window = seconds_of(started.recovery_window) if way_back is not None else 0.0
+        self._outbox = Outbox(keeps=self._window > 0)
+        # Attempts with an end that the history may not have: each is known to be there with so many events.
+        self._ended: deque[tuple[int, QueuedAttempt]] = deque()
+        self._up = asyncio.Event()
+        self._up.set()
+        # Set when the controller has gone away, or has come back, or is given up.
+        self._moves = asyncio.Condition()
+        self._returns = 0
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
         self._events_due = False
@@ -113,6 +144,11 @@ class RunDispatcher:
     def inline_attachment_bytes(self) -> int:
         """How large content may be to travel inside a task."""
         return self._inline_bytes
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the controller is waited for."""
+        return not self._up.is_set()
 
     @property
     def cancelled(self) -> str:
@@ -146,7 +182,7 @@ class RunDispatcher:
             if problem is not None:
                 return problem
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(attempt_id=attempt.attempt_id, target=target, spec=spec, future=future, output=output)
+        waiting = _Waiting(queued=attempt, future=future, output=output)
         self._waiting[attempt.attempt_id] = waiting
         self._outbox.attempt(attempt)
         self._poke()
@@ -171,8 +207,12 @@ class RunDispatcher:
         if here is not None:
             await asyncio.to_thread(shutil.copyfile, here, path)
             return
-        with path.open("wb") as file:
-            await self._contents.save(attachment, file)
+
+        async def save() -> None:
+            with path.open("wb") as file:
+                await self._contents.save(attachment, file)
+
+        await self._through(save)
 
     def publish(self, events: Iterable[RunEvent]) -> None:
         """Hand over what the engine decided, in order."""
@@ -188,12 +228,15 @@ class RunDispatcher:
         self._check()
         self._outbox.finish(exit_status=exit_status, error=error)
         self._poke()
-        try:
-            async with asyncio.timeout(_FINISH_SECONDS):
-                finished = await asyncio.shield(self._finished)
-        except TimeoutError as late:
-            raise ConnectionFailed(f"the controller at {self._target} does not say how the run ended") from late
-        return _recap(finished)
+        while True:
+            returns = self._returns
+            try:
+                async with asyncio.timeout(_FINISH_SECONDS):
+                    return _recap(await asyncio.shield(self._finished))
+            except TimeoutError as late:
+                if not (self.is_away or self._returns > returns):
+                    text = f"the controller at {self._target} does not say how the run ended"
+                    raise ConnectionFailed(text) from late
 
     async def close(self) -> None:
         """End everything; what still waits fails."""
@@ -207,7 +250,7 @@ class RunDispatcher:
 
     async def flush(self) -> None:
         """Wait until what was handed over has been sent, or can't be."""
-        if self._outbox and self._failure is None:
+        if self._outbox and self._failure is None and not self.is_away:
             self._let_events_out()
             await self._sent.wait()
 
@@ -234,39 +277,119 @@ class RunDispatcher:
         for attachment in attempt.spec.attachments:
             if attachment.inline is None:
                 try:
-                    await self._contents.ensure(attachment)
+                    await self._through(partial(self._contents.ensure, attachment))
                 except PybibleError as error:
                     self._check()
                     return local_failure(str(error), Reason.CONTENT_MISSING)
         return None
 
     async def _send(self) -> None:
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                # What the engine hands over in this turn of the loop goes in one message.
-                await asyncio.sleep(0)
-                due, self._events_due = self._events_due, False
-                for request in self._outbox.drain(events=due):
+        while True:
+            await self._wake.wait()
+            await self._up.wait()
+            call = self._call
+            self._wake.clear()
+            # What the engine hands over in this turn of the loop goes in one message.
+            await asyncio.sleep(0)
+            due, self._events_due = self._events_due, False
+            # All at once: what can't be sent now is said again to a controller that comes back.
+            requests = list(self._outbox.drain(events=due))
+            try:
+                for request in requests:
                     faults.at("ctl_before_send")
-                    await self._call.write(request)
+                    await call.write(request)
                     faults.at("ctl_after_send")
-                if not self._outbox:
-                    self._sent.set()
-        except (grpc.RpcError, asyncio.InvalidStateError):
-            # The receiving side learns why.
-            self._sent.set()
+            except (grpc.RpcError, asyncio.InvalidStateError):
+                # The receiving side learns why.
+                self._sent.set()
+                if not self._window:
+                    return
+            if not self._outbox:
+                self._sent.set()
 
     async def _receive(self) -> None:
+        failure: PybibleError | None = None
+        while failure is None:
+            try:
+                while isinstance(response := await self._call.read(), run_pb2.ExecuteResponse):
+                    self._take(response)
+            except grpc.RpcError as error:
+                failure = call_failure(error, self._target)
+                if isinstance(failure, ConnectionFailed):
+                    failure = self._lost(short_reason(error))
+                    if self._may_return(error):
+                        failure = await self._return(failure)
+            else:
+                failure = self._lost("it ended the call")
+        self._fail(failure)
+
+    def _may_return(self, error: grpc.RpcError) -> bool:
+        """Whether the controller itself is gone, and the run can go on once it is back."""
+        if not self._window or self._cancelled or self._finished.done():
+            return False
+        return is_gone(error) and self._outbox.can_repeat
+
+    async def _return(self, failure: PybibleError) -> PybibleError | None:
+        """Wait for the controller and go on with the run there. Return how it failed if it does not come."""
+        if self._way_back is None:
+            return failure
+        await self._move(self._up.clear)
+        self._way_back.warn(
+            f"the controller at {self._target} went away; the run goes on if it is back within {self._window:g} s"
+        )
         try:
-            while isinstance(response := await self._call.read(), run_pb2.ExecuteResponse):
-                self._take(response)
-        except grpc.RpcError as error:
-            cause = call_failure(error, self._target)
-            self._fail(self._lost(short_reason(error)) if isinstance(cause, ConnectionFailed) else cause)
-            return
-        self._fail(self._lost("it ended the call"))
+            self._call, started = await self._way_back.rejoin(self.run_id, self._window)
+        except ConnectionFailed:
+            return failure
+        except PybibleError as error:
+            return ConnectionFailed(f"{failure.message}; and now: {error.message}", hint=failure.hint)
+        self._outbox.repeat(
+            [self._signed_again(waiting.queued) for waiting in self._waiting.values() if not waiting.future.done()],
+            ended=[attempt for _, attempt in self._ended],
+            stored=started.events_stored,
+        )
+        self._returns += 1
+        await self._move(self._up.set)
+        self._let_events_out()
+        return None
+
+    async def _move(self, how: Callable[[], None]) -> None:
+        async with self._moves:
+            how()
+            self._moves.notify_all()
+
+    def _signed_again(self, attempt: QueuedAttempt) -> QueuedAttempt:
+        if self._sign is None or attempt.signature is None:
+            return attempt
+        signature = self._sign(attempt.spec, attempt_id=attempt.attempt_id, agent=attempt.target.agent)
+        return replace(attempt, signature=signature)
+
+    async def _through(self, action: Callable[[], Awaitable[_T]]) -> _T:
+        """Do what needs the controller; if it goes away meanwhile, once more when it is back."""
+        while True:
+            returns = self._returns
+            try:
+                return await action()
+            except (ConnectionFailed, AccessDenied):
+                if not await self._has_returned(returns):
+                    raise
+
+    async def _has_returned(self, returns: int) -> bool:
+        """Say whether the controller has come back since it had so many times; if it is away, wait for it."""
+        if not self._window:
+            return False
+
+        def settled() -> bool:
+            return self._returns > returns or self._failure is not None
+
+        async with self._moves:
+            with contextlib.suppress(TimeoutError):
+                # The call of the run may hear of it a little later.
+                async with asyncio.timeout(_NOTICE_SECONDS):
+                    await self._moves.wait_for(lambda: self.is_away or settled())
+            if self.is_away:
+                await self._moves.wait_for(settled)
+        return self._returns > returns
 
     def _lost(self, why: str) -> PybibleError:
         text = f"the controller at {self._target} went away in the middle of run {self.run_id}: {why}"
@@ -275,6 +398,7 @@ class RunDispatcher:
     def _fail(self, failure: PybibleError) -> None:
         if self._failure is None:
             self._failure = failure
+            self._tasks.append(self._group.create_task(self._move(self._up.set)))
         if not self._finished.done():
             self._finished.set_exception(self._failure)
             # Nobody may be waiting for it.
@@ -288,6 +412,11 @@ class RunDispatcher:
             case "updates":
                 for update in response.updates.updates:
                     self._update(update)
+            case "stored":
+                events = response.stored.events
+                self._outbox.stored(events)
+                while self._ended and self._ended[0][0] <= events:
+                    self._ended.popleft()
             case "cancelled":
                 self._cancelled = response.cancelled.reason or "cancelled"
             case "finished" if not self._finished.done():
@@ -295,45 +424,62 @@ class RunDispatcher:
 
     def _update(self, update: run_pb2.AttemptUpdate) -> None:
         waiting = self._waiting.get(update.attempt_id)
+        news = update.WhichOneof("news")
         if waiting is None:
+            if news == "started" and self._returns:
+                # It ended while the controller was away.
+                self._outbox.local_result(update.attempt_id, failed=False, reason="")
+                self._poke()
             return
-        match update.WhichOneof("news"):
-            case "started":
+        match news:
+            # Whatever the controller says: here runs only what is for here, and once.
+            case "started" if not waiting.target.agent and waiting.here is None:
                 waiting.here = self._group.create_task(self._run_here(waiting), name="run: local task")
             case "output":
-                news = update.output
-                waiting.print(_STREAMS.get(news.stream, "stdout"), news.data, news.dropped)
+                output = update.output
+                waiting.print(_STREAMS.get(output.stream, "stdout"), output.data, output.dropped)
             case "ended":
                 faults.at("ctl_before_result")
-                self._ended(waiting, update.ended)
+                self._take_end(waiting, update.ended)
 
-    def _ended(self, waiting: _Waiting, ended: run_pb2.AttemptEnded) -> None:
+    def _end(self, waiting: _Waiting, outcome: Outcome) -> None:
+        """Give the engine its result, if it still waits for one."""
+        if waiting.future.done():
+            return
+        if self._window:
+            # The controller had it before any event that comes from here now.
+            failed = bool(outcome.reason) or bool(outcome.result.get("failed"))
+            known = run_pb2.KnownEnd(failed=failed, reason=outcome.reason)
+            self._ended.append((self._outbox.numbered + 1, replace(waiting.queued, known=known)))
+        waiting.future.set_result(outcome)
+
+    def _take_end(self, waiting: _Waiting, ended: run_pb2.AttemptEnded) -> None:
         if ended.HasField("facts"):
-            waiting.end(_from_facts(ended.facts))
+            self._end(waiting, _from_facts(ended.facts))
         elif ended.HasField("blob"):
             self._group.create_task(self._fetch(waiting, ended), name="run: large result")
         else:
-            waiting.end(decode_outcome(ended.inline, reason=ended.reason, unreachable=ended.unreachable))
+            self._end(waiting, decode_outcome(ended.inline, reason=ended.reason, unreachable=ended.unreachable))
 
     async def _fetch(self, waiting: _Waiting, ended: run_pb2.AttemptEnded) -> None:
         blob = Attachment(sha256=ended.blob.sha256, size=ended.blob.size)
         try:
-            content = await self._contents.fetch(blob)
+            content = await self._through(partial(self._contents.fetch, blob))
         except PybibleError as error:
-            waiting.end(local_failure(f"the host's result can't be read: {error}", Reason.CONTENT_MISSING))
+            self._end(waiting, local_failure(f"the host's result can't be read: {error}", Reason.CONTENT_MISSING))
         else:
-            waiting.end(decode_outcome(content, reason=ended.reason, unreachable=ended.unreachable))
+            self._end(waiting, decode_outcome(content, reason=ended.reason, unreachable=ended.unreachable))
 
     async def _run_here(self, waiting: _Waiting) -> None:
         outcome = local_failure("cancelled", Reason.CANCELLED)
         try:
-            outcome = await self._local.run(waiting.attempt_id, waiting.spec, output=waiting.print)
+            outcome = await self._local.run(waiting.attempt_id, waiting.queued.spec, output=waiting.print)
         finally:
             failed = bool(outcome.result.get("failed")) or bool(outcome.reason)
             self._outbox.local_result(waiting.attempt_id, failed=failed, reason=outcome.reason)
             self._poke()
         waiting.here = None
-        waiting.end(outcome)
+        self._end(waiting, outcome)
 
 
 def _from_facts(pushed: run_pb2.PushedFacts) -> Outcome:

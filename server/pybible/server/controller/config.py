@@ -66,6 +66,8 @@ class ControllerConfig:
     database: str = ""
     heartbeat_interval: float = 10.0
     disconnect_grace: float = 15.0
+    # How long, after this controller was killed, ctls and agents may take to be back, and its runs wait for them.
+    recovery_window: float = 0.0
     accept_timeout: float = 10.0
     # How long a peer may take until its connection is made, and an agent until it says hello.
     handshake_timeout: float = 10.0
@@ -128,7 +130,7 @@ _tables: Mapping[str, Callable[..., object]] = {
 }
 # Durations in seconds: a hundred years are for ever.
 _LONGEST = 100 * 366 * 86400.0
-_may_be_zero = frozenset({"disconnect_grace", "blob_unused_for", "drain_timeout"})
+_may_be_zero = frozenset({"disconnect_grace", "recovery_window", "blob_unused_for", "drain_timeout"})
 
 
 def load_config(

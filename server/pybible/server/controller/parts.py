@@ -135,7 +135,12 @@ def _session_settings(config: ControllerConfig) -> SessionSettings:
 
 
 def _run_settings(config: ControllerConfig) -> RunSettings:
-    return RunSettings(forks=config.forks, max_forks=config.max_forks, disconnect_grace=config.disconnect_grace)
+    return RunSettings(
+        forks=config.forks,
+        max_forks=config.max_forks,
+        disconnect_grace=config.disconnect_grace,
+        recovery_window=config.recovery_window,
+    )
 
 
 async def _forget(config: ControllerConfig, database: Database, blobs: BlobStore) -> None:

@@ -68,6 +68,8 @@ def server_options() -> Options:
         ("grpc.server.max_pending_requests_hard_limit", 30_000),
         # Else a second controller silently shares the port.
         ("grpc.so_reuseport", 0),
+        # Nobody asks for it, and it keeps something of every connection.
+        ("grpc.enable_channelz", 0),
     ]
 
 

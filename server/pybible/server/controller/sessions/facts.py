@@ -33,6 +33,8 @@ class PushedFacts:
 class HostFacts:
     """The facts of one host. They hold until a task may have changed it, or its session ends."""
 
+    __slots__ = ("_holds", "last")
+
     def __init__(self) -> None:
         self.last: PushedFacts | None = None
         self._holds = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 
 from pybible.v1 import agent_pb2
@@ -16,56 +15,52 @@ class OutboxFull(Exception):
 
 
 class Outbox:
-    """A queue with one reader."""
+    """A queue with one reader. What it has no need of it does not hold: there is one for each agent."""
 
-    __slots__ = ("_acks", "_closed", "_heartbeat", "_messages", "_wake")
+    __slots__ = ("_acks", "_heartbeat", "_messages", "closed")
 
     def __init__(self) -> None:
         self._heartbeat: int | None = None
-        self._messages: deque[agent_pb2.ControllerMessage] = deque()
-        self._acks: list[str] = []
-        self._wake = asyncio.Event()
-        self._closed = False
+        self._messages: deque[agent_pb2.ControllerMessage] | None = None
+        self._acks: list[str] | None = None
+        self.closed = False
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self._messages or ())
 
     def put(self, message: agent_pb2.ControllerMessage) -> None:
         """Queue a message. OutboxFull when there are too many; nothing happens once it is closed."""
-        if self._closed:
+        if self.closed:
             return
+        if self._messages is None:
+            self._messages = deque()
         if len(self._messages) >= BOUND:
             raise OutboxFull
         self._messages.append(message)
-        self._wake.set()
 
     def heartbeat(self, sequence: int) -> None:
         """Answer a heartbeat. Only the newest answer is worth sending."""
         self._heartbeat = sequence
-        self._wake.set()
 
     def ack(self, attempt_id: str) -> None:
         """Acknowledge a result; those that wait together go in one message."""
+        if self._acks is None:
+            self._acks = []
         self._acks.append(attempt_id)
-        self._wake.set()
 
     def close(self) -> None:
-        """Take nothing more; `take` still gives what is there, then None."""
-        self._closed = True
-        self._wake.set()
+        """Take nothing more; `take` still gives what is there."""
+        self.closed = True
 
-    async def take(self) -> agent_pb2.ControllerMessage | None:
-        """Wait for the next message. None at the end."""
-        while True:
-            if self._heartbeat is not None:
-                sequence, self._heartbeat = self._heartbeat, None
-                return agent_pb2.ControllerMessage(heartbeat_ack=agent_pb2.HeartbeatAck(sequence=sequence))
-            if self._messages:
-                return self._messages.popleft()
-            if self._acks:
-                ids, self._acks = self._acks, []
-                return agent_pb2.ControllerMessage(ack=agent_pb2.Ack(attempt_ids=ids))
-            if self._closed:
-                return None
-            self._wake.clear()
-            await self._wake.wait()
+    def take(self) -> agent_pb2.ControllerMessage | None:
+        """Return the next message, None when nothing waits."""
+        if self._heartbeat is not None:
+            sequence, self._heartbeat = self._heartbeat, None
+            return agent_pb2.ControllerMessage(heartbeat_ack=agent_pb2.HeartbeatAck(sequence=sequence))
+        if self._messages:
+            return self._messages.popleft()
+        self._messages = None
+        if self._acks:
+            ids, self._acks = self._acks, None
+            return agent_pb2.ControllerMessage(ack=agent_pb2.Ack(attempt_ids=ids))
+        return None

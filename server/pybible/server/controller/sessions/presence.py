@@ -68,6 +68,23 @@ class AgentStatus:
 class AgentPresence:
     """Joins the session machine of one agent with the world: carries out its instructions and keeps its timer."""
 
+    __slots__ = (
+        "_clock",
+        "_context",
+        "_due",
+        "_since",
+        "_state",
+        "_streams",
+        "_timer",
+        "agent_id",
+        "details",
+        "facts",
+        "has_come",
+        "load",
+        "machine",
+        "name",
+    )
+
     def __init__(
         self,
         agent_id: str,

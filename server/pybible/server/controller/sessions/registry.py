@@ -176,25 +176,26 @@ class SessionRegistry:
         incarnation = greeting.opening.incarnation
         try:
             presence.perform(presence.machine.attach(number, incarnation=incarnation, now=self._clock()))
-            if presence.machine.stream == number:
-                await self._sync(session, presence, greeting, address)
-            else:
-                await session.refuse()
+            agreed = presence.machine.stream == number and await self._sync(session, presence, greeting, address)
+            # A journal may be long, and the session be there for months.
+            del greeting
+            await (session.serve() if agreed else session.refuse())
         finally:
             del self._sessions[number]
             presence.remove_stream(number, goodbye=session.goodbye)
             self._note_seen(agent_id)
 
-    async def _sync(self, session: AgentSession, presence: AgentPresence, greeting: Greeting, address: str) -> None:
+    async def _sync(self, session: AgentSession, presence: AgentPresence, greeting: Greeting, address: str) -> bool:
+        """Agree on a session. False: it is refused, and has been told why."""
         record = await self._open(presence.agent_id, greeting)
         if record is None:
             session.goodbye = True
             session.end_with(self._deny(agent_pb2.Deny.CODE_UNKNOWN_AGENT, "this agent is not enrolled here"))
-            return await session.refuse()
+            return False
         if greeting.protocol < record.protocol_floor:
             text = f"this agent once spoke protocol {record.protocol_floor} and may not fall back"
             session.end_with(self._deny(agent_pb2.Deny.CODE_PROTOCOL, text))
-            return await session.refuse()
+            return False
         self._bind(presence, record.name)
         presence.details = AgentDetails(
             hostname=greeting.hostname,
@@ -211,10 +212,11 @@ class SessionRegistry:
         presence.facts.doubt()
         reconciled = presence.machine.welcome(session.number, greeting.opening, now=self._clock())
         if reconciled is None:
-            return await session.refuse()
+            return False
         self.opened += 1
         log.info("agent attached", extra=fields(name=record.name, epoch=record.epoch, address=address))
-        return await session.serve(greeting, reconciled, record.epoch)
+        session.begin(greeting, reconciled, record.epoch)
+        return True
 
     def _deny(
         self, code: agent_pb2.Deny.Code.ValueType, message: str, *, retry_after: float = 0.0

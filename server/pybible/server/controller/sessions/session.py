@@ -69,7 +69,29 @@ def deny(code: agent_pb2.Deny.Code.ValueType, message: str, *, retry_after: floa
 
 
 class AgentSession:
-    """One accepted stream. `number` is unique in this controller's life."""
+    """One accepted stream. `number` is unique in this controller's life.
+
+    Nothing of it refers back to it: with its stream it is gone, and what gRPC has for the stream too, with no
+    collection of garbage. It has a task of its own only while something is to be written.
+    """
+
+    __slots__ = (
+        "_call",
+        "_clock",
+        "_denied",
+        "_epoch",
+        "_ledger",
+        "_machine",
+        "_meter",
+        "_outbox",
+        "_presence",
+        "_reading",
+        "_recovery",
+        "_settings",
+        "_writer",
+        "goodbye",
+        "number",
+    )
 
     def __init__(
         self,
@@ -97,17 +119,7 @@ class AgentSession:
         self._meter = OutputMeter()
         self._epoch = 0
         self._writer: asyncio.Task[None] | None = None
-        self._handlers: Mapping[str, Callable[[agent_pb2.AgentMessage], None]] = {
-            "accepted": self._accepted,
-            "rejected": self._rejected,
-            "started": self._started,
-            "output": self._output,
-            "result": self._result,
-            "heartbeat": self._heartbeat,
-            "facts_changed": self._facts_changed,
-            "draining": self._draining,
-            "goodbye": self._goodbye,
-        }
+        self._reading: asyncio.Timeout | None = None
 
     @property
     def waiting(self) -> int:
@@ -156,22 +168,31 @@ class AgentSession:
 
     # --- the stream
 
-    async def serve(self, greeting: Greeting, reconciled: Reconciled, epoch: int) -> None:
-        """Be the session until the stream ends. The Welcome goes out first."""
+    def begin(self, greeting: Greeting, reconciled: Reconciled, epoch: int) -> None:
+        """Send the Welcome, and do what the journal asks for."""
         self._epoch = epoch
         self._put(self._welcome(greeting, reconciled))
-        async with asyncio.TaskGroup() as group:
-            reader = group.create_task(self._read())
-            self._writer = group.create_task(self._write())
-            reader.add_done_callback(lambda _task: self._outbox.close())
-            self._writer.add_done_callback(lambda _task: reader.cancel())
-            self._presence.perform(reconciled.instructions)
+        self._presence.perform(reconciled.instructions)
+
+    async def serve(self) -> None:
+        """Be the session, which has begun, until the stream ends."""
+        try:
+            async with asyncio.timeout(None) as self._reading:
+                await self._read()
+        except TimeoutError:
+            pass  # the last word is written
+        except asyncio.CancelledError:
+            if self._writer is not None:
+                self._writer.cancel()
+            raise
+        finally:
+            self._reading = None
+            await self._written()
 
     async def refuse(self) -> None:
         """Carry the last words of a session that never began."""
-        self._outbox.close()
         async with asyncio.timeout(_LAST_WORDS):
-            await self._write()
+            await self._written()
 
     def _welcome(self, greeting: Greeting, reconciled: Reconciled) -> agent_pb2.ControllerMessage:
         welcome = agent_pb2.Welcome(
@@ -192,7 +213,7 @@ class AgentSession:
         return agent_pb2.ControllerMessage(welcome=welcome)
 
     async def _read(self) -> None:
-        call, machine, handlers, clock = self._call, self._machine, self._handlers, self._clock
+        call, machine, clock = self._call, self._machine, self._clock
         while True:
             try:
                 message = received(await call.read())
@@ -211,23 +232,47 @@ class AgentSession:
             if machine.state is SessionState.SUSPECT:
                 self._presence.perform(machine.awake(machine.heard_at))
             kind = message.WhichOneof("message")
-            handler = handlers.get(kind or "")
+            handler = _HANDLERS.get(kind or "")
             if handler is None:
                 continue  # a Hello in the middle, or something newer than us
             try:
-                handler(message)
+                handler(self, message)
             except Exception as error:
                 self._broken(kind or "", message, error)
 
+    def _wake(self) -> None:
+        """See to it that what waits is written. The task lives until `_written`."""
+        if self._writer is None and not self._outbox.closed:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
     async def _write(self) -> None:
         call, outbox = self._call, self._outbox
-        while (message := await outbox.take()) is not None:
-            try:
+        over = True
+        try:
+            while (message := outbox.take()) is not None:
                 await call.write(message)
-            except CALL_ENDED:
-                return
-            if faults.ARMED:
-                faults.at(f"after_{message.WhichOneof('message')}_sent")
+                if faults.ARMED:
+                    faults.at(f"after_{message.WhichOneof('message')}_sent")
+            over = outbox.closed
+        except CALL_ENDED:
+            pass
+        finally:
+            if not over:
+                self._writer = None
+            elif self._reading is not None and not self._reading.expired():
+                self._reading.reschedule(0)
+
+    async def _written(self) -> None:
+        """Take nothing more, and wait until the writer is done."""
+        self._outbox.close()
+        if self._writer is None:
+            return
+        try:
+            await asyncio.wait((self._writer,))
+        finally:
+            self._writer.cancel()
+        if not self._writer.cancelled():
+            self._writer.result()
 
     def _put(self, message: agent_pb2.ControllerMessage) -> None:
         try:
@@ -236,6 +281,11 @@ class AgentSession:
             log.warning("agent does not read, stream ended", extra=fields(agent_id=self._presence.agent_id))
             if self._writer is not None:
                 self._writer.cancel()
+        self._wake()
+
+    def _acknowledge(self, attempt_id: str) -> None:
+        self._outbox.ack(attempt_id)
+        self._wake()
 
     # --- what the agent says
 
@@ -275,7 +325,7 @@ class AgentSession:
             log.debug("a result came after its verdict", extra=attempt_fields(attempt_id))
 
         def settle() -> None:
-            self._ledger.settle(attempt_id, late=not first, durable=self._outbox.ack)
+            self._ledger.settle(attempt_id, late=not first, durable=self._acknowledge)
 
         if first or not self._recovery.keep(attempt_id, settle):
             settle()
@@ -297,6 +347,7 @@ class AgentSession:
     def _heartbeat(self, message: agent_pb2.AgentMessage) -> None:
         self._presence.load = message.heartbeat.load
         self._outbox.heartbeat(message.heartbeat.sequence)
+        self._wake()
 
     def _facts_changed(self, message: agent_pb2.AgentMessage) -> None:
         agent_id = self._presence.agent_id
@@ -323,3 +374,16 @@ class AgentSession:
         extra = fields(agent_id=self._presence.agent_id, kind=kind, **names)
         log.exception("a message could not be handled", extra=extra)
         self._finish(attempt_id, lambda _attempt: internal_error(error))
+
+
+_HANDLERS: Mapping[str, Callable[[AgentSession, agent_pb2.AgentMessage], None]] = {
+    "accepted": AgentSession._accepted,
+    "rejected": AgentSession._rejected,
+    "started": AgentSession._started,
+    "output": AgentSession._output,
+    "result": AgentSession._result,
+    "heartbeat": AgentSession._heartbeat,
+    "facts_changed": AgentSession._facts_changed,
+    "draining": AgentSession._draining,
+    "goodbye": AgentSession._goodbye,
+}

@@ -11,7 +11,6 @@ any -(more than `flips` changes of incarnation a minute, all live)-> QUARANTINED
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from pybible.server.controller.sessions import attempts
@@ -48,6 +47,26 @@ class SessionMachine:
     one of its slots. An attempt is in one of them from `dispatch` until an End or `finish`.
     """
 
+    __slots__ = (
+        "_attached",
+        "_awaits",
+        "_away_since",
+        "_draining",
+        "_ended",
+        "_flips",
+        "_journaled",
+        "_quarantined_until",
+        "_unbroken",
+        "heard_at",
+        "held",
+        "incarnation",
+        "out",
+        "settings",
+        "slots",
+        "state",
+        "stream",
+    )
+
     def __init__(
         self,
         *,
@@ -77,8 +96,8 @@ class SessionMachine:
         self._draining = False
         # The incarnation of the current stream, before its welcome already.
         self._attached = ""
-        self._flips: deque[float] = deque()
-        self._ended: OrderedDict[str, Decision] = OrderedDict()
+        self._flips: list[float] = []
+        self._ended: dict[str, Decision] = {}
 
     # --- the stream
 
@@ -426,7 +445,7 @@ class SessionMachine:
         """Count a change of incarnation under a live stream; say whether there were too many."""
         self._flips.append(now)
         while self._flips[0] <= now - self.settings.flip_period:
-            self._flips.popleft()
+            del self._flips[0]
         return len(self._flips) > self.settings.flips
 
     def _quarantine(self, now: float) -> list[Instruction]:
@@ -439,4 +458,4 @@ class SessionMachine:
     def _remember(self, attempt_id: str, decision: Decision) -> None:
         self._ended[attempt_id] = decision
         if len(self._ended) > _REMEMBERED:
-            self._ended.popitem(last=False)
+            del self._ended[next(iter(self._ended))]

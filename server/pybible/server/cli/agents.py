@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option, json_option
+from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option, json_option, next_page
 from pybible.server.cli.listing import ago, labels_text, moment, print_fields, print_json, print_table, word
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 
@@ -27,7 +27,7 @@ def command(ctx: click.Context, controller: str, as_json: bool) -> None:
         while True:
             answer = stub.ListAgents(fleet_pb2.ListAgentsRequest(after=after), timeout=CALL_SECONDS)
             agents += answer.agents
-            after = answer.next
+            after = next_page(answer, after)
             if not after:
                 break
     if as_json:
@@ -118,7 +118,7 @@ def replace(ctx: click.Context, name: str, controller: str) -> None:
 
 
 def _state(agent: fleet_pb2.Agent) -> str:
-    return word(fleet_pb2.SessionState.Name(agent.state), _STATE)
+    return word(fleet_pb2.SessionState.DESCRIPTOR, agent.state, _STATE)
 
 
 def _fields(agent: fleet_pb2.Agent) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 import click
@@ -13,7 +14,7 @@ from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option,
 from pybible.server.cli.listing import clock, print_json, print_table
 from pybible.server.results.audit import Actor, AuditEntry, AuditRecord, first_flaw
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
-from pybible.wire.errors import PybibleError, UsageError
+from pybible.wire.errors import ProtocolError, PybibleError, UsageError
 from pybible.wire.values import JsonObject, loads_object
 
 _LISTED = 50
@@ -35,7 +36,9 @@ def command(ctx: click.Context, last: int, controller: str, as_json: bool) -> No
     if as_json:
         print_json(found)
         return
-    print_table(("SEQ", "TIME", "WHO", "FROM", "WHAT", "TO", "RUN", "RESULT"), [_row(each) for each in found])
+    with _readable():
+        rows = [_row(each) for each in found]
+    print_table(("SEQ", "TIME", "WHO", "FROM", "WHAT", "TO", "RUN", "RESULT"), rows)
 
 
 @command.command("export")
@@ -56,15 +59,18 @@ def export(ctx: click.Context, controller: str) -> None:
 def verify(ctx: click.Context, file: TextIO | None, digest: str, controller: str) -> None:
     """Look for changed, removed and reordered records. Prints the last digest: keep it elsewhere for the next time."""
     if file is not None:
-        found = [loads_object(line) for line in file if line.strip()]
+        try:
+            found = [loads_object(line) for line in file if line.strip()]
+        except ValueError as error:
+            raise UsageError(f"that is no audit log: {error}") from error
     else:
         with connected(ctx, controller or ctx.obj["controller"]) as channel:
             found = list(_records(channel))
     try:
         records = [_record(each) for each in found]
-    except (KeyError, TypeError) as error:
+        flaw = first_flaw(records)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"that is no audit log: {error!r}") from error
-    flaw = first_flaw(records)
     if not flaw and digest and all(record.digest != digest for record in records):
         flaw = f"no record has the digest {digest}: the log was cut, or written anew"
     if flaw:
@@ -77,11 +83,25 @@ def _records(channel: grpc.Channel) -> Iterator[JsonObject]:
     after = 0
     while True:
         request = fleet_pb2.ListAuditRequest(after=after, limit=_AT_ONCE)
-        found = [loads_object(record) for record in stub.ListAudit(request, timeout=CALL_SECONDS).records]
+        answer = stub.ListAudit(request, timeout=CALL_SECONDS)
+        with _readable():
+            found = [loads_object(record) for record in answer.records]
+            numbers = [int(record["seq"]) for record in found]
         yield from found
         if len(found) < _AT_ONCE:
             return
-        after = found[-1]["seq"]
+        if numbers[-1] <= after:
+            raise ProtocolError("the controller's audit log does not come to an end")
+        after = numbers[-1]
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Make a ProtocolError of what a controller's records can't be."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ProtocolError(f"the controller's audit log can't be read: {error!r}") from error
 
 
 def _record(found: JsonObject) -> AuditRecord:

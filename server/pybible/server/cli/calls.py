@@ -11,7 +11,8 @@ import grpc
 from pybible.server.cli.settings import Settings, load_settings
 from pybible.server.client.connection import Endpoint, parse_endpoint
 from pybible.server.client.failures import call_failure
-from pybible.wire.errors import UsageError
+from pybible.v1 import fleet_pb2
+from pybible.wire.errors import ProtocolError, UsageError
 
 CALL_SECONDS = 30.0
 
@@ -46,7 +47,28 @@ def connected(ctx: click.Context, controller: str) -> Iterator[grpc.Channel]:
         return
     where = endpoint(controller)
     with where.blocking_entered() as entrance, entrance.blocking_channel() as channel, _explained(where.target):
-        yield channel
+        yield grpc.intercept_channel(channel, _Readable(where.target))
+
+
+def next_page(answer: fleet_pb2.ListAgentsResponse, after: str) -> str:
+    """Return the name after which the list of agents goes on, empty at its end. ProtocolError for one without end."""
+    if answer.next and (answer.next <= after or not answer.agents):
+        raise ProtocolError("the controller's list of agents does not come to an end")
+    return answer.next
+
+
+class _Readable(grpc.UnaryUnaryClientInterceptor):
+    """Raises ProtocolError for an answer that is no message: gRPC returns None for it."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def intercept_unary_unary(self, continuation, client_call_details, request):  # type: ignore[no-untyped-def]
+        """Look at the answer."""
+        call = continuation(client_call_details, request)
+        if call.exception() is None and call.result() is None:
+            raise ProtocolError(f"the controller at {self._target} sends what can't be read")
+        return call
 
 
 @contextmanager

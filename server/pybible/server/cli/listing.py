@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 import click
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pybible.server.report.visible import visible_json, visible_line
@@ -36,13 +37,16 @@ def moment(stamp: Timestamp) -> str | None:
     """Return a time as ISO 8601 in UTC with milliseconds, None for none."""
     if not stamp.seconds and not stamp.nanos:
         return None
-    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(stamp.seconds))
+    seconds = clock(stamp.seconds).removesuffix("Z")
     return f"{seconds}.{stamp.nanos // 1_000_000:03}Z"
 
 
 def clock(seconds: float) -> str:
-    """Return a time in seconds since the epoch as ISO 8601 in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    """Return a time in seconds since the epoch as ISO 8601 in UTC; as a number when that is in no calendar."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds}Z"
 
 
 def ago(stamp: Timestamp, *, now: float | None = None) -> str:
@@ -61,9 +65,10 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def word(enum_name: str, prefix: str) -> str:
-    """Return `ready` for SESSION_STATE_READY."""
-    return enum_name.removeprefix(prefix).lower()
+def word(enum: EnumDescriptor, number: int, prefix: str) -> str:
+    """Return `ready` for SESSION_STATE_READY; the number itself when this release knows no name for it."""
+    value = enum.values_by_number.get(number)
+    return str(number) if value is None else value.name.removeprefix(prefix).lower()
 
 
 def labels_text(labels: dict[str, str]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -76,9 +78,16 @@ def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> N
         ctx.exit()
 
 
+def status_of(words: Sequence[str]) -> int:
+    """Run the command that the words name, and return its exit status."""
+    # What gRPC logs, with tracebacks, of a controller that sends what can't be read is in the exceptions, too.
+    logging.getLogger("grpc").setLevel(logging.CRITICAL + 1)
+    return exit_status_of(lambda: ctl.main(words, prog_name="pybible-ctl", standalone_mode=False))
+
+
 def main() -> None:
     """Run the command that the arguments name; the process ends with its exit status."""
-    status = exit_status_of(lambda: ctl.main(prog_name="pybible-ctl", standalone_mode=False))
+    status = status_of(sys.argv[1:])
     # The interpreter's last collections would go through all that was ever imported, 30 ms for nothing.
     gc.freeze()
     sys.exit(status)

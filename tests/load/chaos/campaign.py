@@ -5,18 +5,31 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.load.chaos.checks import Findings, check, waiting_results
-from tests.load.chaos.operators import Operator
-from tests.load.chaos.site import Site, break_network, end_all, mend, real_agents, running_swarm, site_with_proxy
+from tests.load.chaos.agents import real_agents, running_swarm
+from tests.load.chaos.checks import Findings, check, running_runs, waiting_results
+from tests.load.chaos.ctls import Ctls
+from tests.load.chaos.marks import Marks
+from tests.load.chaos.network import break_network, mend
+from tests.load.chaos.operators import Engine, Operator, Speaker
+from tests.load.chaos.site import Site, end_all, site_with_proxy
 from tests.support.fault_proxy import FaultProxy
 
-SCRIPT = "fail=0.02,lag=0.03:0.2,disconnect=0.02:0.3,restart=0.02:0.3,late=0.005:3,twice=0.03,never=0.001"
+# A third of the tasks take a while, so that much is in the middle of it when something happens.
+SCRIPT = (
+    "fail=0.02,lag=0.35:0.5,disconnect=0.01:0.3,restart=0.01:0.3,clone=0.0005:2,late=0.003:3,twice=0.03,never=0.0005"
+)
+# How long every agent may take to be back, once it is calm.
 _CALM_SECONDS = 120.0
+# How long a run may take to end whose ctl does not come back: the controller's patience, and as much again.
+_RUNS_SECONDS = 180.0
+_PROGRESS_SECONDS = 10.0
+_CTLS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,20 +37,58 @@ class Plan:
     """How much is to happen. `pause`: seconds between two things that happen to the network."""
 
     attempts: int
-    seed: int
-    swarm: int = 30
-    real: int = 3
-    operators: int = 4
+    seed: str
+    swarm: int = 120
+    real: int = 4
+    operators: int = 8
     # How many hosts each task of a run has.
-    width: int = 20
+    width: int = 40
     pause: float = 2.0
-    controller_life: int = 300
-    agent_life: int = 20
+    controller_life: int = 1500
+    agent_life: int = 8
     script: str = SCRIPT
 
 
-async def run(plan: Plan, folder: Path) -> tuple[Findings, dict[str, int]]:
-    """Do it, and return what was found and what happened."""
+@dataclass(slots=True, kw_only=True)
+class Campaign:
+    """What goes on, and what of it is known so far."""
+
+    plan: Plan
+    site: Site
+    operators: list[Operator]
+    marks: Marks
+    wrong: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def enough(self) -> bool:
+        """Whether there were as many attempts as are wanted, without those for agents that were not there."""
+        return self.asked - self.absent >= self.plan.attempts
+
+    @property
+    def asked(self) -> int:
+        """How many attempts were asked for."""
+        return sum(len(lead.asked) for operator in self.operators for lead in operator.leads)
+
+    @property
+    def absent(self) -> int:
+        """How many of them were for agents that were not there."""
+        return sum(lead.reasons["not_connected"] for operator in self.operators for lead in operator.leads)
+
+    def happened(self) -> Counter[str]:
+        """Return how often what happened."""
+        found = +self.site.happened
+        found.update({f"kill -9 at {point}": count for point, count in self.site.fired().items()})
+        found.update({f"swarm: {deed}": count for deed, count in self.marks.deeds.items()})
+        return found
+
+    def found_so_far(self) -> list[str]:
+        """Return what is wrong already."""
+        leads = [lead for operator in self.operators for lead in operator.leads]
+        return [*self.wrong, *self.marks.wrong, *(text for lead in leads for text in lead.wrong)]
+
+
+async def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> tuple[Findings, Counter[str]]:
+    """Do it, and return what was found and what happened. `say` is told every few seconds how far it is."""
     draw = random.Random(plan.seed)
     site = Site(folder=folder, draw=draw, controller_life=plan.controller_life, agent_life=plan.agent_life)
     swarm_marks, real_marks = folder / "swarm.marks", folder / "real.marks"
@@ -45,69 +96,109 @@ async def run(plan: Plan, folder: Path) -> tuple[Findings, dict[str, int]]:
         site_with_proxy(site) as proxy,
         asyncio.TaskGroup() as group,
         running_swarm(
-            site, agents=plan.swarm, seed=plan.seed, script=plan.script, dial=proxy.address, marks=swarm_marks
+            site,
+            agents=plan.swarm,
+            seed=str(draw.randrange(10**9)),
+            script=plan.script,
+            dial=proxy.address,
+            marks=swarm_marks,
         ) as swarm,
         real_agents(site, group, agents=plan.real, dial=proxy.address) as real,
     ):
-        operators = [
-            Operator(
-                number=number,
-                socket=site.socket,
-                swarm=swarm,
-                real=real,
-                marks=real_marks,
-                draw=random.Random(f"{plan.seed}/{number}"),
-                width=plan.width,
-            )
-            for number in range(plan.operators)
-        ]
+        operators = list(_operators(plan, site, swarm=swarm, real=real, marks=real_marks))
+        campaign = Campaign(plan=plan, site=site, operators=operators, marks=Marks([swarm_marks, real_marks]))
+        await _until_attached(campaign, {*swarm, *real})
+        progress = group.create_task(_tell(campaign, say))
+        ctls = Ctls(site=site, hosts=[*swarm[:5], *real], pause=plan.pause)
+        async with _faults(site, proxy, ctls, pause=plan.pause):
+            await _lead_all(campaign)
+        await _until_attached(campaign, {*swarm, *real})
         folders = [folder / "agents" / name for name in swarm] + [folder / "real" / name for name in real]
-        await _until_attached(site, {*swarm, *real})
-        async with _faults(site, proxy, pause=plan.pause, hosts=[*swarm[:5], *real]):
-            await _lead_all(operators, plan.attempts)
-        await _until_attached(site, {*swarm, *real})
-        await _until_handed_over(folders)
+        store = site.state / "controller.db"
+        await _until(lambda: not waiting_results(folders), _CALM_SECONDS / 4)
+        await _until(lambda: not running_runs(store), _RUNS_SECONDS)
+        await end_all([progress])
     leads = [lead for operator in operators for lead in operator.leads]
-    store = site.state / "controller.db"
-    return check(leads, marks=[swarm_marks, real_marks], store=store, folders=folders), site.happened
+    found = check(leads, marks=campaign.marks, store=store, folders=folders)
+    found.wrong += [*campaign.wrong, *ctls.wrong]
+    return found, campaign.happened()
+
+
+def _operators(plan: Plan, site: Site, *, swarm: list[str], real: list[str], marks: Path) -> Iterable[Operator]:
+    """Make the operators: one of four speaks the protocol himself."""
+    for number in range(plan.operators):
+        kind = Speaker if number % 4 == 0 else Engine
+        draw = random.Random(f"{plan.seed}/{number}")
+        yield kind(socket=site.socket, swarm=swarm, real=real, marks=marks, draw=draw, width=plan.width)
 
 
 @asynccontextmanager
-async def _faults(site: Site, proxy: FaultProxy, *, pause: float, hosts: Sequence[str]) -> AsyncIterator[None]:
+async def _faults(site: Site, proxy: FaultProxy, ctls: Ctls, *, pause: float) -> AsyncIterator[None]:
     """Break the network, and kill the controller and ctls at their points, as long as the block lasts."""
-    await site.stop_controller()
-    await site.start_controller(fault=site.controller_fault())
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(break_network(site, proxy, pause=pause)),
             group.create_task(site.keep_controller()),
-            group.create_task(site.keep_ctl(hosts, pause=2 * pause)),
+            *(group.create_task(ctls.run()) for _ in range(_CTLS)),
         ]
-        yield
-        site.calm.set()
-        mend(proxy)
-        await end_all(tasks)
+        try:
+            yield
+        finally:
+            site.calm.set()
+            mend(proxy)
+            await end_all(tasks)
         await site.stop_controller()
         await site.start_controller()
 
 
-async def _lead_all(operators: list[Operator], attempts: int) -> None:
-    def enough() -> bool:
-        return sum(len(lead.asked) for operator in operators for lead in operator.leads) >= attempts
-
+async def _lead_all(campaign: Campaign) -> None:
     async with asyncio.TaskGroup() as group:
-        for operator in operators:
-            group.create_task(operator.work(enough))
+        for operator in campaign.operators:
+            group.create_task(operator.work(campaign.enough))
 
 
-async def _until_attached(site: Site, wanted: set[str]) -> None:
-    async with asyncio.timeout(_CALM_SECONDS):
-        while not await site.attached(wanted):  # noqa: ASYNC110  another process's news
-            await asyncio.sleep(0.2)
+async def _until_attached(campaign: Campaign, wanted: set[str]) -> None:
+    """Wait until all these agents have a session. That some have not after all this time is a finding."""
+    missing = wanted
+    try:
+        async with asyncio.timeout(_CALM_SECONDS):
+            while missing := await campaign.site.missing(wanted):  # noqa: ASYNC110  another process's news
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        campaign.wrong.append(f"not attached after {_CALM_SECONDS:.0f} s: {', '.join(sorted(missing))}")
 
 
-async def _until_handed_over(folders: list[Path]) -> None:
-    """Wait until every result is acknowledged, or it is clear that one never will be."""
-    deadline = time.monotonic() + _CALM_SECONDS / 4
-    while waiting_results(folders) and time.monotonic() < deadline:  # noqa: ASYNC110  other processes' files
+async def _until(what: Callable[[], bool], seconds: float) -> None:
+    """Wait until other processes' files say so, or it is clear that they never will."""
+    deadline = time.monotonic() + seconds
+    while not what() and time.monotonic() < deadline:  # noqa: ASYNC110  nobody tells
         await asyncio.sleep(0.5)
+
+
+async def _tell(campaign: Campaign, say: Callable[[str], None]) -> None:
+    """Say every few seconds how far it is, and what is wrong as soon as it is known. Ends when cancelled."""
+    told = 0
+    while True:
+        await asyncio.sleep(_PROGRESS_SECONDS)
+        campaign.marks.follow()
+        happened = campaign.happened()
+        seconds = time.monotonic() - campaign.began
+        kills = {who: happened[f"kill -9: {who}"] for who in ("controller", "agent", "ctl")}
+        breaks = sum(count for what, count in happened.items() if what.startswith("network"))
+        rate = 60 * campaign.asked / seconds
+        say(
+            f"{seconds:4.0f} s: {campaign.asked} attempts, {rate:.0f} a minute; killed {kills}, {breaks} network faults"
+        )
+        wrong = campaign.found_so_far()
+        for text in wrong[told:]:
+            say(f"WRONG: {text}")
+        told = len(wrong)
+
+
+def merged(all_found: Sequence[Findings]) -> Findings:
+    """Return the findings of several campaigns as one."""
+    total = Findings()
+    for found in all_found:
+        for name in Findings.__slots__:
+            setattr(total, name, getattr(total, name) + getattr(found, name))
+    return total

@@ -6,25 +6,50 @@ import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pybible.agent.journal import EntryState, Journal
+from tests.load.chaos.marks import Marks
 from tests.load.chaos.operators import Lead
+
+# What the controller gave up still runs for as long as it takes: it is out until the verdict. Clocks of two processes.
+_CLOCKS = 0.005
 
 
 @dataclass(slots=True)
 class Findings:
-    """What was found. Nothing in `wrong`: everything holds."""
+    """What was found. Nothing in `wrong`: everything holds. `stored`: attempts in the history."""
 
     attempts: int = 0
+    ended: int = 0
     executed: int = 0
+    stored: int = 0
+    late: int = 0
     runs: int = 0
     broken: int = 0
+    vanished: int = 0
+    # Runs of which as many were out as may be, as agents and as the controller saw it.
+    full_by_marks: int = 0
+    full_by_history: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An attempt in the history. Moments in seconds since the epoch."""
+
+    attempt_id: str
+    run_id: str
+    task_id: str
+    host: str
+    state: str
+    late: bool
+    dispatched: float | None
+    ended: float | None
 
 
 def waiting_results(folders: Iterable[Path]) -> list[str]:
@@ -43,63 +68,95 @@ def waiting_results(folders: Iterable[Path]) -> list[str]:
     return found
 
 
-def check(leads: Sequence[Lead], *, marks: Sequence[Path], store: Path, folders: Sequence[Path]) -> Findings:
+def running_runs(store: Path) -> list[str]:
+    """Return the runs that are still `running`."""
+    with closing(sqlite3.connect(store)) as connection:
+        return [row[0] for row in connection.execute("SELECT run_id FROM runs WHERE state = 'running'")]
+
+
+def check(leads: Sequence[Lead], *, marks: Marks, store: Path, folders: Sequence[Path]) -> Findings:
     """Look at everything once no fault happens any more and every agent is back."""
+    marks.follow()
     # Without those that no controller has ever answered.
     leads = [lead for lead in leads if lead.run_id]
-    found = Findings(attempts=sum(len(lead.asked) for lead in leads), runs=len(leads))
+    found = Findings(attempts=sum(len(lead.asked) for lead in leads), runs=len(leads), executed=len(marks.begun))
+    found.ended = sum(lead.ends.total() for lead in leads)
     found.broken = sum(lead.broken for lead in leads)
-    executed = Counter(line.split()[0] for path in marks if path.exists() for line in path.read_text().splitlines())
-    found.executed = len(executed)
-    found.wrong += [f"attempt {name} was executed {count} times" for name, count in executed.items() if count > 1]
+    found.vanished = sum(lead.vanished for lead in leads)
+    found.wrong += marks.wrong
+    found.wrong += [f"the result of {name} was never handed over" for name in waiting_results(folders)]
+    found.wrong += [f"run {run_id} is still running" for run_id in running_runs(store)]
+    with closing(sqlite3.connect(store)) as connection:
+        query = "SELECT attempt_id, run_id, task_id, host, state, late, dispatched, ended FROM attempts"
+        rows = [_Row(*row) for row in connection.execute(query)]
+    found.stored, found.late = len(rows), sum(row.late for row in rows)
+    found.wrong += [f"attempt {row.attempt_id} is {row.state} in the history" for row in rows if row.state != "done"]
+    by_run: dict[str, list[_Row]] = {}
+    for row in rows:
+        by_run.setdefault(row.run_id, []).append(row)
     for lead in leads:
         found.reasons += lead.reasons
-        found.wrong += _ends(lead)
-    found.wrong += [f"the result of {name} was never handed over" for name in waiting_results(folders)]
-    with closing(sqlite3.connect(store)) as connection:
-        found.wrong += _stored(connection, leads, executed)
+        found.wrong += lead.wrong
+        found.wrong += _ends(lead, by_run.get(lead.run_id, []))
+    whole = {lead.run_id for lead in leads if lead.whole}
+    found.wrong += _traces(marks, rows, whole)
+    for lead in leads:
+        _count_out(lead, by_run.get(lead.run_id, []), marks, found)
     return found
 
 
-def _ends(lead: Lead) -> list[str]:
-    """Check that all that was asked for has one end, as far as its operator was there to see it."""
-    wrong = [f"{lead.run_id}: {name} ended {count} times" for name, count in lead.ends.items() if count > 1]
-    if lead.stuck:
-        wrong.append(f"{lead.run_id} is stuck: {len(lead.asked) - len(lead.ends)} attempts without an end")
-    if not (lead.broken or lead.vanished):
-        wrong += [f"{lead.run_id}: {name} has no end" for name in lead.asked if not lead.ends[name]]
-    return wrong
+def _ends(lead: Lead, rows: Sequence[_Row]) -> Iterator[str]:
+    """Check that all that was asked for has one end, for its operator if he was there, and in the history."""
+    stored = Counter((row.task_id, row.host) for row in rows)
+    for task, host in lead.asked:
+        count = stored[task, host]
+        if count > 1:
+            yield f"{lead.run_id}: {task} on {host} has {count} results in the history"
+        if lead.whole and lead.ends[task, host] != 1:
+            yield f"{lead.run_id}: {task} on {host} ended {lead.ends[task, host]} times"
+        if lead.whole and not count:
+            yield f"{lead.run_id}: {task} on {host} is not in the history"
+    for task, host in stored.keys() - set(lead.asked):
+        yield f"{lead.run_id}: {task} on {host} is in the history, and nobody asked for it"
 
 
-def _stored(connection: sqlite3.Connection, leads: Sequence[Lead], executed: Counter[str]) -> list[str]:
-    """Check what the history says."""
-    wrong = [
-        f"run {run_id} is still {state}"
-        for run_id, state in connection.execute("SELECT run_id, state FROM runs WHERE state = 'running'")
-    ]
-    rows = {
-        attempt_id: (run_id, state, granted, ended)
-        for attempt_id, run_id, state, granted, ended in connection.execute(
-            "SELECT attempt_id, run_id, state, dispatched, ended FROM attempts"
-        )
-    }
-    wrong += [f"attempt {name} is {row[1]} in the history" for name, row in rows.items() if row[1] != "done"]
-    whole = {lead.run_id: lead for lead in leads if not lead.broken}
-    # What a controller has not written before it was killed is not in its history; whoever led the run knows that.
-    for name in executed.keys() - rows.keys():
-        if name.partition(":")[0] in whole:
-            wrong.append(f"attempt {name} was executed, and the history has no trace of it")
-    for run_id, lead in whole.items():
-        spans = [row[2:] for row in rows.values() if row[0] == run_id and row[2] is not None]
-        most = _most_at_once(spans)
+def _mark(row: _Row, marks: Mapping[str, float]) -> float | None:
+    """Return when it was, as an agent of the swarm or a real one names it."""
+    found = marks.get(row.attempt_id)
+    return marks.get(f"{row.run_id}/{row.task_id}/{row.host}") if found is None else found
+
+
+def _traces(marks: Marks, rows: Sequence[_Row], whole: set[str]) -> Iterator[str]:
+    """Check that what was executed is in the history, if whoever led its run was there to see it."""
+    known = {row.attempt_id for row in rows} | {f"{row.run_id}/{row.task_id}/{row.host}" for row in rows}
+    for name in marks.begun.keys() - known:
+        # A run's id is 36 characters, and what follows depends on who made the name.
+        if name[:36] in whole:
+            yield f"{name} was executed, and the history has no trace of it"
+
+
+def _count_out(lead: Lead, rows: Sequence[_Row], marks: Marks, found: Findings) -> None:
+    """Check that never more than forks were out, by the agents' marks and by the controller's history."""
+    granted = [(row.dispatched, row.ended) for row in rows if row.dispatched is not None and row.ended is not None]
+    executed = []
+    for row in rows:
+        begun, ended = _mark(row, marks.begun), _mark(row, marks.ended)
+        if begun is None or row.ended is None:
+            continue
+        end = min(row.ended - _CLOCKS, ended or row.ended)
+        if begun < end:
+            executed.append((begun, end))
+    for who, spans in (("the history", granted), ("the agents", executed)):
+        most = most_at_once(spans)
         if most > lead.forks:
-            wrong.append(f"{run_id}: {most} attempts were out, {lead.forks} are allowed")
-    return wrong
+            found.wrong.append(f"{lead.run_id}: {most} attempts were out by {who}, {lead.forks} are allowed")
+    found.full_by_history += most_at_once(granted) == lead.forks
+    found.full_by_marks += most_at_once(executed) == lead.forks
 
 
-def _most_at_once(spans: Sequence[tuple[float, float]]) -> int:
+def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
     """Return how many of these spans of time overlap at most. One may begin when another ends."""
-    moments = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+    moments = sorted([moment for begin, end in spans for moment in ((begin, 1), (end, -1))])
     now = most = 0
     for _, step in moments:
         now += step

@@ -21,13 +21,15 @@ from tests.load.swarm.script import Act, Deed, Script
 class Terms:
     """What the agents of a swarm have in common.
 
-    `mark` is told of every attempt that is run: its id and its agent; `ended` of those that came to their end.
+    `mark` is told of every attempt that is run: its id and its agent; `ended` of those that came to their end; `did` of
+    everything else that the script has an agent do, and of the agent.
     """
 
     config: Config
     script: Script
     mark: Callable[[str, str], None]
     ended: Callable[[str], None] = lambda _attempt_id: None
+    did: Callable[[str, str], None] = lambda _deed, _agent: None
 
 
 class SwarmAgent:
@@ -105,7 +107,10 @@ class SwarmAgent:
     def _choose(self, attempt_id: str) -> Act:
         self._number += 1
         self._terms.mark(attempt_id, self._folder.name)
-        return self._terms.script.act(self._folder.name, self._number)
+        act = self._terms.script.act(self._folder.name, self._number)
+        if act.deed is not Deed.OK:
+            self._terms.did(act.deed.value, self._folder.name)
+        return act
 
     def cut(self, seconds: float) -> None:
         """Cut its connection, and let it come back after a while."""

@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     parsed.add_argument("--token", default="", help="join token, for those that have no identity yet")
     parsed.add_argument("--seed", type=int, default=0, help="of the script")
     parsed.add_argument("--script", default="", metavar="DEEDS", help="e.g. fail=0.05,lag=0.1:2,disconnect=0.01:5")
-    parsed.add_argument("--marks", type=Path, metavar="FILE", help="gets lines: ATTEMPT b|e TIME AGENT")
+    parsed.add_argument("--marks", type=Path, metavar="FILE", help="gets lines: ATTEMPT b|e TIME AGENT, and DEED d TIME AGENT")
     parsed.add_argument("--reconnect-limit", type=float, default=60.0, metavar="SECONDS")
     parsed.add_argument("--log-level", default="error", choices=("debug", "info", "warning", "error"))
     return parsed
@@ -69,6 +69,7 @@ async def run(options: argparse.Namespace) -> None:
             Script(options.script, seed=options.seed),
             mark=lambda attempt_id, agent: write(attempt_id, "b", agent),
             ended=lambda attempt_id: write(attempt_id, "e", ""),
+            did=lambda deed, agent: write(deed, "d", agent),
         )
         agents = [SwarmAgent(folder, terms) for folder in names]
         stop = asyncio.Event()
@@ -103,7 +104,7 @@ async def _report(agents: Sequence[SwarmAgent]) -> None:
 
 @contextmanager
 def _marks(path: Path | None) -> Iterator[Callable[[str, str, str], None]]:
-    """Give what writes a mark at once and whole, so that it outlives the process: begins and ends of attempts."""
+    """Give what writes a mark at once and whole, so that it outlives the process."""
     if path is None:
         yield lambda _attempt_id, _what, _agent: None
         return

@@ -133,10 +133,12 @@ def test_blobs_that_nobody_used_for_long_are_collected(blobs: BlobStore, tmp_pat
         os.utime(blobs.path(name), (1000, 1000))
     incoming = tmp_path / "blobs" / "incoming"
     (incoming / "half").write_bytes(b"x")
+    (incoming / "now").write_bytes(b"x")
+    os.utime(incoming / "half", (1000, 1000))
     (incoming / sha256(b"begun")).write_bytes(b"x")
     (incoming / sha256(b"long ago")).write_bytes(b"x")
     os.utime(incoming / sha256(b"long ago"), (1000, 1000))
     blobs.missing([asked_for])
 
     assert blobs.collect(unused_for=3600) == 1
-    assert files(tmp_path) == sorted([asked_for, new, sha256(b"begun")])
+    assert files(tmp_path) == sorted([asked_for, new, sha256(b"begun"), "now"])

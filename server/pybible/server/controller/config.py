@@ -86,8 +86,10 @@ class ControllerConfig:
     # Enrolment requests a second from one address; ten times as many at once.
     enroll_rate: float = 100.0
     blob_limit: int = 16 * 1024**3
-    # Blobs that nobody used for so long are removed at the start.
+    # Blobs that nobody used for so long are removed.
     blob_unused_for: float = 14 * 86400.0
+    # Runs that ended so long ago are removed, with their attempts and events. 0: never.
+    runs_kept_for: float = 90 * 86400.0
     # How long a stopping controller waits for runs and streams to end.
     drain_timeout: float = 10.0
     log_level: str = "info"
@@ -130,7 +132,7 @@ _tables: Mapping[str, Callable[..., object]] = {
 }
 # Durations in seconds: a hundred years are for ever.
 _LONGEST = 100 * 366 * 86400.0
-_may_be_zero = frozenset({"disconnect_grace", "recovery_window", "blob_unused_for", "drain_timeout"})
+_may_be_zero = frozenset({"disconnect_grace", "recovery_window", "blob_unused_for", "runs_kept_for", "drain_timeout"})
 
 
 def load_config(

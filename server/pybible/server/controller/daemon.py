@@ -152,6 +152,7 @@ def _show(monitor: Monitor, controller: Controller, stack: AsyncExitStack) -> No
         allowed=parts.allowed,
         authority=parts.authority,
         traffic=parts.traffic,
+        retention=parts.retention,
     )
     monitor.show(sources, usage=parts.blobs.usage)
     controller.monitor = monitor

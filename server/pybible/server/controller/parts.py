@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,25 +17,21 @@ from pybible.server.controller.pki.authority import Authority, open_authority
 from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes
 from pybible.server.controller.pki.rotation import Rotation
 from pybible.server.controller.pki.waiting import WaitingRoom
+from pybible.server.controller.retention import Kept, Retention
 from pybible.server.controller.runs.history import History
 from pybible.server.controller.runs.registry import RunRegistry
 from pybible.server.controller.runs.run import RunSettings
 from pybible.server.controller.services.access import Access, Caller
 from pybible.server.controller.sessions.registry import SessionRegistry
 from pybible.server.controller.sessions.settings import SessionSettings
-from pybible.server.controller.store import certificates, tokens
+from pybible.server.controller.store import certificates
 from pybible.server.controller.store.database import Database, open_database
 from pybible.server.controller.store.engine import sqlite_url
 from pybible.server.controller.tickets import Tickets
 from pybible.wire.identity import Identity, Role
-from pybible.wire.logs import fields
-
-log = logging.getLogger(__name__)
 
 # Who acts where nobody asked.
 _ITSELF = Caller(identity=Identity(Role.CONTROLLER, "main"), address="")
-# What expired is kept so long for listings.
-_EXPIRED_KEPT = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +52,7 @@ class Parts:
     traffic: Traffic
     sessions: SessionRegistry
     runs: RunRegistry
+    retention: Retention
 
 
 async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
@@ -66,7 +62,8 @@ async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
     issuing_lifetime = timedelta(seconds=config.issuing_authority_ttl)
     authority = await asyncio.to_thread(open_authority, config.state / "pki", issuing_lifetime=issuing_lifetime)
     blobs = BlobStore(config.state / "blobs", limit=config.blob_limit)
-    await _forget(config, database, blobs)
+    retention = Retention(database=database, blobs=blobs, kept=_kept(config))
+    await retention.expired()
     allowed = AllowedCertificates(await database.read(lambda connection: certificates.live(connection, time.time())))
     enrolment = Enrolment(
         database=database,
@@ -99,6 +96,8 @@ async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         discard=lambda sha256, unused_since: blobs.remove(sha256, unused_since=unused_since),
     )
     await runs.recover()
+    retention.forget = runs.forget
+    await stack.enter_async_context(retention.running())
     return Parts(
         config=config,
         database=database,
@@ -114,7 +113,12 @@ async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         traffic=Traffic(),
         sessions=sessions,
         runs=runs,
+        retention=retention,
     )
+
+
+def _kept(config: ControllerConfig) -> Kept:
+    return Kept(runs=config.runs_kept_for, blobs=config.blob_unused_for)
 
 
 def _lifetimes(config: ControllerConfig) -> Lifetimes:
@@ -141,13 +145,3 @@ def _run_settings(config: ControllerConfig) -> RunSettings:
         disconnect_grace=config.disconnect_grace,
         recovery_window=config.recovery_window,
     )
-
-
-async def _forget(config: ControllerConfig, database: Database, blobs: BlobStore) -> None:
-    """Drop what nobody will ask for again."""
-    before = time.time() - _EXPIRED_KEPT
-    await database.write(lambda connection: tokens.forget_expired(connection, before))
-    await database.write(lambda connection: certificates.forget_expired(connection, before))
-    removed = await asyncio.to_thread(blobs.collect, unused_for=config.blob_unused_for)
-    if removed:
-        log.info("old blobs removed", extra=fields(blobs=removed))

@@ -25,6 +25,7 @@ DEFAULT_LIMIT = 16 * 1024**3
 
 _READ_BYTES = 1024 * 1024
 _BROKEN_OFF_KEPT = 86400.0
+_ABANDONED_KEPT = 3600.0
 _BLOBS = "[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"
 _sha256 = re.compile(r"[0-9a-f]{64}")
 
@@ -236,13 +237,16 @@ class BlobStore:
         before = now - unused_for
         removed = 0
         for path in self._incoming.iterdir():
-            # Only what is named by the sum alone can be gone on with.
-            if not _sha256.fullmatch(path.name) or path.stat().st_mtime < now - _BROKEN_OFF_KEPT:
-                path.unlink(missing_ok=True)
+            # Only what is named by the sum alone can be gone on with. What is written to now is not old.
+            kept = _BROKEN_OFF_KEPT if _sha256.fullmatch(path.name) else _ABANDONED_KEPT
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < now - kept:
+                    path.unlink()
         for path in self._folder.glob(_BLOBS):
-            if path.stat().st_mtime < before:
-                path.unlink(missing_ok=True)
-                removed += 1
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    removed += 1
         return removed
 
     def _touch(self, path: Path) -> bool:

@@ -96,6 +96,10 @@ _DESCRIBED = (
     Described("pybible_store_batch_seconds", "histogram", "How long the store took for one batch of writes."),
     Described("pybible_store_batch_works", "histogram", "How many works were in one batch."),
     Described("pybible_store_failed_batches_total", "counter", "Batches of which nothing could be written."),
+    Described(
+        "pybible_store_bytes", "gauge", "The size of the store's files; 0 when it is not SQLite. Space is used again."
+    ),
+    Described("pybible_removed_runs_total", "counter", "Runs that were removed from the store because they were old."),
     Described("pybible_blobs", "gauge", "Blobs in the state folder, counted every minute at most."),
     Described("pybible_blobs_bytes", "gauge", "Their size."),
     Described("pybible_contents_sent_total", "counter", "Contents that agents fetched, whole or from some place on."),
@@ -107,6 +111,7 @@ _DESCRIBED = (
         "When the first of them expires, as Unix time; of a holder with several the last one counts.",
         {"role": "`authority` (the root), `issuing` (the authority that signs), `controller`, `agent`, `operator`"},
     ),
+    Described("pybible_event_loop_tasks", "gauge", "Coroutines that the event loop runs: some for each agent."),
     Described(
         "pybible_event_loop_lag_seconds",
         "histogram",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
@@ -44,6 +45,7 @@ class ControllerCollector(Collector):
         yield from self._queues()
         yield from self._store()
         yield from self._certificates()
+        yield _single("pybible_event_loop_tasks", len(asyncio.all_tasks()))
         yield _histogram("pybible_event_loop_lag_seconds", self._lag.seen)
 
     def _fleet(self) -> Iterator[Metric]:
@@ -101,6 +103,8 @@ class ControllerCollector(Collector):
         yield _histogram("pybible_store_batch_seconds", writer.batch_seconds)
         yield _histogram("pybible_store_batch_works", writer.batch_works_seen)
         yield _single("pybible_store_failed_batches_total", writer.failures)
+        yield _single("pybible_store_bytes", self._sources.database.size())
+        yield _single("pybible_removed_runs_total", self._sources.retention.removed)
         yield _single("pybible_blobs", self.blobs[0])
         yield _single("pybible_blobs_bytes", self.blobs[1])
         yield _single("pybible_contents_sent_total", sent.contents)

@@ -9,6 +9,7 @@ from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.counts import RunCounts
 from pybible.server.controller.pki.authority import Authority
 from pybible.server.controller.pki.waiting import WaitingRoom
+from pybible.server.controller.retention import Retention
 from pybible.server.controller.runs.registry import RunRegistry
 from pybible.server.controller.services.access import Access
 from pybible.server.controller.sessions.registry import SessionRegistry
@@ -38,3 +39,4 @@ class Sources:
     allowed: Certificates
     authority: Authority
     traffic: Traffic
+    retention: Retention

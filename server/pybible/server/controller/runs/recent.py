@@ -42,6 +42,10 @@ class RecentRuns:
         if record.run_id in self._runs:
             self._runs[record.run_id] = ListedRun(record)
 
+    def forget(self, run_id: str) -> None:
+        """A run is no more."""
+        self._runs.pop(run_id, None)
+
     def newest(self, limit: int, *, before: str = "") -> list[ListedRun] | None:
         """Return runs, the newest first, older than `before` only. None when the store has to be asked."""
         found = [run for run_id, run in reversed(self._runs.items()) if not before or run_id < before][:limit]

@@ -259,6 +259,10 @@ class RunRegistry:
             if run.terms.actor.identity == identity:
                 run.cancel(reason, state=RunState.INTERRUPTED)
 
+    def forget(self, run_id: str) -> None:
+        """A run that was over is about to be removed from the store."""
+        self._recent.forget(run_id)
+
     async def flush(self) -> None:
         """Wait until all that is known so far is in the store."""
         await self._history.flush()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -27,6 +28,16 @@ class Database:
         self.directory = directory
         self.engine = engine
         self.writer = writer
+
+    def size(self) -> int:
+        """Return the bytes of its files; 0 when it has none of its own here."""
+        if self.engine.dialect.name != "sqlite" or not self.engine.url.database:
+            return 0
+        found = 0
+        for suffix in ("", "-wal"):
+            with suppress(OSError):
+                found += Path(self.engine.url.database + suffix).stat().st_size
+        return found
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which only reads, in a thread. It sees everything whose write was awaited before."""

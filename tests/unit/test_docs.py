@@ -233,6 +233,7 @@ def test_the_limits_are_those_of_the_code(what: str, figure: str) -> None:
             "sessions that begin",
             f"500 a second, 1000 at once in all; {_ATTACHES_A_SECOND:g} a second, {_ATTACHES:g} at",
         ),
+        ("a handshake that waits for its turn", f"{SessionSettings().handshake_patience:g} seconds"),
         ("live output of one agent", f"{OUTPUT_BYTES_A_SECOND // 1024 // 1024} MiB a second"),
         ("silence in an upload", f"{_SILENCE_SECONDS:g} seconds"),
     ],

@@ -96,6 +96,45 @@ def test_a_handshake_that_never_ends_does_not_hold_a_slot_for_ever() -> None:
     assert ends(machine.tick(10)) == {"a": "not_connected"}
 
 
+def in_a_storm(until: float) -> SessionMachine:
+    """Return one whose agent has left, at 5, with an attempt out and one held; a storm holds its grace."""
+    machine = SessionMachine(settings=SETTINGS, storm=lambda now: until if now < until else 0.0)
+    machine.attach(1, incarnation="one", now=0)
+    machine.welcome(1, Opening("one", 1), now=0)
+    machine.dispatch(make("out"), now=1)
+    machine.dispatch(make("held"), now=1)
+    machine.stream_ended(1, now=5)
+    return machine
+
+
+def test_in_a_storm_the_grace_of_who_is_away_does_not_end() -> None:
+    machine = in_a_storm(until=60)
+    assert machine.tick(20) == []
+    assert machine.next_due() == 60
+    assert machine.dispatch(make("new"), now=50) == []
+    machine.attach(2, incarnation="one", now=59)
+    reconciled = machine.welcome(2, Opening("one", 3, (("out", JournalState.FINISHED),)), now=59)
+    assert reconciled is not None
+    assert reconciled.verdicts == (("out", Decision.ADOPT),)
+    assert sent(reconciled.instructions) == ["held", "new"]
+
+
+def test_after_a_storm_who_did_not_come_is_lost() -> None:
+    machine = in_a_storm(until=60)
+    machine.tick(20)
+    assert ends(machine.tick(60)) == {"out": "lost_mid_task", "held": "not_connected"}
+    assert machine.state is SessionState.LOST
+
+
+def test_a_storm_does_not_soften_a_grace_of_nothing() -> None:
+    machine = SessionMachine(settings=SETTINGS, storm=lambda _now: 60.0)
+    machine.attach(1, incarnation="one", now=0)
+    machine.welcome(1, Opening("one", 1), now=0)
+    machine.dispatch(make("strict", grace=0), now=1)
+    assert ends(machine.stream_ended(1, now=5)) == {"strict": "lost_mid_task"}
+    assert ends(machine.dispatch(make("later", grace=0), now=6)) == {"later": "not_connected"}
+
+
 @pytest.mark.parametrize(("grace", "lost_at"), [(0.0, 5.0), (3.0, 8.0), (60.0, 65.0)])
 def test_each_attempt_has_the_grace_of_its_run(grace: float, lost_at: float) -> None:
     machine = ready()

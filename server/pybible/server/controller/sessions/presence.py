@@ -25,6 +25,7 @@ from pybible.server.controller.sessions.instructions import (
 from pybible.server.controller.sessions.refusal import AgentDetails, refusal
 from pybible.server.controller.sessions.settings import SessionSettings
 from pybible.server.controller.sessions.state import SessionMachine
+from pybible.server.controller.sessions.storm import Storm
 from pybible.v1 import agent_pb2
 from pybible.wire import faults
 from pybible.wire.logs import fields
@@ -74,6 +75,7 @@ class AgentPresence:
         "_due",
         "_since",
         "_state",
+        "_storm",
         "_streams",
         "_timer",
         "agent_id",
@@ -93,11 +95,15 @@ class AgentPresence:
         clock: Clock,
         incarnation: str = "",
         awaits: Callable[[str], bool] = lambda _attempt_id: False,
+        storm: Storm | None = None,
     ) -> None:
-        """`incarnation`, `awaits`: as the machine has them."""
+        """`incarnation`, `awaits`: as the machine has them. `storm` is that of all agents."""
         self.agent_id = agent_id
         self.name = ""
-        self.machine = SessionMachine(settings=settings, incarnation=incarnation, awaits=awaits)
+        self._storm = storm or Storm()
+        self.machine = SessionMachine(
+            settings=settings, incarnation=incarnation, awaits=awaits, storm=self._storm.until
+        )
         self.details = AgentDetails()
         # Set with its first session: before, it is only expected, and of its details not all is known.
         self.has_come = False
@@ -256,6 +262,8 @@ class AgentPresence:
 
     def _note_state(self) -> None:
         before, self._state = self._state, self.machine.state
+        if self._storm.moved(before, self._state, now=self._clock()):
+            log.warning("many agents left at once", extra=fields(away=self._storm.away))
         self._since = time.time()
         level = logging.WARNING if self._state in _NOTEWORTHY else logging.INFO
         # Before an agent's first session is agreed its name is not known here.

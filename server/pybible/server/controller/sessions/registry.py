@@ -22,6 +22,7 @@ from pybible.server.controller.sessions.recovery import Recovery
 from pybible.server.controller.sessions.refusal import AgentDetails
 from pybible.server.controller.sessions.session import AgentCall, AgentSession, ResultLedger, deny
 from pybible.server.controller.sessions.settings import SessionSettings
+from pybible.server.controller.sessions.storm import Storm
 from pybible.server.controller.store import agents
 from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.writer import WriterClosed
@@ -61,7 +62,13 @@ class SessionRegistry:
         # Streams that have not said hello, by agent.
         self._greeting: Counter[str] = Counter()
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._gate = Gate(rate=settings.handshakes, burst=settings.handshake_burst, now=clock())
+        self._gate = Gate(
+            rate=settings.handshakes,
+            burst=settings.handshake_burst,
+            patience=settings.handshake_patience,
+            now=clock(),
+        )
+        self._storm = Storm()
 
     # --- asking
 
@@ -117,15 +124,19 @@ class SessionRegistry:
                 self._deny(agent_pb2.Deny.CODE_SHUTTING_DOWN, "the controller shuts down", retry_after=1.0)
             )
             return None
-        if wait := self._gate.admit(self._clock()):
-            await call.write(self._deny(agent_pb2.Deny.CODE_OVERLOADED, "too many agents at once", retry_after=wait))
-            return None
         if self._greeting[agent_id] >= self.settings.silent_streams:
             text = f"{self.settings.silent_streams} streams of this agent have not said hello yet"
             await call.write(self._deny(agent_pb2.Deny.CODE_OVERLOADED, text, retry_after=_wait()))
             return None
+        turn = self._gate.admit(self._clock())
+        if not turn.admitted:
+            denial = self._deny(agent_pb2.Deny.CODE_OVERLOADED, "too many agents at once", retry_after=turn.wait)
+            await call.write(denial)
+            return None
         self._greeting[agent_id] += 1
         try:
+            if turn.wait:
+                await asyncio.sleep(turn.wait)
             return await self._hello(call)
         except NoCommonProtocol as error:
             await call.write(self._deny(agent_pb2.Deny.CODE_PROTOCOL, str(error)))
@@ -245,6 +256,7 @@ class SessionRegistry:
             clock=self._clock,
             incarnation=(record.incarnation if record is not None else None) or "",
             awaits=self.recovery.awaits,
+            storm=self._storm,
         )
         return presence
 

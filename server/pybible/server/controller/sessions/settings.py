@@ -28,6 +28,8 @@ class SessionSettings:
     # Handshakes admitted a second, and how many may come at once.
     handshakes: float = 500.0
     handshake_burst: int = 1000
+    # How long a handshake may wait for its turn. Agents wait 30 s for their Welcome, TLS included.
+    handshake_patience: float = 15.0
 
     @property
     def silence(self) -> float:

@@ -55,7 +55,9 @@ class SessionMachine:
         "_ended",
         "_flips",
         "_journaled",
+        "_prolonged",
         "_quarantined_until",
+        "_storm",
         "_unbroken",
         "heard_at",
         "held",
@@ -73,15 +75,20 @@ class SessionMachine:
         settings: SessionSettings,
         incarnation: str = "",
         awaits: Callable[[str], bool] = lambda _attempt_id: False,
+        storm: Callable[[float], float] = lambda _now: 0.0,
     ) -> None:
         """`incarnation` is the last one that an earlier controller saw.
 
         `awaits` tells whether an attempt belongs to a run of that controller whose ctl may come back, or has.
+        `storm` says until when, at least, no time runs out for agents that are away (Storm.until).
         """
         self.settings = settings
         self.state = SessionState.OFFLINE
         self.incarnation = incarnation
         self._awaits = awaits
+        self._storm = storm
+        # Until when a storm keeps an agent that is away from being lost.
+        self._prolonged = 0.0
         # Whether it is still the process that the earlier controller knew: what is not in its journal it never had.
         self._unbroken = bool(incarnation)
         # What an earlier controller sent out, and the journal of the current session told of.
@@ -205,7 +212,7 @@ class SessionMachine:
                 return [self._send(attempt, now)]
             case SessionState.SYNC:
                 attempt.wait_until = max(now + self.settings.accept_timeout, attempt.expected_until)
-            case _ if now < (until := self._expected(attempt)):
+            case _ if now < (until := self._expected(attempt, now)):
                 attempt.wait_until = until
             case _:
                 return [End(attempt, self._absent(attempt))]
@@ -287,7 +294,7 @@ class SessionMachine:
         if self.state in _ATTACHED:
             due = min(due, self.heard_at + self.settings.silence)
         if self.state is SessionState.SUSPECT:
-            due = min(due, self._away_since + self.settings.disconnect_grace)
+            due = min(due, self._lost_at)
         return due
 
     def tick(self, now: float) -> list[Instruction]:
@@ -295,8 +302,9 @@ class SessionMachine:
         done: list[Instruction] = []
         if self.state in _ATTACHED and now >= self.heard_at + self.settings.silence:
             done += self._suspect(now)
+        self._prolong(now)
         done += self._expire(now)
-        if self.state is SessionState.SUSPECT and now >= self._away_since + self.settings.disconnect_grace:
+        if self.state is SessionState.SUSPECT and now >= self._lost_at:
             self.state = SessionState.LOST
             if self.stream:
                 done.append(CloseStream(self.stream, Close.SILENT))
@@ -323,6 +331,21 @@ class SessionMachine:
             raise AssertionError("an attempt is held while the agent has a free slot")
 
     # --- inside
+
+    @property
+    def _lost_at(self) -> float:
+        return max(self._away_since + self.settings.disconnect_grace, self._prolonged)
+
+    def _prolong(self, now: float) -> None:
+        """While a storm lasts no time runs out: whoever is waited for may be in the queue. A grace of 0 is strict."""
+        until = self._storm(now)
+        if until <= now:
+            return
+        if self.settings.disconnect_grace:
+            self._prolonged = until
+        for attempt in (*self.out.values(), *self.held.values()):
+            if attempt.grace and attempt.wait_until <= now:
+                attempt.wait_until = until
 
     def _send(self, attempt: Attempt, now: float) -> SendDispatch:
         attempt.state = AttemptState.DISPATCHED
@@ -411,11 +434,12 @@ class SessionMachine:
         """Whether an attempt that may have been out before is answered from the journal, or was never run."""
         return self._unbroken or attempt.id in self._journaled
 
-    def _expected(self, attempt: Attempt) -> float:
+    def _expected(self, attempt: Attempt, now: float) -> float:
         """Return until when an attempt may wait for the agent, which is away."""
         match self.state:
             case SessionState.SUSPECT:
-                return max(self._away_since + attempt.grace, attempt.expected_until)
+                storm = self._storm(now) if attempt.grace else 0.0
+                return max(self._away_since + attempt.grace, attempt.expected_until, storm)
             case SessionState.LOST:
                 return attempt.expected_until
             case SessionState.OFFLINE if not self._attached:

@@ -8,8 +8,9 @@ from pathlib import Path
 from textwrap import dedent
 
 from pybible.server.engine.dispatcher import RunRequest
-from pybible.server.engine.executor.context import Ask
+from pybible.server.engine.executor.context import Ask, Report
 from pybible.server.engine.executor.options import RunOptions
+from pybible.server.engine.executor.replay import Replay
 from pybible.server.engine.executor.run import Engine, RunOutcome, run_playbooks
 from pybible.server.engine.inventory.sources import load_inventory
 from pybible.server.engine.parsing.loader import Loader
@@ -67,11 +68,13 @@ async def play(
     variables: VariableOptions | None = None,
     watch: Watch | None = None,
     inventory_file: str = "hosts.ini",
+    replay: Callable[[Report], Replay] | None = None,
 ) -> Played:
     """Run a playbook's text on these hosts, `files` beside it. An operator cancels after `cancel_after` attempts.
 
     `typed` are the lines that the operator types, when asked; `answers` those for each question of --step and of the
     debugger (empty: there is nobody left to answer). `inventory_file` is one of `files`, instead of one of `hosts`.
+    `replay` gives what the run that is resumed did, and takes where its warnings go.
     """
     for name, text in {**(files or {}), "site.yml": playbook}.items():
         path = folder / name
@@ -100,6 +103,7 @@ async def play(
         ask=ask,
         answer=operator(typed) if typed else None,
         ask_line=None if answers is None else answering(answers),
+        replay=None if replay is None else replay(events.append),
     )
     outcome = await run_playbooks(
         [loader.load_playbook(folder / "site.yml")],

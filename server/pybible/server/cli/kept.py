@@ -161,7 +161,8 @@ class Told:
         if not isinstance(event, _KEPT_EVENTS) or not self.whole:
             return
         self._waiting.append(encode_event(event) + b"\n")
-        if isinstance(event, ItemResult | HostResult):
+        # A banner is of no use before there is a host.
+        if not isinstance(event, TaskStarted):
             self.flush()
 
     def flush(self) -> None:

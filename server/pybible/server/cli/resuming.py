@@ -219,14 +219,14 @@ def _asked(kept: object, command: KeptCommand, again: Again) -> Asked:
     if not isinstance(kept, dict):
         raise PybibleError(f"what is kept of run {command.runs[-1]} can't be used")
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
-    asked = Asked(**values, extra_vars=_extra_vars(command, again))  # type: ignore[arg-type]
+    asked = Asked(**values, extra_vars=extra_vars_of(command, again.extra_vars))  # type: ignore[arg-type]
     controller = again.controller or command.controller
     return replace(asked, verbose=max(again.verbose, asked.verbose), controller=controller)
 
 
-def _extra_vars(command: KeptCommand, again: Again) -> tuple[str, ...]:
+def extra_vars_of(command: KeptCommand, texts: Sequence[str]) -> tuple[str, ...]:
     """Return the -e options: files as they were named, the others as they are given again. UsageError for others."""
-    given = [text for text in again.extra_vars if text.strip()]
+    given = [text for text in texts if text.strip()]
     run_id, names = command.runs[-1], ", ".join(command.inline)
     if any(text.strip().startswith("@") for text in given):
         raise UsageError("files of -e are read again by themselves: give only what stood on the command line")

@@ -294,11 +294,11 @@ class FakeController(agent_pb2_grpc.AgentServiceServicer, blob_pb2_grpc.BlobServ
 
 
 @asynccontextmanager
-async def fake_controller() -> AsyncIterator[FakeController]:
+async def fake_controller(*interceptors: grpc.aio.ServerInterceptor) -> AsyncIterator[FakeController]:
     """Serve one on a free port of the loopback interface."""
     authority = FakeAuthority()
     fake = FakeController(authority)
-    server = grpc.aio.server(options=server_options())
+    server = grpc.aio.server(interceptors=interceptors, options=server_options())
     agent_pb2_grpc.add_AgentServiceServicer_to_server(fake, server)
     blob_pb2_grpc.add_BlobServiceServicer_to_server(fake, server)
     key, certificate = authority.issue(x509.DNSName(CONTROLLER_NAME))

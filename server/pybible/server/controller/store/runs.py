@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import Connection, RowMapping, Table, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pybible.server.controller.store.run_tables import attempts, events, host_recaps, runs
@@ -79,15 +79,26 @@ class StoredBatch:
     batch: bytes
 
 
-def _upsert(connection: Connection, table: Table, key: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Insert rows, or replace what is there but for the key and what a later event alone may set."""
+def _upsert(
+    connection: Connection,
+    table: Table,
+    key: Sequence[str],
+    rows: Iterable[Mapping[str, object]],
+    *,
+    unless: ColumnElement[bool] | None = None,
+) -> None:
+    """Insert rows, or replace what is there but for the key and what a later event alone may set.
+
+    `unless`: what holds for a row that is to stay as it is.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     values = list(rows)
     if not values:
         return
     statement = dialect.insert(table)
     changing = {name: statement.excluded[name] for name in values[0] if name not in key and name != "late"}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changing), values)
+    where = None if unless is None else ~unless
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changing, where=where), values)
 
 
 def save_runs(connection: Connection, records: Iterable[RunRecord]) -> None:
@@ -96,8 +107,11 @@ def save_runs(connection: Connection, records: Iterable[RunRecord]) -> None:
 
 
 def save_attempts(connection: Connection, rows: Iterable[Mapping[str, object]]) -> None:
-    """Store attempts as they are now: mappings with the columns of the table. `late` is left as it is."""
-    _upsert(connection, attempts, ("attempt_id",), rows)
+    """Store attempts as they are now: mappings with the columns of the table. `late` is left as it is.
+
+    An end that is stored stays: a ctl that comes back to its run says again, and less exactly, what ended.
+    """
+    _upsert(connection, attempts, ("attempt_id",), rows, unless=attempts.c.state == "done")
 
 
 def add_events(connection: Connection, batches: Iterable[StoredBatch]) -> None:

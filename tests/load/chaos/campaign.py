@@ -17,7 +17,7 @@ from tests.load.chaos.ctls import Ctls
 from tests.load.chaos.marks import Marks
 from tests.load.chaos.network import break_network, mend
 from tests.load.chaos.operators import Engine, Operator, Speaker
-from tests.load.chaos.site import Site, end_all, site_with_proxy
+from tests.load.chaos.site import QUICK, Site, end_all, site_with_proxy
 from tests.support.fault_proxy import FaultProxy
 
 # A third of the tasks take a while, so that much is in the middle of it when something happens.
@@ -46,6 +46,8 @@ class Plan:
     pause: float = 2.0
     controller_life: int = 1500
     agent_life: int = 8
+    # How long a run waits for its ctl when its controller was killed, seconds.
+    recovery: float = 20.0
     script: str = SCRIPT
 
 
@@ -90,7 +92,13 @@ class Campaign:
 async def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> tuple[Findings, Counter[str]]:
     """Do it, and return what was found and what happened. `say` is told every few seconds how far it is."""
     draw = random.Random(plan.seed)
-    site = Site(folder=folder, draw=draw, controller_life=plan.controller_life, agent_life=plan.agent_life)
+    site = Site(
+        folder=folder,
+        draw=draw,
+        controller_life=plan.controller_life,
+        agent_life=plan.agent_life,
+        settings=QUICK.format(recovery=plan.recovery),
+    )
     swarm_marks, real_marks = folder / "swarm.marks", folder / "real.marks"
     async with (
         site_with_proxy(site) as proxy,

@@ -143,6 +143,9 @@ def _count_out(lead: Lead, rows: Sequence[_Row], marks: Marks, found: Findings) 
         begun, ended = _mark(row, marks.begun), _mark(row, marks.ended)
         if begun is None or row.ended is None:
             continue
+        if ended is None and row.ended == row.dispatched:
+            # Its operator had its end from a controller that was killed before it wrote that down.
+            continue
         end = min(row.ended - _CLOCKS, ended or row.ended)
         if begun < end:
             executed.append((begun, end))

@@ -24,9 +24,9 @@ from tests.support.fault_proxy import FaultProxy, fault_proxy
 
 _START_SECONDS = 60.0
 # Everything is a good deal quicker than it would be, so that much happens in little time.
-_SETTINGS = (
+QUICK = (
     "heartbeat_interval = 1.0\ndisconnect_grace = 2.0\naccept_timeout = 2.0\nenroll_rate = 100000.0\n"
-    "log_level = 'warning'\ndrain_timeout = 1.0\n"
+    "log_level = 'warning'\ndrain_timeout = 1.0\nrecovery_window = {recovery}\n"
 )
 # What is no point: the process is killed from outside, whatever it is doing.
 ANY_MOMENT = "any moment"
@@ -50,6 +50,8 @@ class Site:
     # How many times the controller comes to a point at most before it is killed there; 0: never.
     controller_life: int
     agent_life: int
+    # The controller's settings file.
+    settings: str
     happened: Counter[str] = field(default_factory=Counter)
     calm: asyncio.Event = field(default_factory=asyncio.Event)
     process: asyncio.subprocess.Process | None = None
@@ -98,7 +100,7 @@ class Site:
     async def start_controller(self, *, point: str = "") -> None:
         """Start it, to die at a point, and wait until it answers or is dead."""
         config = self.folder / "settings.toml"
-        config.write_text(_SETTINGS)
+        config.write_text(self.settings)
         most = _WRITES_A_LIFE if point in _WRITES else max(1, self.controller_life)
         with (self.folder / "controller.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(

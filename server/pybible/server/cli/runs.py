@@ -11,7 +11,7 @@ from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option,
 from pybible.server.cli.listing import ago, moment, print_fields, print_json, print_table, word
 from pybible.server.results.recap import COUNTS, HostRecap, Recap
 from pybible.v1 import run_pb2, run_pb2_grpc
-from pybible.wire.errors import PybibleError
+from pybible.wire.errors import ProtocolError, PybibleError
 
 if TYPE_CHECKING:
     from pybible.server.cli.resuming import Again
@@ -110,7 +110,10 @@ def watch(ctx: click.Context, run_id: str, from_seq: int, verbose: int, controll
         stub = run_pb2_grpc.RunServiceStub(channel)
         for answer in stub.WatchRun(run_pb2.WatchRunRequest(run_id=run_id, from_seq=from_seq)):
             if answer.HasField("event"):
-                event = decode_event(answer.event.event)
+                try:
+                    event = decode_event(answer.event.event)
+                except ValueError as error:
+                    raise ProtocolError(f"the controller sends an event that can't be read: {error}") from error
                 live(event)
                 screen(event)
             elif answer.HasField("finished"):

@@ -255,6 +255,9 @@ RunEvent: TypeAlias = (
 _types: Mapping[str, type[RunEvent]] = {kind.type: kind for kind in RunEvent.__args__}
 _names = {kind: tuple(item.name for item in fields(kind)) for kind in _types.values()}
 _enums = {"status": Status, "kind": TaskKind, "level": MessageLevel}
+# What JSON has for a field's annotation; for any other annotation, anything.
+_shapes = {"str": str, "int": int, "bool": bool, "JsonObject": dict, "tuple[str, ...]": list}
+_shaped = {kind: tuple((item.name, _shapes.get(str(item.type))) for item in fields(kind)) for kind in _types.values()}
 
 
 def encode_event(event: RunEvent) -> bytes:
@@ -268,12 +271,17 @@ def decode_event(data: bytes) -> RunEvent:
     kind = _types.get(str(values.pop("type", "")))
     if kind is None:
         raise ValueError("not an event of a run")
-    known = {name: values[name] for name in _names[kind] if name in values}
+    known = {}
+    for name, shape in _shaped[kind]:
+        if name in values:
+            value = known[name] = values[name]
+            if shape is not None and not isinstance(value, shape):
+                raise ValueError(f"not an event of a run: its {name} is {value!r:.100}")
     for name, enum in _enums.items():
         if name in known:
             known[name] = enum(known[name])
-    if "hosts" in known and isinstance(known["hosts"], list):
-        known["hosts"] = tuple(known["hosts"])
+    if isinstance(known.get("hosts"), list):
+        known["hosts"] = tuple(map(str, known["hosts"]))
     try:
         return kind(**known)
     except TypeError as error:

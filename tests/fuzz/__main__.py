@@ -76,7 +76,14 @@ def _apart(name: str, *, seconds: float, start: int) -> tuple[str, bool]:
     command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz", "--alone", name]
     command += ["--seconds", str(seconds), "--seed", str(start)]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds + _MORE_SECONDS, check=False)
+        ended = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds + _MORE_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return f"{name}: seed {start}, no end {_MORE_SECONDS:g} s after its time\n", True
     if not ended.stdout.startswith(f"{name}: "):

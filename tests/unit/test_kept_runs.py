@@ -43,6 +43,7 @@ def test_what_is_kept_is_for_its_owner_alone(tmp_path: Path) -> None:
 
     assert [path.stat().st_mode & 0o777 for path in (folder.parent, folder)] == [0o700, 0o700]
     assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
+        "before": 0o600,
         "command.json": 0o600,
         "told": 0o600,
     }

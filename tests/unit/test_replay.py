@@ -12,7 +12,7 @@ import pytest
 from pybible.server.engine.dispatcher import Outcome, Target
 from pybible.server.engine.executor.context import Report
 from pybible.server.engine.executor.options import RunOptions
-from pybible.server.engine.executor.replay import Replay, recorded, unfinished
+from pybible.server.engine.executor.replay import Recorded, Replay, events_of, merged, recorded, unfinished
 from pybible.server.results.events import (
     HostResult,
     ItemResult,
@@ -146,6 +146,25 @@ async def test_a_resumed_run_that_was_cut_is_resumed_from_what_it_told(tmp_path:
     assert {event.from_run for event in last.results("h1")} == {"r1", ""}
 
 
+async def test_a_resumed_run_that_was_cut_while_it_took_over_loses_nothing(tmp_path: Path) -> None:
+    site = SITE.replace("STRATEGY", "linear")
+    whole = await play(tmp_path, site, answer=says, files=FILES)
+    first = recorded(whole.events[: 2 * len(whole.events) // 3])
+    again = await play(tmp_path, site, answer=says, files=FILES, replay=lambda report: Replay("r1", first))
+    total = sum(sent(again).values())
+    for cut in range(1, len(again.events), 9):
+        second = merged(recorded(events_of(first)), recorded(again.events[:cut]))
+        last = await play(tmp_path, site, answer=says, files=FILES, replay=_given(second))
+
+        assert last.counts() == whole.counts()
+        own = [event for event in again.events[:cut] if not getattr(event, "from_run", "")]
+        assert sum(sent(last).values()) == total - sum(told(own).values())
+
+
+def _given(hosts: dict[str, list[Recorded]]) -> Callable[[Report], Replay]:
+    return lambda report: Replay("r2", hosts, warn=lambda text: report(Message(level=MessageLevel.WARNING, text=text)))
+
+
 async def test_what_was_cancelled_is_run_again_and_known_to_be_unfinished(tmp_path: Path) -> None:
     def cancels(target: Target, spec: TaskSpec) -> Outcome:
         if target.host == "h2":
@@ -159,10 +178,10 @@ async def test_what_was_cancelled_is_run_again_and_known_to_be_unfinished(tmp_pa
             - {name: one, command: one}
     """
     before = (await play(tmp_path, site, answer=cancels)).events
-    [(_id, name, _path)] = unfinished(recorded(before))
+    [(record, hosts)] = unfinished(recorded(before))
     again = await play(tmp_path, site, answer=says, replay=resuming(before))
 
-    assert name == "one"
+    assert (record.name, hosts) == ("one", ["h2"])
     assert list(sent(again)) == [("h2", "one")]
     assert again.counts() == dict.fromkeys(("h1", "h2", "h3"), "ok=1 changed=1")
 

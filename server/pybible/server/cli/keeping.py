@@ -14,6 +14,7 @@ from pybible.server.cli.extra_vars import extra_vars
 from pybible.server.cli.kept import KeptCommand, KeptCommands, Told, digest_of_values, digests_of, update_command
 from pybible.server.cli.options import Asked
 from pybible.server.client.opener import ControllerOpener
+from pybible.server.engine.executor.replay import Recorded, events_of
 from pybible.server.engine.model.paths import expanded
 from pybible.server.engine.model.play import Node, Playbook, Task
 from pybible.server.results.events import PlaybookStarted, RunEvent
@@ -36,10 +37,13 @@ class Keeping:
         self._folder: Path | None = None
         self._told: Told | None = None
         self._exit_status: int | None = None
+        self._before: Mapping[str, Sequence[Recorded]] = {}
 
-    def begin(self, command: KeptCommand, opener: ControllerOpener) -> None:
-        """Keep the runs that are opened from now on as those of this command."""
-        self._command, self._opener = command, opener
+    def begin(
+        self, command: KeptCommand, opener: ControllerOpener, *, before: Mapping[str, Sequence[Recorded]]
+    ) -> None:
+        """Keep the runs that are opened from now on as those of this command, which takes over `before`."""
+        self._command, self._opener, self._before = command, opener, before
 
     def __call__(self, event: RunEvent) -> None:
         """Take an event."""
@@ -70,7 +74,7 @@ class Keeping:
             return
         self._command = replace(self._command, runs=(*self._command.runs, current.run_id))
         if self._folder is None:
-            folder = self._commands.keep(self._command)
+            folder = self._commands.keep(self._command, before=events_of(self._before))
             self._told = Told(folder)
             self._folder = folder
         else:

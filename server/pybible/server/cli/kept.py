@@ -1,8 +1,8 @@
 """kept: what the control node keeps of each command of `run`, so that it can be resumed or run once more.
 
 A folder for each, named by its first run, in the operator's own state folder: `command.json`, and `told`, the events
-from which a resumed run takes what was done. Values of -e that stood on the command line, passwords and what `no_log`
-hides are not in it.
+from which a resumed run takes what was done; `before` holds those that it was to take over itself. Values of -e that
+stood on the command line, passwords and what `no_log` hides are not in it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KEPT_SECONDS = 30 * 86400.0
 KEPT_BYTES = 2 * 1024**3
 # One run's events; a run that tells more can't be resumed.
 TOLD_BYTES = 1024**3
-_COMMAND, _TOLD = "command.json", "told"
+_COMMAND, _TOLD, _BEFORE = "command.json", "told", "before"
 _VERSION = 1
 # Of an inventory's folder, and of one file.
 _MOST_FILES = 2_000
@@ -91,11 +91,17 @@ class KeptCommands:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, command: KeptCommand) -> Path:
-        """Keep a command whose first run has begun, and forget old ones. Return its folder. OSError when it can't."""
+    def keep(self, command: KeptCommand, *, before: Iterable[RunEvent] = ()) -> Path:
+        """Keep a command whose first run has begun, and forget old ones. Return its folder. OSError when it can't.
+
+        `before` tells what it is to take over: it may end before it has.
+        """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = self._folder / command.runs[0]
         folder.mkdir(mode=0o700)
+        descriptor = os.open(folder / _BEFORE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(encode_event(event) + b"\n" for event in before)
         write_command(folder, command)
         self._forget_old()
         return folder
@@ -135,8 +141,7 @@ class KeptCommands:
         for number, folder in enumerate(self._folders()):
             # What is running is kept, whatever its age; what can't be looked at is left as it is.
             with contextlib.suppress(OSError, StillRunning):
-                told = folder / _TOLD
-                total += told.stat().st_size if told.exists() else 0
+                total += sum(path.stat().st_size for path in folder.iterdir())
                 if number >= KEPT_COMMANDS or total > KEPT_BYTES or (folder / _COMMAND).stat().st_mtime < oldest:
                     with locked(folder):
                         shutil.rmtree(folder)
@@ -150,6 +155,7 @@ class Told:
 
     def __init__(self, folder: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._folder = folder
         self._descriptor = os.open(folder / _TOLD, flags, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._waiting: list[bytes] = []
@@ -180,6 +186,7 @@ class Told:
         with contextlib.suppress(OSError):
             if forget:
                 os.ftruncate(self._descriptor, 0)
+                os.truncate(self._folder / _BEFORE, 0)
         os.close(self._descriptor)
 
 
@@ -197,9 +204,18 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def events_before(folder: Path) -> Iterator[RunEvent]:
+    """Return what tells what a command took over. OSError when it can't be read."""
+    return _events(folder / _BEFORE)
+
+
 def told_events(folder: Path) -> Iterator[RunEvent]:
     """Return the events of a command's hosts in their order. OSError when they can't be read."""
-    with (folder / _TOLD).open("rb") as file:
+    return _events(folder / _TOLD)
+
+
+def _events(path: Path) -> Iterator[RunEvent]:
+    with path.open("rb") as file:
         for line in file:
             try:
                 yield decode_event(line)

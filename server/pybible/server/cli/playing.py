@@ -132,8 +132,9 @@ async def _run(wanted: PlaybookRun) -> int:
             playbooks=playbooks,
         )
         stack.callback(keeping.close)
-        keeping.begin(command, opener)
-        because = wanted.earlier.because if wanted.earlier is not None else ""
+        earlier = wanted.earlier or Earlier(run_id="")
+        keeping.begin(command, opener, before=earlier.hosts or {})
+        because = earlier.because if earlier.run_id else ""
         status = await execute(session, playbooks, engine=_resuming(wanted, engine), opener=opener, because=because)
         keeping.ended(status)
         if wanted.start_at and not _has_task(playbooks, wanted.start_at):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import click
 
 from pybible.server.cli.calls import CALL_SECONDS, connected
 from pybible.server.cli.keeping import inline_values
-from pybible.server.cli.kept import KeptCommand, KeptCommands, locked, told_events
+from pybible.server.cli.kept import KeptCommand, KeptCommands, events_before, locked, told_events
 from pybible.server.cli.options import Asked
 from pybible.server.cli.playing import Earlier, PlaybookRun, run
 from pybible.server.cli.settings import Settings, load_settings
-from pybible.server.engine.executor.replay import Recorded, done, recorded, unfinished
+from pybible.server.engine.executor.replay import Recorded, done, merged, recorded, unfinished
 from pybible.server.results.recap import Recap
 from pybible.v1 import run_pb2, run_pb2_grpc
 from pybible.wire.errors import AccessDenied, ConnectionFailed, ExitStatus, PybibleError, UsageError
@@ -47,7 +48,7 @@ def resume(ctx: click.Context, again: Again) -> int:
         run_id = command.runs[-1]
         _check_resumable(kept, command, again)
         attempts = _end_at_controller(ctx, command, again)
-        hosts = _told(folder, again)
+        hosts = _told(folder, failed_again=again.failed)
         notes = (*_changes(command, again, refuse=True), *_begun(hosts, attempts))
         taken = f"run {run_id} is resumed: {done(hosts)} results of {len(hosts)} hosts are taken from it"
         earlier = Earlier(run_id=run_id, hosts=hosts, lines_count=not again.force, taken=taken, notes=notes)
@@ -152,19 +153,24 @@ def _end_at_controller(
         return answer.attempts
 
 
-def _told(folder: Path, again: Again) -> dict[str, list[Recorded]]:
+def _told(folder: Path, *, failed_again: bool) -> dict[str, list[Recorded]]:
     try:
-        return recorded(told_events(folder), failed_again=again.failed)
+        before = recorded(events_before(folder), failed_again=failed_again)
+        return merged(before, recorded(told_events(folder), failed_again=failed_again))
     except OSError as error:
-        raise PybibleError(f"what the hosts of run {folder.name} did can't be read: {error.strerror}") from error
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: OSError) -> PybibleError:
+    return PybibleError(f"what the hosts of run {folder.name} did can't be read: {error.strerror}")
 
 
 def _failed_hosts(folder: Path) -> list[str]:
     recap = Recap()
     try:
-        recap.count(told_events(folder))
+        recap.count(chain(events_before(folder), told_events(folder)))
     except OSError as error:
-        raise PybibleError(f"what the hosts of run {folder.name} did can't be read: {error.strerror}") from error
+        raise _unreadable(folder, error) from error
     return [host for host, counts in recap.hosts.items() if counts.failed or counts.unreachable]
 
 
@@ -189,11 +195,13 @@ def _begun(hosts: dict[str, list[Recorded]], attempts: Sequence[run_pb2.AttemptR
     if attempts is not None:
         out = {(attempt.task_id, attempt.host) for attempt in attempts if attempt.HasField("dispatched")}
     notes = []
-    for (task_id, name, path), names in unfinished(hosts).items():
-        sent = [host for host in names if out is None or (task_id, host) in out]
+    for record, names in unfinished(hosts):
+        # Of a run before that one its controller is not asked.
+        is_known = out is not None and not record.earlier
+        sent = [host for host in names if not is_known or (record.task_id, host) in (out or ())]
         if sent:
-            task = f"[{name}] ({path})" if path else "a task"
-            may = "had begun" if out is not None else "may have begun"
+            task = f"[{record.name}] ({record.path})" if record.path else "a task"
+            may = "had begun" if is_known else "may have begun"
             notes.append(f"{task} {may} on {_some(sent)} and its end is not known: it is run again there")
     return tuple(notes)
 

@@ -7,7 +7,7 @@ then is its result now; the first that is another one ends that, for this host. 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pybible.server.engine.executor.compiled import CompiledTask
@@ -29,6 +29,8 @@ class Recorded:
     path: str = ""
     items: list[ItemResult] = field(default_factory=list)
     result: HostResult | None = None
+    # It is from before the run that was to take it over.
+    earlier: bool = False
 
 
 def recorded(events: Iterable[RunEvent], *, failed_again: bool = False) -> dict[str, list[Recorded]]:
@@ -60,6 +62,49 @@ def recorded(events: Iterable[RunEvent], *, failed_again: bool = False) -> dict[
             if record.task_id in tasks:
                 record.name, record.path = tasks[record.task_id].name, tasks[record.task_id].path
     return found
+
+
+def merged(before: Mapping[str, list[Recorded]], after: Mapping[str, list[Recorded]]) -> dict[str, list[Recorded]]:
+    """Return what hosts did, of a run that was to take over `before` and told `after`.
+
+    It may have ended while it took over: what it had not come to is still as it was.
+    """
+    for records in before.values():
+        for record in records:
+            record.earlier = True
+    return {host: _joined(before.get(host, []), after.get(host, [])) for host in {**before, **after}}
+
+
+def _joined(before: list[Recorded], after: list[Recorded]) -> list[Recorded]:
+    joined: list[Recorded] = []
+    for index, record in enumerate(after):
+        old = before[index] if index < len(before) else None
+        if old is None or not _is_one(old, record):
+            # Beyond what there was, or it was not followed any further.
+            return joined + after[index:]
+        further = old.result is not None or len(old.items) > len(record.items)
+        joined.append(old if record.result is None and further else record)
+    return joined + before[len(after) :]
+
+
+def _is_one(old: Recorded, record: Recorded) -> bool:
+    if not old.path or not record.path or old.path == record.path:
+        return True
+    return old.name == record.name and old.path.rpartition(":")[0] == record.path.rpartition(":")[0]
+
+
+def events_of(hosts: Mapping[str, Iterable[Recorded]]) -> Iterator[RunEvent]:
+    """Return events that tell what hosts did, for `recorded`."""
+    named: set[str] = set()
+    for host, records in hosts.items():
+        for record in records:
+            if record.path and record.task_id not in named:
+                named.add(record.task_id)
+                yield TaskStarted(task_id=record.task_id, name=record.name, path=record.path)
+            yield HostStarted(task_id=record.task_id, host=host)
+            yield from record.items
+            if record.result is not None:
+                yield record.result
 
 
 def _note(record: Recorded, event: ItemResult | HostResult) -> None:
@@ -152,14 +197,15 @@ def is_hidden(result: JsonObject) -> bool:
     return "censored" in result
 
 
-def unfinished(hosts: Mapping[str, Iterable[Recorded]]) -> dict[tuple[str, str, str], list[str]]:
-    """Return what was begun and has no end: (task's id, name, path), and the hosts."""
-    found: dict[tuple[str, str, str], list[str]] = {}
+def unfinished(hosts: Mapping[str, Iterable[Recorded]]) -> list[tuple[Recorded, list[str]]]:
+    """Return what was begun and has no end: each task once, with its hosts."""
+    found: dict[tuple[bool, str, str], tuple[Recorded, list[str]]] = {}
     for host, records in hosts.items():
         for record in records:
             if record.result is None:
-                found.setdefault((record.task_id, record.name, record.path), []).append(host)
-    return found
+                key = record.earlier, record.task_id, record.path
+                found.setdefault(key, (record, []))[1].append(host)
+    return list(found.values())
 
 
 def done(hosts: Mapping[str, Collection[Recorded]]) -> int:

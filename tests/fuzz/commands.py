@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import logging
 import os
 import socket
 import sys
@@ -256,8 +255,6 @@ class Field:
             sys.stdout.flush()
             sys.stderr.flush()
             said_here = output.getvalue().decode(), errors.getvalue().decode()
-        # For whoever else is in this process.
-        logging.getLogger("grpc").setLevel(logging.NOTSET)
         self._judge(status, *said_here)
 
     def _judge(self, status: int, output: str, errors: str) -> None:

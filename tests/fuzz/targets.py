@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tests.fuzz import agents, commands, controllers, ports, readers, workers
+from tests.fuzz import agents, commands, controllers, joining, ports, readers, workers
 from tests.fuzz.hunt import Target
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
@@ -22,6 +22,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             controllers.ENROLMENT,
             agents.FOREIGN_CONTROLLER,
             commands.COMMANDS_TARGET,
+            joining.JOINING,
             workers.FOREIGN_WORKER,
             ports.RAW,
         )

@@ -163,6 +163,8 @@ def _pinned_authority(door: _Door, pin: str) -> bytes:
             answer = stub.GetAuthority(enrollment_pb2.GetAuthorityRequest(), timeout=_SECONDS)
         except grpc.RpcError as error:
             raise _unreachable(address, error) from error
+    if not isinstance(answer, enrollment_pb2.GetAuthorityResponse):
+        raise ProtocolError(f"{address} sends what can't be read")
     try:
         authority = x509.load_pem_x509_certificate(answer.authority)
         found = public_key_pin(authority)
@@ -238,9 +240,12 @@ def _asked(
     try:
         response = call(request, timeout=_SECONDS)
     except grpc.RpcError as error:
-        if getattr(error, "code", lambda: None)() is grpc.StatusCode.NOT_FOUND:
+        is_poll = isinstance(request, enrollment_pb2.PollEnrollmentRequest)
+        if is_poll and getattr(error, "code", lambda: None)() is grpc.StatusCode.NOT_FOUND:
             raise _Unknown from error
         raise _unreachable(door.address, error) from error
+    if not isinstance(response, enrollment_pb2.EnrollResponse):
+        raise ProtocolError(f"{door.address} sends what can't be read")
     if response.state == enrollment_pb2.EnrollResponse.STATE_DENIED:
         raise AccessDenied(f"the controller does not enrol this host: {response.message}")
     return response

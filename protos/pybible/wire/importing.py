@@ -49,8 +49,12 @@ class _BeforeGrpc:
         load = spec.loader.exec_module
 
         def told(module: ModuleType) -> None:
+            import logging
+
             with _variables():
                 load(module)
+            # Of what can't be read it would log a traceback; the call tells of it, too.
+            logging.getLogger("grpc._common").setLevel(logging.CRITICAL + 1)
 
         spec.loader.exec_module = told  # type: ignore[method-assign]  # the rest of the loader serves on
         return spec

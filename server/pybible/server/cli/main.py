@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import logging
 import sys
 from collections.abc import Sequence
 
@@ -80,8 +79,6 @@ def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> N
 
 def status_of(words: Sequence[str]) -> int:
     """Run the command that the words name, and return its exit status."""
-    # What gRPC logs, with tracebacks, of a controller that sends what can't be read is in the exceptions, too.
-    logging.getLogger("grpc").setLevel(logging.CRITICAL + 1)
     return exit_status_of(lambda: ctl.main(words, prog_name="pybible-ctl", standalone_mode=False))
 
 

@@ -147,6 +147,16 @@ class WindowMachine(RuleBasedStateMachine):
     def grant(self) -> None:
         assert self.window.grant() == self.expected()
 
+    @rule()
+    def another_window_lets_out_the_same(self) -> None:
+        """A controller that was started again is told, in the first order, what has not ended."""
+        self.grant()
+        tasks = {**self.out, **dict(self.waiting)}
+        again = Window(forks=self.forks)
+        for name in sorted(tasks, key=lambda name: int(name[1:])):
+            again.submit(name, task_id=tasks[name], throttle=self.throttles[tasks[name]])
+        assert set(again.grant()) == set(self.out)
+
     @precondition(lambda self: self.out)
     @rule(data=st.data())
     def complete(self, data: st.DataObject) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +56,7 @@ class Lab:
             command = ["pybible-agent", "run", "--state", str(state)]
             self.started[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def start_controller(self, *words: str) -> None:
+    def start_controller(self, *words: str, environment: Mapping[str, str] | None = None) -> None:
         """Start a controller that was killed anew, on the same state and ports."""
         state = self.folder / "controller"
         addresses = json.loads((state / "addresses.json").read_text())
@@ -65,7 +65,9 @@ class Lab:
         with (self.folder / "controller.log").open("ab") as log:
             settings = ["--config", str(self.config)] if self.config is not None else []
             command = ["pybible-controller", "--state", str(state), "--socket", socket, *settings, *listen, *words]
-            self.started["controller"] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.started["controller"] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(environment or {})}
+            )
 
     def ctl(self, *words: str, check: bool = False) -> subprocess.CompletedProcess[str]:
         """Run pybible-ctl to its end."""

@@ -41,7 +41,8 @@ def call_failure(error: grpc.RpcError, target: str) -> PybibleError:
 
 def is_gone(error: grpc.RpcError) -> bool:
     """Tell whether a call ended because its controller, or the way there, is not there any more."""
-    return _code_of(error) is grpc.StatusCode.UNAVAILABLE
+    # The second is what a stream is told that was open when the connection broke.
+    return _code_of(error) is grpc.StatusCode.UNAVAILABLE or "stream removed" in _details_of(error).lower()
 
 
 def short_reason(error: grpc.RpcError) -> str:

@@ -985,6 +985,8 @@ class Deny(google.protobuf.message.Message):
         """The first message was not a Hello, or came late, or was out of bounds."""
         CODE_SHUTTING_DOWN: Deny._Code.ValueType  # 7
         CODE_UNKNOWN_AGENT: Deny._Code.ValueType  # 8
+        CODE_EXPIRED: Deny._Code.ValueType  # 9
+        """The certificate with which the stream began is not valid any more."""
 
     class Code(_Code, metaclass=_CodeEnumTypeWrapper):
         """Code is why."""
@@ -1002,6 +1004,8 @@ class Deny(google.protobuf.message.Message):
     """The first message was not a Hello, or came late, or was out of bounds."""
     CODE_SHUTTING_DOWN: Deny.Code.ValueType  # 7
     CODE_UNKNOWN_AGENT: Deny.Code.ValueType  # 8
+    CODE_EXPIRED: Deny.Code.ValueType  # 9
+    """The certificate with which the stream began is not valid any more."""
 
     CODE_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int

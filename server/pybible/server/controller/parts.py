@@ -12,6 +12,7 @@ from pybible.server.controller.blobs.content import BlobStore
 from pybible.server.controller.blobs.traffic import Traffic
 from pybible.server.controller.config import ControllerConfig
 from pybible.server.controller.dispatch.router import Router
+from pybible.server.controller.expirations import Expirations
 from pybible.server.controller.pki.allowed import AllowedCertificates
 from pybible.server.controller.pki.authority import Authority, open_authority
 from pybible.server.controller.pki.enrolment import Enrolment, Lifetimes
@@ -47,6 +48,7 @@ class Parts:
     waiting: WaitingRoom
     access: Access
     tickets: Tickets
+    expirations: Expirations
     history: History
     blobs: BlobStore
     traffic: Traffic
@@ -76,7 +78,11 @@ async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
     tickets = Tickets()
     access = Access(allowed, tickets=tickets, rules=config.rules, note=history.note)
     await stack.enter_async_context(history.writing())
-    sessions = SessionRegistry(database=database, ledger=history, settings=_session_settings(config))
+    expirations = Expirations()
+    stack.callback(expirations.close)
+    sessions = SessionRegistry(
+        database=database, ledger=history, settings=_session_settings(config), expirations=expirations
+    )
     stack.callback(sessions.close)
     enrolment.shut_out = sessions.remove
     rotation = Rotation(
@@ -108,6 +114,7 @@ async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         waiting=WaitingRoom(limit=config.waiting_limit, per_address=config.waiting_per_address),
         access=access,
         tickets=tickets,
+        expirations=expirations,
         history=history,
         blobs=blobs,
         traffic=Traffic(),

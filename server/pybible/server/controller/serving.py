@@ -158,7 +158,8 @@ def _add_operators_services(server: grpc.aio.Server, parts: Parts, facts: Contro
     access = parts.access.at(port)
     blobs = BlobServicer(access=access, blobs=parts.blobs, traffic=parts.traffic)
     blob_pb2_grpc.add_BlobServiceServicer_to_server(blobs, server)
-    run_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(access=access, runs=parts.runs), server)
+    runs = RunServicer(access=access, runs=parts.runs, expirations=parts.expirations)
+    run_pb2_grpc.add_RunServiceServicer_to_server(runs, server)
     fleet = Fleet(
         access=access,
         database=parts.database,

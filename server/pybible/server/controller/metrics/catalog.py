@@ -42,7 +42,7 @@ _DESCRIBED = (
         "Handshakes that were refused and sessions that the controller ended.",
         {
             "reason": "`overloaded`, `shutting_down`, `protocol`, `invalid`, `unknown_agent`, `superseded`, "
-            "`quarantined`, `revoked`, `silent`"
+            "`quarantined`, `revoked`, `expired`, `silent`"
         },
     ),
     Described(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TypeAlias
@@ -51,10 +51,18 @@ def _received(message: object) -> run_pb2.ExecuteRequest | None:
     return message if isinstance(message, run_pb2.ExecuteRequest) else None
 
 
-async def execute(call: RunCall, registry: RunRegistry, *, rights: Rights, actor: Actor) -> None:
-    """Serve one run from StartRun to RunFinished."""
+async def execute(
+    call: RunCall,
+    registry: RunRegistry,
+    *,
+    rights: Rights,
+    actor: Actor,
+    still_allowed: Callable[[], Awaitable[object]],
+) -> None:
+    """Serve one run from StartRun to RunFinished. `still_allowed` aborts the call of whoever was shut out meanwhile."""
     try:
         start = await _start(call)
+        await still_allowed()
         run = await _opened(start, registry, _request(start, rights, actor))
     except RunOver as over:
         if over.view is not None and over.view.record.state in _CONCLUDED:

@@ -253,10 +253,11 @@ class RunRegistry:
             await self._give_up([run_id], state=RunState.CANCELLED, error=reason)
         return (await self.find(run_id))[0], was_open
 
-    def interrupt(self, identity: str, reason: str) -> None:
-        """End the open runs of an operator who is shut out."""
+    def interrupt(self, identity: str, reason: str, *, serial: str = "") -> None:
+        """End the open runs of an operator who is shut out; with `serial`, those of that certificate of his alone."""
         for run in list(self._open.values()):
-            if run.terms.actor.identity == identity:
+            actor = run.terms.actor
+            if actor.identity == identity and serial in {"", actor.serial}:
                 run.cancel(reason, state=RunState.INTERRUPTED)
 
     def forget(self, run_id: str) -> None:

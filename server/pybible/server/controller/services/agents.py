@@ -44,7 +44,9 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             await self._access.require(context, "pybible.v1.AgentService/Attach")
             if caller.issuer is not None:
                 self._rotation.attached(agent_id, issuer=caller.issuer)
-            await self._sessions.serve(context, greeting, agent_id=agent_id, address=caller.address)
+            await self._sessions.serve(
+                context, greeting, agent_id=agent_id, address=caller.address, expires=caller.expires
+            )
 
     async def RenewCertificate(
         self,

@@ -6,6 +6,7 @@ import grpc
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from pybible.server.controller.expirations import Expirations
 from pybible.server.controller.runs.events import TooSlow
 from pybible.server.controller.runs.execution import execute
 from pybible.server.controller.runs.registry import NoSuchRun, RunRegistry, RunView, TooManyWatchers
@@ -22,9 +23,10 @@ _LISTED_AT_MOST = 1_000
 class RunServicer(run_pb2_grpc.RunServiceServicer):
     """Answers operators about runs, and serves their ctl."""
 
-    def __init__(self, *, access: Access, runs: RunRegistry) -> None:
+    def __init__(self, *, access: Access, runs: RunRegistry, expirations: Expirations) -> None:
         self._access = access
         self._runs = runs
+        self._expirations = expirations
 
     async def Execute(  # type: ignore[override]  # read and written through the context: one reader, one writer
         self,
@@ -33,7 +35,20 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     ) -> None:
         """Serve one run."""
         caller = await self._access.require(context, "pybible.v1.RunService/Execute")
-        await execute(context, self._runs, rights=self._access.rights(caller), actor=caller.actor)
+        actor = caller.actor
+
+        def expired() -> None:
+            self._runs.interrupt(actor.identity, "the operator's certificate has expired", serial=actor.serial)
+
+        with self._expirations.watched(caller.expires, expired):
+            await execute(
+                context,
+                self._runs,
+                rights=self._access.rights(caller),
+                actor=actor,
+                # It may have been revoked, or have expired, while the run was to be begun.
+                still_allowed=lambda: self._access.require(context, "pybible.v1.RunService/Execute"),
+            )
 
     async def WatchRun(  # type: ignore[override]  # written with context.write
         self,
@@ -46,6 +61,8 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
             run_id = await self._runs.resolve(request.run_id)
             async with self._runs.watch(run_id, from_seq=request.from_seq) as batches:
                 async for batch in batches:
+                    # Who is shut out meanwhile hears no more of it.
+                    await self._access.require(context, "pybible.v1.RunService/WatchRun")
                     time = _moment(batch.time)
                     for seq, event in enumerate(batch.events, batch.first_seq):
                         news = run_pb2.RunEvent(seq=seq if batch.first_seq else 0, time=time, event=event)

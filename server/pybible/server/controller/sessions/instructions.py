@@ -44,6 +44,7 @@ class Close(StrEnum):
     QUARANTINED = "quarantined"
     SILENT = "silent"
     REVOKED = "revoked"
+    EXPIRED = "expired"
     SHUTTING_DOWN = "shutting_down"
 
 

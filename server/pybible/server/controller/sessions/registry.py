@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from pybible.server.controller.expirations import Expirations
 from pybible.server.controller.sessions.gate import Gate
 from pybible.server.controller.sessions.inbound import Greeting, NoCommonProtocol, read_hello, received
 from pybible.server.controller.sessions.instructions import Close, SessionState
@@ -42,12 +44,19 @@ class SessionRegistry:
     """The sessions of one controller."""
 
     def __init__(
-        self, *, database: Database, ledger: ResultLedger, settings: SessionSettings, clock: Clock = time.monotonic
+        self,
+        *,
+        database: Database,
+        ledger: ResultLedger,
+        settings: SessionSettings,
+        expirations: Expirations,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.settings = settings
         self.recovery = Recovery()
         self._database = database
         self._ledger = ledger
+        self._expirations = expirations
         self._clock = clock
         self._numbers = itertools.count(1)
         self._presences: dict[str, AgentPresence] = {}
@@ -166,8 +175,13 @@ class SessionRegistry:
             self._modules.clear()
         return self._modules.setdefault(modules, modules)
 
-    async def serve(self, call: AgentCall, greeting: Greeting, *, agent_id: str, address: str) -> None:
-        """Be the session of an agent that has said hello, to its end. The caller has checked its certificate."""
+    async def serve(
+        self, call: AgentCall, greeting: Greeting, *, agent_id: str, address: str, expires: float | None = None
+    ) -> None:
+        """Be the session of an agent that has said hello, to its end. The caller has checked its certificate.
+
+        `expires`: when that is not valid any more (seconds since the epoch), and the stream ends.
+        """
         presence = self._presences.get(agent_id)
         if presence is None:
             presence = self._presence(agent_id)
@@ -186,11 +200,12 @@ class SessionRegistry:
         self._sessions[number] = session
         incarnation = greeting.opening.incarnation
         try:
-            presence.perform(presence.machine.attach(number, incarnation=incarnation, now=self._clock()))
-            agreed = presence.machine.stream == number and await self._sync(session, presence, greeting, address)
-            # A journal may be long, and the session be there for months.
-            del greeting
-            await (session.serve() if agreed else session.refuse())
+            with self._expirations.watched(expires, partial(_expired, session, agent_id)):
+                presence.perform(presence.machine.attach(number, incarnation=incarnation, now=self._clock()))
+                agreed = presence.machine.stream == number and await self._sync(session, presence, greeting, address)
+                # A journal may be long, and the session be there for months.
+                del greeting
+                await (session.serve() if agreed else session.refuse())
         finally:
             del self._sessions[number]
             presence.remove_stream(number, goodbye=session.goodbye)
@@ -315,6 +330,11 @@ class SessionRegistry:
     def attached(self) -> int:
         """Return how many agents have a live session."""
         return sum(presence.machine.state is SessionState.READY for presence in self._presences.values())
+
+
+def _expired(session: AgentSession, agent_id: str) -> None:
+    log.warning("the certificate of an agent has expired, its stream ends", extra=fields(agent_id=agent_id))
+    session.end(Close.EXPIRED)
 
 
 def _wait() -> float:

@@ -46,6 +46,7 @@ _DENIALS = {
     Close.QUARANTINED: (agent_pb2.Deny.CODE_QUARANTINED, "two hosts use the identity of this agent"),
     Close.SILENT: (agent_pb2.Deny.CODE_UNSPECIFIED, "the agent sent no heartbeat for too long"),
     Close.REVOKED: (agent_pb2.Deny.CODE_REVOKED, "the agent was removed"),
+    Close.EXPIRED: (agent_pb2.Deny.CODE_EXPIRED, "the agent's certificate has expired, and it has renewed none"),
     Close.SHUTTING_DOWN: (agent_pb2.Deny.CODE_SHUTTING_DOWN, "the controller shuts down"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import math
 import signal
 import sys
 import time
@@ -144,7 +145,7 @@ def hunt(target: Target, folder: Path, *, seconds: float = 0.0, start: int | Non
         if start is None or not seconds:
             _short(target, attempt, outcome)
         else:
-            _long(target, attempt, outcome, trial=trial, end=began + seconds, start=start)
+            _long(target, attempt, outcome, trial=trial, seconds=seconds, start=start)
         outcome.seconds, outcome.cpu = time.monotonic() - began, time.process_time() - used
     return outcome
 
@@ -169,12 +170,13 @@ def _short(target: Target, attempt: Callable[[object], None], outcome: Outcome, 
 
 
 def _long(
-    target: Target, attempt: Callable[[object], None], outcome: Outcome, *, trial: Trial, end: float, start: int
+    target: Target, attempt: Callable[[object], None], outcome: Outcome, *, trial: Trial, seconds: float, start: int
 ) -> None:
-    """Feed it what another process makes, and look at the memory."""
-    read_at = 0.0
+    """Feed it what another process makes, for `seconds` from the first of it on, and look at the memory."""
+    read_at, end = 0.0, math.inf
     with batches(target.name, start=start) as made:
         for number, batch in made:
+            end = min(end, time.monotonic() + seconds)
             for example in batch:
                 if time.monotonic() > end:
                     break

@@ -53,7 +53,7 @@ class Reader:
     refusals: tuple[type[Exception], ...] = ()
 
 
-def _kept(text: str, path: Path) -> Path:
+def kept(text: str, path: Path) -> Path:
     """Write a text as it is, whatever it is."""
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     path.chmod(0o600)
@@ -107,7 +107,7 @@ def _playbook(text: str, folder: Path) -> None:
 
 
 def _inventory(name: str) -> Callable[[str, Path], object]:
-    return lambda text, folder: load_inventory([str(_kept(text, folder / name))])
+    return lambda text, folder: load_inventory([str(kept(text, folder / name))])
 
 
 def _pattern(text: str, folder: Path) -> None:
@@ -120,13 +120,13 @@ def _pattern(text: str, folder: Path) -> None:
 
 
 def _ansible_config(text: str, folder: Path) -> None:
-    _kept(text, folder / "ansible.cfg")
+    kept(text, folder / "ansible.cfg")
     read_ansible_config({}, directory=folder, home=folder)
 
 
 def _settings(text: str, folder: Path) -> None:
     (folder / "pybible").mkdir(exist_ok=True)
-    _kept(text, folder / "pybible" / "config.toml")
+    kept(text, folder / "pybible" / "config.toml")
     (folder / "ansible.cfg").unlink(missing_ok=True)
     load_settings({"XDG_CONFIG_HOME": str(folder)}, directory=folder, home=folder)
 
@@ -195,7 +195,7 @@ EVENT = (
 def _local_facts(text: str, folder: Path) -> None:
     facts = folder / "facts.d"
     facts.mkdir(exist_ok=True)
-    _kept(text, facts / "own.fact")
+    kept(text, facts / "own.fact")
     dumps(local_facts.collect(Host(environment={}, fact_path=str(facts))))
 
 
@@ -207,7 +207,7 @@ def _identity(text: str, folder: Path) -> None:
             id="1", name="a", controller="b:1", key=b"", certificate=b"", authority=b"", renew_at=0.0
         )
         agent_state.save_identity(state, found)
-    _kept(text, state / "agent.json")
+    kept(text, state / "agent.json")
     agent_state.load_identity(state)
 
 
@@ -220,12 +220,12 @@ def _addresses(text: str, folder: Path) -> None:
 
 
 DAEMONS = {
-    "policy.toml": Reader(samples=POLICY, read=lambda text, folder: load_policy(_kept(text, folder / "policy.toml"))),
+    "policy.toml": Reader(samples=POLICY, read=lambda text, folder: load_policy(kept(text, folder / "policy.toml"))),
     "controller.toml": Reader(
-        samples=CONTROLLER, read=lambda text, folder: load_config(folder, file=_kept(text, folder / "c.toml"))
+        samples=CONTROLLER, read=lambda text, folder: load_config(folder, file=kept(text, folder / "c.toml"))
     ),
     "agent.toml": Reader(
-        samples=AGENT, read=lambda text, folder: agent_config.load_config(_kept(text, folder / "agent.toml"))
+        samples=AGENT, read=lambda text, folder: agent_config.load_config(kept(text, folder / "agent.toml"))
     ),
     "join token": Reader(samples=(TOKEN, TOKEN[:20], "pbj1."), read=lambda text, folder: JoinToken.decode(text)),
     "addresses": Reader(samples=("a:1", "[::1]:7150", ":0", "a:²", "a:٣"), read=_addresses),
@@ -239,7 +239,7 @@ DAEMONS = {
     ),
     "signing key": Reader(
         samples=("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n",),
-        read=lambda text, folder: SigningKey.load(_kept(text, folder / "signing.key")),
+        read=lambda text, folder: SigningKey.load(kept(text, folder / "signing.key")),
     ),
     "fact files": Reader(samples=FACTS, read=_local_facts),
     "agent.json": Reader(samples=(ABOUT, '{"renew_at": {}}', "[" * 3000), read=_identity),
@@ -260,7 +260,9 @@ DAEMONS = {
 }  # fmt: skip
 
 
-def _texts(readers: dict[str, Reader]) -> Callable[[Path], AbstractContextManager[Trial]]:
+def texts(readers: dict[str, Reader]) -> Callable[[Path], AbstractContextManager[Trial]]:
+    """Return what opens a trial whose examples name a reader and have a text for it."""
+
     @contextmanager
     def opened(folder: Path) -> Iterator[Trial]:
         def check(example: tuple[str, str]) -> None:
@@ -279,7 +281,8 @@ def _texts(readers: dict[str, Reader]) -> Callable[[Path], AbstractContextManage
     return opened
 
 
-def _samples(readers: dict[str, Reader]) -> Callable[[], st.SearchStrategy[tuple[str, str]]]:
+def samples_of(readers: dict[str, Reader]) -> Callable[[], st.SearchStrategy[tuple[str, str]]]:
+    """Return what makes such examples."""
     return lambda: st.sampled_from(sorted(readers)).flatmap(
         lambda name: st.tuples(st.just(name), damaged(readers[name].samples))
     )
@@ -350,8 +353,8 @@ def _kept_bytes() -> st.SearchStrategy[tuple[str, bytes]]:
 OPERATORS_TEXTS = Target(
     name="operators-texts",
     about="playbooks, inventories, settings of operators",
-    material=_samples(OPERATORS),
-    open=_texts(OPERATORS),
+    material=samples_of(OPERATORS),
+    open=texts(OPERATORS),
     examples=300,
     deadline=20.0,
     is_quick=True,
@@ -359,8 +362,8 @@ OPERATORS_TEXTS = Target(
 DAEMONS_TEXTS = Target(
     name="daemons-texts",
     about="settings and states of daemons, words between them",
-    material=_samples(DAEMONS),
-    open=_texts(DAEMONS),
+    material=samples_of(DAEMONS),
+    open=texts(DAEMONS),
     examples=300,
     deadline=20.0,
     is_quick=True,

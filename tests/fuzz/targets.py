@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tests.fuzz import agents, commands, controllers, joining, ports, readers, workers
+from tests.fuzz import agents, commands, controllers, hosts, joining, ports, readers, workers
 from tests.fuzz.hunt import Target
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
@@ -15,6 +15,8 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             readers.OPERATORS_TEXTS,
             readers.DAEMONS_TEXTS,
             readers.KEPT_BYTES,
+            hosts.HOSTS_TEXTS,
+            hosts.KEPT_TEXTS,
             controllers.FOREIGN_AGENT,
             controllers.FOREIGN_CTL,
             controllers.QUESTIONS,

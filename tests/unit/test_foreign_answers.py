@@ -1,12 +1,18 @@
-"""test_foreign_answers: what ctl makes of answers that no controller of this release gives."""
+"""test_foreign_answers: what comes of answers that no controller of this release gives, and of files that are none."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from pybible.agent.modules.api import ModuleError
+from pybible.agent.modules.npm import parse_list
+from pybible.agent.modules.snap import parse_settings
 from pybible.server.cli.calls import next_page
 from pybible.server.cli.listing import clock, moment, word
+from pybible.server.engine.inventory.patterns import BadPattern, read_limit
 from pybible.server.results.events import decode_event
 from pybible.v1 import fleet_pb2, run_pb2
 from pybible.wire.errors import ProtocolError
@@ -51,3 +57,21 @@ def test_a_list_goes_on_after_its_last_name() -> None:
     agents = [fleet_pb2.Agent(name="b")]
     assert next_page(fleet_pb2.ListAgentsResponse(agents=agents, next="b"), "a") == "b"
     assert next_page(fleet_pb2.ListAgentsResponse(agents=agents), "a") == ""
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"web01\n\x80"])
+def test_a_limit_file_that_is_no_text_is_an_error(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "limit").write_bytes(content)
+    with pytest.raises(BadPattern, match="Unable to read"):
+        read_limit(f"@{tmp_path / 'limit'}")
+
+
+def test_a_limit_file_with_an_endless_name_is_an_error() -> None:
+    with pytest.raises(BadPattern, match="Unable to read"):
+        read_limit("@" + "a" * 5000)
+
+
+def test_json_without_end_is_no_list_of_packages() -> None:
+    with pytest.raises(ModuleError, match="nested too deeply"):
+        parse_list("[" * 100_000)
+    assert parse_settings("[" * 100_000) == {}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import shlex
 from collections.abc import Callable
 
-from pybible.wire.values import JsonValue
+from pybible.wire.values import JsonValue, loads
 
 Convert = Callable[[JsonValue], JsonValue]
 
@@ -104,10 +103,10 @@ def to_dict(value: JsonValue) -> dict[str, JsonValue]:
 
 
 def _dict_literal(text: str) -> dict[str, JsonValue]:
-    for read in (json.loads, ast.literal_eval):
+    for read in (loads, ast.literal_eval):
         try:
             found = read(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         if isinstance(found, dict):
             return found

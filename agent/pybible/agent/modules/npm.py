@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Literal
 
 from pybible.agent.modules.api import Change, Context, Module, ModuleError, PathText, Plan, Unchanged, arg
 from pybible.agent.modules.programs import call, must, need
-from pybible.wire.values import JsonObject
+from pybible.wire.values import JsonObject, loads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ def _label(args: Args) -> str:
 def parse_list(output: str) -> Listed:
     """Return what `npm list --json` says; nothing when it is no JSON."""
     try:
-        document = json.loads(output or "{}")
+        document = loads(output or "{}")
     except ValueError as error:
         raise ModuleError(f"Failed to parse NPM output with error {error}") from error
     dependencies = document.get("dependencies") if isinstance(document, dict) else None

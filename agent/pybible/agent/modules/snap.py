@@ -10,7 +10,7 @@ from typing import Literal
 
 from pybible.agent.modules.api import Change, Context, Module, ModuleError, Plan, Unchanged, arg
 from pybible.agent.modules.programs import call, need
-from pybible.wire.values import JsonObject, JsonValue
+from pybible.wire.values import JsonObject, JsonValue, loads
 
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANGUAGE": "C"}
 _RISKS = frozenset(("stable", "candidate", "beta", "edge"))
@@ -152,7 +152,7 @@ def _settings(
 def parse_settings(output: str) -> dict[str, str]:
     """Return a snap's settings by their dotted names."""
     try:
-        document = json.loads(output or "{}")
+        document = loads(output or "{}")
     except ValueError:
         return {}
     found: dict[str, str] = {}

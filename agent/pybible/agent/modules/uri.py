@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import os
 import re
 import shutil
@@ -33,7 +32,7 @@ from pybible.agent.modules.digests import of_file
 from pybible.agent.modules.files import beside, replace
 from pybible.agent.modules.uri_body import encoded
 from pybible.agent.modules.web import Answer, Request, fetch
-from pybible.wire.values import JsonObject, JsonValue
+from pybible.wire.values import JsonObject, JsonValue, loads
 
 _JSON_TYPES = re.compile(r"^(application|text)/([\w.+-]+\+)?(json|javascript)$")
 
@@ -153,7 +152,7 @@ def _report(args: Args, answer: Answer, elapsed: int) -> JsonObject:
     text = data.decode(answer.headers.get_content_charset() or "utf-8", "replace")
     if _JSON_TYPES.match(answer.headers.get_content_type()) and answer.headers.get("Content-Type"):
         with contextlib.suppress(ValueError):
-            result["json"] = json.loads(text)
+            result["json"] = loads(text)
     if failed:
         msg = f"Status code was {answer.status} and not {args.status_code}: {answer.msg}"
         if args.return_content or (not answer.refused and answer.status != -1):

@@ -239,7 +239,7 @@ def read_command(folder: Path) -> KeptCommand:
     if values.pop("version", None) != _VERSION:
         raise ValueError("kept by another version of pybible")
     for name in ("runs", "extra_vars", "inline"):
-        values[name] = tuple(values[name])
+        values[name] = tuple(values.get(name, ()))
     return KeptCommand(**values)
 
 

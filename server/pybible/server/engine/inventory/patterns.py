@@ -106,9 +106,12 @@ def read_limit(limit: str) -> list[str]:
             patterns.append(piece)
             continue
         path = Path(piece[1:])
-        if not path.exists():
-            raise BadPattern(f"Unable to find limit file {path}")
-        if not path.is_file():
-            raise BadPattern(f'Limit starting with "@" must be a file, not a directory: {path}')
-        patterns.extend(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        try:
+            if not path.exists():
+                raise BadPattern(f"Unable to find limit file {path}")
+            if not path.is_file():
+                raise BadPattern(f'Limit starting with "@" must be a file, not a directory: {path}')
+            patterns.extend(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        except (OSError, ValueError) as error:
+            raise BadPattern(f"Unable to read limit file {path}: {error}") from error
     return [pattern for pattern in patterns if pattern]

@@ -42,6 +42,14 @@ def memory_bytes(pids: Iterable[int]) -> int:
     return total
 
 
+def resident_bytes(pid: int) -> int:
+    """Return the memory of a process, with what it shares with others (resident set size)."""
+    for line in _read(Path(f"/proc/{pid}/status")).splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text()

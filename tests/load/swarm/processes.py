@@ -15,6 +15,8 @@ from pybible.server.client.connection import Endpoint
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 
 _CALL_SECONDS = 30.0
+# How long it is looked at how many a storm cuts off.
+_LOOK_SECONDS = 0.3
 _TOKEN_SECONDS = 3600
 
 
@@ -51,6 +53,17 @@ class Swarm:
     def wait_gone(self, seconds: float) -> None:
         """Wait until no agent is attached. TimeoutError."""
         self._wait(lambda: not self.attached, seconds)
+
+    def wait_cut(self, seconds: float) -> int:
+        """Wait until an agent is gone, and return how many are left, the fewest for a while. TimeoutError."""
+        self._wait(lambda: self.attached < self.agents, seconds)
+        fewest = self.attached
+        deadline = time.monotonic() + _LOOK_SECONDS
+        with self._changed:
+            while (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+                fewest = min(fewest, self.attached)
+        return fewest
 
     def storm(self) -> None:
         """Cut a random third of the agents off, all at once."""

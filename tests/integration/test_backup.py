@@ -75,19 +75,23 @@ async def test_without_both_nothing_can_be_signed(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_certificate_that_is_newer_than_the_copy_is_refused(tmp_path: Path) -> None:
+async def test_what_happened_after_the_copy_did_not_happen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with controller(tmp_path) as running:
-        web = await running.enrol("web01")
+        web, gone = await running.enrol("web01"), await running.enrol("web02")
     shutil.copytree(tmp_path / "controller", tmp_path / "backup")
     async with controller(tmp_path) as running:
         newer = await running.renew(web)
+        async with running.operator_channel() as channel:
+            await fleet_pb2_grpc.FleetServiceStub(channel).RevokeAgent(fleet_pb2.RevokeAgentRequest(agent="web02"))
     shutil.rmtree(tmp_path / "controller")
     (tmp_path / "backup").rename(tmp_path / "controller")
     async with controller(tmp_path) as running:
-        async with attached(running, web):
+        async with attached(running, web), attached(running, gone):
             pass
-        with pytest.raises(grpc.aio.AioRpcError, match="is revoked, or was never issued here"):
+        with pytest.raises(grpc.aio.AioRpcError, match="or later than the backup that this controller was restored"):
             await running.renew(newer)
+    [refused] = [each for each in caplog.records if each.message == "a caller is refused"]
+    assert newer.identity.uri in str(refused.__dict__)
 
 
 async def _ping(running: RunningController) -> None:

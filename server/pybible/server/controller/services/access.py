@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -21,7 +22,10 @@ from pybible.server.controller.services.rate import RateLimit
 from pybible.server.controller.tickets import Tickets
 from pybible.server.results.audit import Actor, AuditEntry
 from pybible.wire.identity import Identity, OperatorRole, Role, certificate_identity
+from pybible.wire.logs import fields
 from pybible.wire.tickets import METADATA_KEY
+
+log = logging.getLogger(__name__)
 
 _AGENT = frozenset({Role.AGENT})
 _VIEW = frozenset(OperatorRole)
@@ -206,8 +210,7 @@ class Access:
         except Unauthenticated as error:
             if method in READINESS and context.peer().startswith(_UNIX):
                 return _ANYBODY
-            self.count_refusal("unauthenticated")
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+            await self._refuse_unknown(context, error)
         refusal = ""
         if caller.role not in ACCESS.get(method, frozenset[Role | OperatorRole | None]()):
             refusal = f"{caller} may not call {method}"
@@ -225,8 +228,7 @@ class Access:
         try:
             caller = self.caller(context)
         except Unauthenticated as error:
-            self.count_refusal("unauthenticated")
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+            await self._refuse_unknown(context, error)
         self.count_refusal("not_served")
         self.note_denial(caller, "call", method, refusal=refusal)
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{refusal}; {where}")
@@ -267,6 +269,13 @@ class Access:
         role = caller.operator_role or OperatorRole.VIEWER
         return Rights(operator=caller.identity.id, role=role, rules=self._rules)
 
+    async def _refuse_unknown(self, context: Context, error: Unauthenticated) -> Never:
+        self.count_refusal("unauthenticated")
+        # In the log alone: nobody vouches for who it was.
+        if self._denials.take(f"unknown: {error}"):
+            log.warning("a caller is refused", extra=fields(address=_host_and_port(context.peer()), why=str(error)))
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+
     def _local(self, context: Context) -> Caller:
         tickets = [value for key, value in context.invocation_metadata() or () if key == METADATA_KEY]
         if not tickets:
@@ -282,7 +291,10 @@ class Access:
             identity = certificate_identity(x509.load_pem_x509_certificate(pem))
             if identity is None:
                 raise Unauthenticated("the certificate names no pybible identity")
-            raise Unauthenticated(f"the certificate of {identity.uri} is revoked, or was never issued here")
+            raise Unauthenticated(
+                f"the certificate of {identity.uri} is revoked, or was never issued here, or later than the backup"
+                " that this controller was restored from"
+            )
         # The connection may be older than the certificate's last day.
         if record.expires <= self._now():
             raise Unauthenticated(f"the certificate of {record.identity.uri} has expired")

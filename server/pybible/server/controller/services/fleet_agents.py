@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import TypeVar
+
 import grpc
 
 from pybible.server.controller.services.fleet_part import Context, FleetPart, moment
 from pybible.server.controller.store import agents, facts
+from pybible.server.controller.store.agents import AgentRecord
 from pybible.v1 import fleet_pb2
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
 
 
 class AgentCalls(FleetPart):
@@ -28,9 +35,7 @@ class AgentCalls(FleetPart):
     ) -> fleet_pb2.GetAgentResponse:
         """Return one agent, by name or id."""
         await self._access.require(context, "pybible.v1.FleetService/GetAgent")
-        record = await self._database.read(lambda connection: agents.find(connection, request.agent))
-        if record is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        record = await _existing(self._find(request.agent), request.agent, context)
         message = self._agents.one(record)
         known = await self._database.read(lambda connection: facts.find(connection, record.agent_id))
         if known is not None:
@@ -44,9 +49,7 @@ class AgentCalls(FleetPart):
     ) -> fleet_pb2.GetFactsResponse:
         """Return the facts that an agent pushed last."""
         await self._access.require(context, "pybible.v1.FleetService/GetFacts")
-        record = await self._database.read(lambda connection: agents.find(connection, request.agent))
-        if record is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        record = await _existing(self._find(request.agent), request.agent, context)
         known = await self._database.read(lambda connection: facts.find(connection, record.agent_id))
         if known is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"agent {record.name!r} has pushed no facts")
@@ -59,9 +62,7 @@ class AgentCalls(FleetPart):
     ) -> fleet_pb2.RemoveAgentResponse:
         """Revoke an agent's certificates, end its session, free its name."""
         caller = await self._access.require(context, "pybible.v1.FleetService/RemoveAgent")
-        record = await self._enrolment.remove_agent(request.agent)
-        if record is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        record = await _existing(self._enrolment.remove_agent(request.agent), request.agent, context)
         self._access.note(caller, "agent.remove", record.name, agent_id=record.agent_id)
         return fleet_pb2.RemoveAgentResponse()
 
@@ -72,8 +73,19 @@ class AgentCalls(FleetPart):
     ) -> fleet_pb2.RevokeAgentResponse:
         """Revoke an agent's certificates, end its session."""
         caller = await self._access.require(context, "pybible.v1.FleetService/RevokeAgent")
-        record = await self._enrolment.revoke_agent(request.agent)
-        if record is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {request.agent!r}")
+        record = await _existing(self._enrolment.revoke_agent(request.agent), request.agent, context)
         self._access.note(caller, "agent.revoke", record.name, agent_id=record.agent_id)
         return fleet_pb2.RevokeAgentResponse()
+
+    async def _find(self, name_or_id: str) -> AgentRecord | None:
+        return await self._database.read(lambda connection: agents.find(connection, name_or_id))
+
+
+async def _existing(
+    found: Awaitable[AgentRecord | None], name_or_id: str, context: Context[_Request, _Response]
+) -> AgentRecord:
+    """Return the agent that is looked for, or abort the call when there is none."""
+    record = await found
+    if record is None:
+        await context.abort(grpc.StatusCode.NOT_FOUND, f"no agent is enrolled as {name_or_id!r}")
+    return record

@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pybible.agent.modules.api import ModuleError
 from pybible.agent.modules.npm import parse_list
 from pybible.agent.modules.snap import parse_settings
-from pybible.server.cli.calls import next_page
 from pybible.server.cli.listing import clock, moment, word
+from pybible.server.client.fleet_pages import next_page
 from pybible.server.engine.inventory.patterns import BadPattern, read_limit
 from pybible.server.results.events import decode_event
 from pybible.v1 import fleet_pb2, run_pb2

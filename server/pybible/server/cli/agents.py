@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option, json_option, next_page
+from pybible.server.cli.calls import CALL_SECONDS, connected, controller_option, json_option
 from pybible.server.cli.listing import ago, labels_text, moment, print_fields, print_json, print_table, word
+from pybible.server.client.fleet_pages import next_page
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 
 _STATE = "SESSION_STATE_"

@@ -11,7 +11,6 @@ import grpc
 from pybible.server.cli.settings import Settings, load_settings
 from pybible.server.client.connection import Endpoint, parse_endpoint
 from pybible.server.client.failures import call_failure
-from pybible.v1 import fleet_pb2
 from pybible.wire.errors import ProtocolError, UsageError
 
 CALL_SECONDS = 30.0
@@ -48,13 +47,6 @@ def connected(ctx: click.Context, controller: str) -> Iterator[grpc.Channel]:
     where = endpoint(controller)
     with where.blocking_entered() as entrance, entrance.blocking_channel() as channel, _explained(where.target):
         yield grpc.intercept_channel(channel, _Readable(where.target))
-
-
-def next_page(answer: fleet_pb2.ListAgentsResponse, after: str) -> str:
-    """Return the name after which the list of agents goes on, empty at its end. ProtocolError for one without end."""
-    if answer.next and (answer.next <= after or not answer.agents):
-        raise ProtocolError("the controller's list of agents does not come to an end")
-    return answer.next
 
 
 class _Readable(grpc.UnaryUnaryClientInterceptor):

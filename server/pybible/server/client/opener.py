@@ -14,6 +14,7 @@ import grpc.aio
 from pybible.server.client.connection import Endpoint
 from pybible.server.client.contents import Contents
 from pybible.server.client.failures import call_failure
+from pybible.server.client.fleet_pages import next_page
 from pybible.server.client.local_worker import LocalWorker
 from pybible.server.client.rejoining import Call, Line
 from pybible.server.client.run_dispatcher import RunDispatcher, Sign, WayBack
@@ -60,11 +61,9 @@ class ControllerOpener:
                 if not isinstance(answer, fleet_pb2.ListAgentsResponse):
                     raise ProtocolError(f"the controller at {self._endpoint.target} sends what can't be read")
                 found.update((agent.name, dict(agent.labels)) for agent in answer.agents)
-                if not answer.next:
+                after = next_page(answer, after)
+                if not after:
                     return found
-                if answer.next <= after:
-                    raise ProtocolError(f"the fleet of the controller at {self._endpoint.target} has no end")
-                after = answer.next
 
     @contextlib.asynccontextmanager
     async def _open(self, request: RunRequest) -> AsyncIterator[RunDispatcher]:

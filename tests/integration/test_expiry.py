@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
+
 from pybible.v1 import agent_pb2, fleet_pb2, fleet_pb2_grpc, run_pb2, run_pb2_grpc
 from pybible.wire.identity import OperatorRole
 from tests.support.controller import controller

@@ -95,3 +95,21 @@ def test_the_address_in_tokens_is_one_that_can_be_dialled(
 ) -> None:
     config = load_config(tmp_path, flags={"advertise": advertise})
     assert config.advertised(listening) == expected
+
+
+@pytest.mark.parametrize(
+    ("listening", "expected"),
+    [
+        (Address("0.0.0.0", 5), "controller.example:5"),  # noqa: S104
+        (Address("10.0.0.9", 5), "10.0.0.9:5"),
+    ],
+)
+def test_operators_are_told_the_interface_that_is_theirs(tmp_path: Path, listening: Address, expected: str) -> None:
+    config = load_config(tmp_path, flags={"advertise": "controller.example"})
+    assert config.advertised_to_operators(listening) == expected
+
+
+def test_operators_have_a_port_only_where_it_is_set(tmp_path: Path) -> None:
+    assert load_config(tmp_path).operators_listen == ""
+    with pytest.raises(ConfigError, match="'7152' is not an address"):
+        load_config(tmp_path, flags={"operators_listen": "7152"})

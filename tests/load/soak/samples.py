@@ -38,7 +38,7 @@ class Samples:
             row = {"seconds": time.monotonic() - began}
             for name, pid in self._pids.items():
                 with suppress(OSError):
-                    row.update({f"{name} {what}": value for what, value in _process(pid()).items()})
+                    row.update({f"{name} {what}": value for what, value in figures(pid()).items()})
             with suppress(OSError, TimeoutError):
                 row.update(await self._scraped())
             self.rows.append(row)
@@ -70,7 +70,7 @@ class Samples:
         }
 
 
-def _process(pid: int) -> dict[str, float]:
+def figures(pid: int) -> dict[str, float]:
     """Return a process's figures; OSError when there is none."""
     here = Path(f"/proc/{pid}")
     return {

@@ -40,14 +40,14 @@ class Plan:
     seed: str
     swarm: int = 120
     real: int = 4
-    operators: int = 8
+    operators: int = 16
     # How many hosts each task of a run has.
     width: int = 40
     pause: float = 2.0
     controller_life: int = 1500
     agent_life: int = 8
     # How long a run waits for its ctl when its controller was killed, seconds.
-    recovery: float = 20.0
+    recovery: float = 12.0
     script: str = SCRIPT
 
 

@@ -31,8 +31,9 @@ from pybible.wire.tasks import TaskSpec
 from pybible.wire.values import dumps
 
 _BROKEN = (grpc.aio.BaseError, grpc.RpcError, asyncio.InvalidStateError, PybibleError)
-# Past it a run is stuck: longer than its tasks' own times, the controller's patience with them, and some restarts.
-_LONGEST = 180.0
+# When nothing of a run has ended for so long it is stuck: longer than its tasks' own times, the controller's patience
+# with them, and some restarts.
+_LONGEST = 120.0
 _TASK_SECONDS = 2.0
 _PAUSE = 0.5
 _TASKS = 4
@@ -60,6 +61,15 @@ class Lead:
     vanished: bool = False
     broken: bool = False
     wrong: list[str] = field(default_factory=list)
+    # Until when its operator is patient; put off by each end.
+    patience: asyncio.Timeout | None = None
+
+    def end(self, task: str, host: str, reason: str) -> None:
+        """Note the end of an attempt."""
+        self.ends[task, host] += 1
+        self.reasons[reason or "answered"] += 1
+        if self.patience is not None and not self.patience.expired():
+            self.patience.reschedule(asyncio.get_running_loop().time() + _LONGEST)
 
     @property
     def whole(self) -> bool:
@@ -85,18 +95,19 @@ class Operator(ABC):
     async def work(self, enough: Callable[[], bool]) -> None:
         """Lead runs until there is enough."""
         while not enough():
-            lead = Lead(forks=self.draw.randint(1, 16))
+            lead = Lead(forks=self.draw.randint(2, 16))
             self.leads.append(lead)
             vanishes = self.draw.random() < self.vanish
             seconds = self.draw.uniform(0.1, 3.0) if vanishes else _LONGEST
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(seconds) as patience:
+                    lead.patience = None if vanishes else patience
                     await self._lead(lead)
             except* TimeoutError:
                 lead.vanished = True
                 if not vanishes:
                     open_yet = [f"{task} on {host}" for task, host in lead.asked if not lead.ends[task, host]]
-                    lead.wrong.append(f"{lead.run_id} is stuck after {seconds:.0f} s: no end of {open_yet[:9]}")
+                    lead.wrong.append(f"{lead.run_id} is stuck since {seconds:.0f} s: no end of {open_yet[:9]}")
             except* _BROKEN:
                 lead.broken = True
             if lead.broken or lead.vanished:
@@ -154,8 +165,7 @@ class Engine(Operator):
     async def _one(self, run: RunDispatcher, lead: Lead, task: str, host: str) -> Outcome:
         lead.asked.append((task, host))
         outcome = await run.run(Target(host=host, agent=host), self.spec(lead, task, host), task_id=task)
-        lead.ends[task, host] += 1
-        lead.reasons[outcome.reason or "answered"] += 1
+        lead.end(task, host, outcome.reason)
         return outcome
 
 
@@ -207,10 +217,9 @@ def _note(lead: Lead, response: run_pb2.ExecuteResponse) -> int:
     for update in response.updates.updates:
         if update.HasField("ended"):
             task, _, host = update.attempt_id.partition("/")
-            lead.ends[task, host] += 1
+            lead.end(task, host, update.ended.reason)
             if lead.ends[task, host] > 1:
                 lead.wrong.append(f"{lead.run_id}: {task} on {host} ended {lead.ends[task, host]} times")
-            lead.reasons[update.ended.reason or "answered"] += 1
             away += update.ended.unreachable
     return away
 

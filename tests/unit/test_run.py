@@ -27,6 +27,8 @@ from pybible.wire.errors import ProtocolError
 class KeptHistory(History):
     """A history that stays in memory."""
 
+    is_full = False
+
     def __init__(self) -> None:
         self.runs: list[RunRecord] = []
         self.batches: list[StoredBatch] = []

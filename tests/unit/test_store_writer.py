@@ -140,3 +140,21 @@ async def test_a_caller_that_went_away_disturbs_nobody(engine: Engine) -> None:
     await first
     assert await stays == 2
     await writer.close()
+
+
+async def test_nothing_of_a_batch_is_called_durable_when_the_disk_is_full(engine: Engine) -> None:
+    writer = Writer(engine)
+    await writer.submit(lambda connection: connection.execute(text("CREATE TABLE large (n BLOB)")))
+    await writer.submit(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1"))
+    blocked = Blocked()
+    first = writer.submit(blocked)
+    small = writer.submit(add(1))
+    large = writer.submit(lambda connection: connection.execute(text("INSERT INTO large VALUES (zeroblob(100000))")))
+    after = writer.submit(add(2))
+    blocked.release()
+    results = await asyncio.gather(small, large, after, return_exceptions=True)
+    await asyncio.wait([first])
+    await writer.close()
+    assert {str(getattr(each, "orig", each)) for each in results} == {"database or disk is full"}
+    assert numbers(engine) == []
+    assert writer.trouble == "database or disk is full"

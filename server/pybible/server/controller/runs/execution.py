@@ -13,6 +13,7 @@ import grpc.aio
 
 from pybible.server.controller.requests import readable
 from pybible.server.controller.rights import Rights
+from pybible.server.controller.runs.history import StoreUnwritable
 from pybible.server.controller.runs.registry import NoSuchRun, RunOver, RunRegistry, RunView, StartRequest
 from pybible.server.controller.runs.run import STATES, Run, recap_lines
 from pybible.server.controller.sessions.session import CALL_ENDED
@@ -38,6 +39,7 @@ _CODES: Mapping[type[PybibleError], grpc.StatusCode] = MappingProxyType(
     {
         ProtocolError: grpc.StatusCode.INVALID_ARGUMENT,
         NoSuchRun: grpc.StatusCode.NOT_FOUND,
+        StoreUnwritable: grpc.StatusCode.FAILED_PRECONDITION,
         AccessDenied: grpc.StatusCode.PERMISSION_DENIED,
     }
 )
@@ -84,13 +86,18 @@ async def execute(
     if run.past is not None:
         started.events_stored = run.past.events
     stream = _RunStream(call, run)
+    refused: StoreUnwritable | None = None
     try:
         # A run that ctl was told of is in the store, whatever becomes of this process.
         await registry.flush()
         run.outgoing.say(run_pb2.ExecuteResponse(started=started))
         await stream.serve()
+    except StoreUnwritable as error:
+        refused = error
     finally:
         run.ctl_gone()
+    if refused is not None:
+        await call.abort(_CODES[StoreUnwritable], str(refused))
     if stream.error is not None:
         await call.abort(grpc.StatusCode.INVALID_ARGUMENT, str(stream.error))
 

@@ -24,10 +24,12 @@ from pybible.server.controller.store import runs as store
 from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.facts import StoredFacts
 from pybible.server.controller.store.runs import RunRecord, StoredBatch
-from pybible.server.results.audit import Actor, AuditEntry
+from pybible.server.controller.store.writer import reason_of
+from pybible.server.results.audit import NOBODY, Actor, AuditEntry
 from pybible.server.results.recap import HostRecap
 from pybible.v1 import run_pb2
 from pybible.wire import faults
+from pybible.wire.errors import PybibleError
 from pybible.wire.logs import fields
 from pybible.wire.outcomes import Reason
 from pybible.wire.values import loads
@@ -37,9 +39,19 @@ log = logging.getLogger(__name__)
 # How long news is collected before it is written, in seconds.
 WRITE_INTERVAL = 0.2
 _RETRY_SECONDS = 1.0
+# How much may wait while the store is slow or takes no writes: a minute of a busy controller. An attempt, with the task
+# that it was sent, takes about so much, and a line of the audit log.
+BACKLOG_BYTES = 128 * 1024 * 1024
+_ATTEMPT_BYTES, _LINE_BYTES = 2048, 512
+# How often it is said that the store still takes no writes.
+_REMIND_SECONDS = 60.0
 _TOLD_AT_ONCE = 32
 _REASONS = frozenset(map(str, Reason))
 _FAILED_MARKS = (b'"failed":true', b'"failed": true')
+
+
+class StoreUnwritable(PybibleError):
+    """The store takes no writes now: nothing can be begun that has to be in it."""
 
 
 @dataclass(slots=True)
@@ -59,6 +71,8 @@ class _Pending:
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
     # Who is told of which runs' events, and how many there are by then.
     told: dict[str, tuple[Callable[[int], None], int]] = field(default_factory=dict)
+    # About how much memory all of it takes.
+    bytes: int = 0
 
     def write(self, counts: RunCounts) -> Callable[[Connection], None]:
         """Return the write, and count what ended. It shares nothing with the loop: it runs in the writer's thread."""
@@ -93,6 +107,13 @@ class _Pending:
             if not future.done():
                 future.set_result(None)
 
+    def refuse(self, error: StoreUnwritable) -> None:
+        """Tell those who wait that it is not durable, and may not be for long."""
+        for future in self.waiting:
+            if not future.done():
+                future.set_exception(error)
+        self.waiting.clear()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
@@ -126,16 +147,44 @@ class Work:
 
 
 class History:
-    """Collects; `writing` writes, for as long as the controller runs."""
+    """Collects; `writing` writes, for as long as the controller runs.
 
-    def __init__(self, database: Database, *, interval: float = WRITE_INTERVAL) -> None:
+    While the store takes no writes, what is collected waits, and so do agents for the Ack. Once more than `backlog`
+    bytes wait, runs send out nothing more; when that is because nothing can be written, `overflowed` is told why.
+    """
+
+    def __init__(self, database: Database, *, interval: float = WRITE_INTERVAL, backlog: int = BACKLOG_BYTES) -> None:
         self.counts = RunCounts()
+        # Why the last write failed; empty when it did not.
+        self.trouble = ""
+        self.overflowed: Callable[[str], None] = lambda _why: None
+        # There is room again for what runs would send out.
+        self.drained: Callable[[], None] = lambda: None
+        self._backlog = backlog
+        # What the write under way takes.
+        self._writing = _Pending()
+        self._lost_lines = 0
+        self._reminded = 0.0
         self._database = database
         self._interval = interval
         self._pending = _Pending()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._closing = False
+
+    @property
+    def waiting_bytes(self) -> int:
+        """About how much waits to be written."""
+        return self._writing.bytes + self._pending.bytes
+
+    def has_not_written(self, run_id: str) -> bool:
+        """Whether the store does not know yet how a run is, because it takes no writes."""
+        return bool(self.trouble) and (run_id in self._pending.runs or run_id in self._writing.runs)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that no more attempts should go out."""
+        return self.waiting_bytes > self._backlog
 
     def run(self, record: RunRecord) -> None:
         """Store a run as it is now."""
@@ -144,12 +193,15 @@ class History:
 
     def attempt(self, attempt: Attempt) -> None:
         """Store an attempt as it is at the next write."""
+        if attempt.id not in self._pending.attempts:
+            self._pending.bytes += _ATTEMPT_BYTES
         self._pending.attempts[attempt.id] = attempt
         self._wake.set()
 
     def events(self, batch: StoredBatch, *, stored: Callable[[int], None] | None = None) -> None:
         """Store events, then call `stored` with the number of the last one."""
         self._pending.events.append(batch)
+        self._pending.bytes += len(batch.batch) + _LINE_BYTES
         if stored is not None:
             self._pending.told[batch.run_id] = (stored, batch.first_seq + batch.count - 1)
         self._wake.set()
@@ -160,8 +212,12 @@ class History:
         self._wake.set()
 
     def note(self, entry: AuditEntry) -> None:
-        """Add to the audit log."""
+        """Add to the audit log. What anybody can fill it with is lost while it can't be written and much waits."""
+        if self.trouble and self.is_full:
+            self._lost_lines += 1
+            return
         self._pending.audit.append(entry)
+        self._pending.bytes += _LINE_BYTES
         self._wake.set()
 
     def dispatched(self, work: Work, *, host: str, attempt_id: str) -> None:
@@ -188,7 +244,9 @@ class History:
         self._wake.set()
 
     async def flush(self) -> None:
-        """Wait until everything so far is durable."""
+        """Wait until everything so far is durable. StoreUnwritable when that may be never."""
+        if self.trouble:
+            raise StoreUnwritable(self.trouble)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.waiting.append(future)
         self._wake.set()
@@ -223,7 +281,11 @@ class History:
                 self._wake.clear()
                 self._urgent.clear()
             pending, self._pending = self._pending, _Pending()
+            self._writing = pending
             await self._write(pending)
+            was_full, self._writing = self.is_full, _Pending()
+            if was_full and not self.is_full:
+                self.drained()
 
     async def _write(self, pending: _Pending) -> None:
         write = pending.write(self.counts)
@@ -231,16 +293,40 @@ class History:
         while True:
             try:
                 await self._database.write(write)
-            except SQLAlchemyError:
+            except SQLAlchemyError as error:
                 # Nothing is acknowledged until it is written: agents keep their results.
-                log.exception("the history can't be written, trying again", extra=fields(events=len(pending.events)))
+                self._failed(error, pending)
                 if self._closing:
                     return
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 faults.at("after_store")
+                self._succeeded()
                 await pending.done()
                 return
+
+    def _failed(self, error: SQLAlchemyError, pending: _Pending) -> None:
+        self.trouble = f"the store can't be written to: {reason_of(error)}"
+        pending.refuse(StoreUnwritable(self.trouble))
+        self._pending.refuse(StoreUnwritable(self.trouble))
+        if self._closing:
+            lost = {"runs": len(pending.runs), "attempts": len(pending.attempts), "events": len(pending.events)}
+            log.error("the controller ends, and some of the history is lost", extra=fields(error=self.trouble, **lost))
+        elif time.monotonic() >= self._reminded:
+            self._reminded = time.monotonic() + _REMIND_SECONDS
+            log.error("the history waits", extra=fields(error=self.trouble, bytes=self.waiting_bytes))
+        if self.is_full:
+            self.overflowed(self.trouble)
+
+    def _succeeded(self) -> None:
+        if not self.trouble:
+            return
+        log.warning("the store takes writes again", extra=fields(was=self.trouble))
+        self.trouble, self._reminded = "", 0.0
+        if self._lost_lines:
+            lost, self._lost_lines = self._lost_lines, 0
+            details: dict[str, object] = {"records": lost}
+            self.note(AuditEntry(moment=time.time(), actor=NOBODY, action="audit.lost", details=details))
 
 
 def _row(attempt: Attempt) -> dict[str, object]:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -15,7 +15,7 @@ from pybible.server.controller.dispatch.router import Router
 from pybible.server.controller.dispatch.turns import Turns
 from pybible.server.controller.rights import Rights
 from pybible.server.controller.runs.events import EventLog, SeenBatch, Watcher
-from pybible.server.controller.runs.history import History
+from pybible.server.controller.runs.history import History, StoreUnwritable
 from pybible.server.controller.runs.ids import new_run_id
 from pybible.server.controller.runs.recent import KEPT, ListedRun, RecentRuns
 from pybible.server.controller.runs.recovering import LOST, Past, ending, read_past
@@ -99,6 +99,7 @@ class RunRegistry:
         self.router = router
         self._database = database
         self._history = history
+        history.drained, history.overflowed = self._go_on, self._stop
         self._open: dict[str, Run] = {}
         self._turns = Turns()
         self._recent = RecentRuns()
@@ -160,6 +161,8 @@ class RunRegistry:
         """Begin a run. PybibleError when the controller takes none."""
         if self._closing:
             raise PybibleError("the controller shuts down")
+        if self._history.trouble:
+            raise StoreUnwritable(self._history.trouble)
         settings = self.settings
         record = RunRecord(
             run_id=new_run_id(),
@@ -247,7 +250,7 @@ class RunRegistry:
         reason = f"cancelled by {operator[:NAME_LENGTH]}"
         if run is not None:
             run.cancel(reason)
-            await self._history.flush()
+            await self._fresh()
         was_open = run is not None or run_id in self._awaited
         if run_id in self._awaited:
             await self._give_up([run_id], state=RunState.CANCELLED, error=reason)
@@ -260,12 +263,26 @@ class RunRegistry:
             if actor.identity == identity and serial in {"", actor.serial}:
                 run.cancel(reason, state=RunState.INTERRUPTED)
 
+    def _go_on(self) -> None:
+        for run in list(self._open.values()):
+            run.resume()
+
+    def _stop(self, why: str) -> None:
+        """End every run: its history has no more room, neither in the store nor in memory."""
+        for run in list(self._open.values()):
+            run.cancel(why, state=RunState.INTERRUPTED)
+
+    async def _fresh(self) -> None:
+        """Wait until the store has what is known; while it takes no writes, what it has must do."""
+        with suppress(StoreUnwritable):
+            await self._history.flush()
+
     def forget(self, run_id: str) -> None:
         """A run that was over is about to be removed from the store."""
         self._recent.forget(run_id)
 
     async def flush(self) -> None:
-        """Wait until all that is known so far is in the store."""
+        """Wait until all that is known so far is in the store. StoreUnwritable when that may be never."""
         await self._history.flush()
 
     def present(self, agents: Iterable[str]) -> list[str]:
@@ -305,6 +322,9 @@ class RunRegistry:
             recap = store.recaps_of(connection, [record.run_id]).get(record.run_id, {})
             return RunView(record, recap), store.attempts_of(connection, record.run_id)
 
+        if record.run_id not in self._open and self._history.has_not_written(record.run_id):
+            # What the store has of it is not how it ended.
+            raise StoreUnwritable(self._history.trouble)
         view, attempts = await self._database.read(read)
         return self._current(view), attempts
 
@@ -344,7 +364,7 @@ class RunRegistry:
     async def _record(self, name: str) -> RunRecord:
         if not name:
             raise NoSuchRun("give the id of a run")
-        await self._history.flush()
+        await self._fresh()
         if name == LATEST:
             found = await self._database.read(lambda connection: store.newest(connection, limit=1))
         else:

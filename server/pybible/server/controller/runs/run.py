@@ -353,7 +353,7 @@ class Run:
         )
 
     def resume(self) -> None:
-        """ctl has read something: go on if that was what the window waited for."""
+        """There is room again, at ctl or in the history: go on if that was what the window waited for."""
         if self.window.waiting:
             self._pump()
 
@@ -368,7 +368,7 @@ class Run:
         self._pumping = True
         left = SLICE
         try:
-            while left and self._ending is None and not self.outgoing.is_full:
+            while left and self._ending is None and not (self.outgoing.is_full or self._history.is_full):
                 granted = self.window.grant(left)
                 if not granted:
                     break

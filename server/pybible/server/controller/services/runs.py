@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pybible.server.controller.expirations import Expirations
 from pybible.server.controller.runs.events import TooSlow
 from pybible.server.controller.runs.execution import execute
+from pybible.server.controller.runs.history import StoreUnwritable
 from pybible.server.controller.runs.registry import NoSuchRun, RunRegistry, RunView, TooManyWatchers
 from pybible.server.controller.runs.run import STATES
 from pybible.server.controller.services.access import Access
@@ -72,6 +73,8 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
         except TooManyWatchers as error:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except StoreUnwritable as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except TooSlow:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "this watcher does not keep up with the run")
         await context.write(run_pb2.WatchRunResponse(finished=_summary(view)))
@@ -98,6 +101,8 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
             view, attempts = await self._runs.find(request.run_id)
         except NoSuchRun as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+        except StoreUnwritable as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         return run_pb2.GetRunResponse(run=_summary(view), attempts=[_attempt(record) for record in attempts])
 
     async def CancelRun(
@@ -112,6 +117,8 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
             view, was_open = await self._runs.cancel(request.run_id, operator=operator)
         except NoSuchRun as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+        except StoreUnwritable as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         self._access.note(caller, "run.cancel", view.record.name, run_id=view.record.run_id)
         return run_pb2.CancelRunResponse(run=_summary(view), was_over=not was_open)
 

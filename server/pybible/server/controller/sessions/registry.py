@@ -27,7 +27,7 @@ from pybible.server.controller.sessions.settings import SessionSettings
 from pybible.server.controller.sessions.storm import Storm
 from pybible.server.controller.store import agents
 from pybible.server.controller.store.database import Database
-from pybible.server.controller.store.writer import WriterClosed
+from pybible.server.controller.store.writer import WriterClosed, reason_of
 from pybible.v1 import agent_pb2
 from pybible.wire.errors import ProtocolError
 from pybible.wire.logs import agent_id as log_agent_id
@@ -213,7 +213,14 @@ class SessionRegistry:
 
     async def _sync(self, session: AgentSession, presence: AgentPresence, greeting: Greeting, address: str) -> bool:
         """Agree on a session. False: it is refused, and has been told why."""
-        record = await self._open(presence.agent_id, greeting)
+        try:
+            record = await self._open(presence.agent_id, greeting)
+        except SQLAlchemyError as error:
+            # Without its epoch there is no session; those that are open go on.
+            log.warning("no session: the store can't be written to", extra=fields(error=reason_of(error)))
+            text = "the controller's store can't be written to"
+            session.end_with(self._deny(agent_pb2.Deny.CODE_OVERLOADED, text, retry_after=_RETRY_SECONDS))
+            return False
         if record is None:
             session.goodbye = True
             session.end_with(self._deny(agent_pb2.Deny.CODE_UNKNOWN_AGENT, "this agent is not enrolled here"))

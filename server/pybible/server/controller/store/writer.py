@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from pybible.server.controller.counts import SHORT_SECONDS, SIZES, Histogram
 from pybible.wire.errors import PybibleError
@@ -42,6 +43,11 @@ class _Outcome(Generic[T]):
     error: BaseException | None
 
 
+def reason_of(error: Exception) -> str:
+    """Return what the database says, in a line: `database or disk is full`."""
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]
+
+
 class _Pending(Generic[T]):
     """A work that waits, and whoever waits for it."""
 
@@ -58,11 +64,16 @@ class _Pending(Generic[T]):
 
     def run_apart(self, connection: Connection) -> None:
         """Do the work so that its failure undoes it alone."""
+        nested = connection.begin_nested()
         try:
-            with connection.begin_nested():
-                self.run(connection)
+            self.run(connection)
         except Exception as error:  # whoever waits for this work gets it; the others of the batch go on
             self._outcome = _Outcome(None, error)
+            # Raises when the database has undone the whole transaction, as SQLite does when the disk is full: none of
+            # the others is durable then.
+            nested.rollback()
+        else:
+            nested.commit()
 
     def fail(self, error: BaseException) -> None:
         """Say that nothing of it is durable."""
@@ -98,6 +109,8 @@ class Writer:
         self.failures = 0
         # What the last batch failed of; empty when it did not.
         self.trouble = ""
+        # What was logged of it, in the writer's thread.
+        self._told = ""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -150,16 +163,25 @@ class Writer:
 
     def _write(self, batch: list[_Pending[object]]) -> str:
         """Write a batch; return what it failed of, in a line."""
+        first: Exception | None = None
         try:
             try:
                 self._commit(batch, _Pending.run)
-            except Exception:  # which of them it was shows when each runs apart
+            except Exception as error:  # which of them it was shows when each runs apart
+                first = error
                 self._commit(batch, _Pending.run_apart)
         except Exception as error:  # the disk is full, the database is gone: nothing of the batch is durable
-            log.exception("store write failed", extra=fields(works=len(batch)))
+            error = first if isinstance(first, OperationalError) else error
+            reason = reason_of(error)
+            # Whoever tries again fails again: once is enough.
+            if reason != self._told:
+                told = log.error if isinstance(error, OperationalError) else log.exception
+                told("store write failed", extra=fields(works=len(batch), error=reason))
+            self._told = reason
             for pending in batch:
                 pending.fail(error)
-            return str(getattr(error, "orig", None) or error).partition("\n")[0]
+            return reason
+        self._told = ""
         return ""
 
     def _commit(self, batch: list[_Pending[object]], run: Callable[[_Pending[object], Connection], None]) -> None:

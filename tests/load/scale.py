@@ -1,7 +1,7 @@
-"""scale: one controller and more and more agents: attaching, memory, idling, a restart, a ping to all of them.
+"""scale: one controller and more and more agents: attaching, memory, idling, a restart, runs on them.
 
-`python -m tests.load.scale [--agents 50,200,1000] [--forks 500]`. The controller and pybible-ctl are the real commands,
-the agents a swarm of their own code; all share this machine.
+`python -m tests.load.scale [--agents 50,200,1000] [--forks 500] [--plots DIR]`. The controller and pybible-ctl are the
+real commands, the agents a swarm of their own code; all share this machine.
 """
 
 from __future__ import annotations
@@ -9,24 +9,38 @@ from __future__ import annotations
 import argparse
 import statistics
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.load import workloads
+from tests.load import plots, workloads
 from tests.load.peers import timed
-from tests.load.processes import cpu_seconds, memory_bytes
-from tests.load.swarm.processes import Swarm, swarm
-from tests.support.lab import Lab, lab
+from tests.load.processes import cpu_seconds, memory_bytes, resident_bytes
+from tests.load.site import Site, site
+from tests.load.swarm.processes import Swarm
+from tests.load.workloads import Workload
 
 _KIB = 1024
-_PREFIX = "swarm"
 _SETTLE_SECONDS = 3.0
-# Everything comes from one address here, and enrolling is not what is measured.
-_SETTINGS = "enroll_rate = 100000.0\nmax_forks = 10000\nlog_level = 'warning'\n"
+# The realistic play is run on no more hosts than this.
+_REALISTIC_HOSTS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One run: seconds, CPU seconds a host-task, and bytes."""
+
+    wall: float
+    controller: float
+    ctl: float
+    agents: float
+    ctl_memory: int
+
+    @property
+    def cpu(self) -> float:
+        """What a host-task costs all ends together."""
+        return self.controller + self.ctl + self.agents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,23 +63,10 @@ class Point:
     ctl_memory: int
     restart: float
     restart_memory: int
+    realistic: _Run
     storms: int
     storm_lost: int
     storm_back: float
-
-
-@dataclass(slots=True)
-class _Site:
-    """A lab without agents of its own, and the settings of its controller."""
-
-    lab: Lab
-    config: Path
-    scratch: Path
-
-    @property
-    def pid(self) -> int:
-        started = self.lab.started.get("controller")
-        return started.pid if started is not None else self.lab.pids["controller"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,23 +82,25 @@ class Plan:
 
 def measure(agents: int, plan: Plan) -> Point:
     """Measure a controller with so many agents."""
-    with _site() as site:
-        empty = memory_bytes([site.pid])
-        socket = site.lab.controller.removeprefix("unix:")
+    with site() as here:
+        empty = resident_bytes(here.pid)
         began = time.monotonic()
-        with swarm(agents=agents, state=site.scratch, socket=socket, processes=plan.processes) as fleet:
+        with here.fleet(agents, processes=plan.processes) as fleet:
             fleet.wait_enrolled(1800)
             enrol = time.monotonic() - began
-            used = cpu_seconds([site.pid])
+            used = cpu_seconds([here.pid])
             attach = fleet.wait_attached(600)
-            attach_cpu = cpu_seconds([site.pid]) - used
+            attach_cpu = cpu_seconds([here.pid]) - used
             time.sleep(_SETTLE_SECONDS)
-            memory = memory_bytes([site.pid])
-            idle_cpu, swarm_idle_cpu = _idle(site, fleet, plan.idle)
+            memory = resident_bytes(here.pid)
+            idle_cpu, swarm_idle_cpu = _idle(here, fleet, plan.idle)
             swarm_each = memory_bytes(fleet.pids) / agents
-            pings = [_ping(site, fleet, plan.forks) for _ in range(plan.rounds)]
-            storms = [_storm(site, fleet, plan.forks) for _ in range(plan.storms)]
-            restart = _restart(site, fleet)
+            ping = workloads.repeated("ping", "ping:", 1)
+            pings = [_run(here, fleet, ping, hosts=agents, forks=plan.forks) for _ in range(plan.rounds)]
+            hosts = min(agents, _REALISTIC_HOSTS)
+            realistic = _run(here, fleet, workloads.realistic(Path("/srv")), hosts=hosts, forks=plan.forks)
+            storms = [_storm(here, fleet, plan.forks) for _ in range(plan.storms)]
+            restart = _restart(here, fleet)
             return Point(
                 agents=agents,
                 enrol=enrol,
@@ -109,33 +112,20 @@ def measure(agents: int, plan: Plan) -> Point:
                 idle_cpu=idle_cpu,
                 swarm_idle_cpu=swarm_idle_cpu,
                 ping=statistics.median(each.wall for each in pings),
-                ping_controller_cpu=statistics.median(each.controller for each in pings) / agents,
-                ping_ctl_cpu=statistics.median(each.ctl for each in pings) / agents,
-                ping_agent_cpu=statistics.median(each.agents for each in pings) / agents,
+                ping_controller_cpu=statistics.median(each.controller for each in pings),
+                ping_ctl_cpu=statistics.median(each.ctl for each in pings),
+                ping_agent_cpu=statistics.median(each.agents for each in pings),
                 ctl_memory=max(each.ctl_memory for each in pings),
                 restart=restart,
-                restart_memory=memory_bytes([site.pid]),
+                restart_memory=resident_bytes(here.pid),
+                realistic=realistic,
                 storms=len(storms),
                 storm_lost=sum(lost for lost, _ in storms),
                 storm_back=max((back for _, back in storms), default=0.0),
             )
 
 
-@contextmanager
-def _site() -> Iterator[_Site]:
-    with tempfile.TemporaryDirectory(prefix="scale") as folder, tempfile.TemporaryDirectory(dir=_quick()) as scratch:
-        config = Path(folder) / "settings.toml"
-        config.write_text(_SETTINGS)
-        with lab(agents=0, state=Path(folder) / "lab", config=_SETTINGS) as running:
-            yield _Site(running, config, Path(scratch))
-
-
-def _quick() -> str | None:
-    """Return where the agents' folders are: in memory if that can be, for they are many and each is synced."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
-def _idle(site: _Site, fleet: Swarm, seconds: float) -> tuple[float, float]:
+def _idle(site: Site, fleet: Swarm, seconds: float) -> tuple[float, float]:
     """Return how much of a core the controller and the swarm use while nothing is to be done."""
     pids = ([site.pid], fleet.pids)
     before, began = [cpu_seconds(each) for each in pids], time.monotonic()
@@ -145,42 +135,24 @@ def _idle(site: _Site, fleet: Swarm, seconds: float) -> tuple[float, float]:
     return controller, agents
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ping:
-    """One ping to all: seconds."""
-
-    wall: float
-    controller: float
-    ctl: float
-    agents: float
-    ctl_memory: int
-
-
-def _command(site: _Site, fleet: Swarm, forks: int) -> list[str]:
-    """Return what pings all."""
-    names = [f"{_PREFIX}{number:05}" for number in range(1, fleet.agents + 1)]
-    inventory = workloads.inventory(site.config.parent, names)
-    playbook = workloads.repeated("ping", "ping:", 1).write(site.config.parent)
-    command = ["pybible-ctl", "run", "--controller", site.lab.controller, "-i", str(inventory), "-f", str(forks)]
-    return [*command, str(playbook)]
-
-
-def _ping(site: _Site, fleet: Swarm, forks: int) -> _Ping:
+def _run(site: Site, fleet: Swarm, workload: Workload, *, hosts: int, forks: int) -> _Run:
+    """Run a workload on so many hosts, and see to it that all of them answered."""
     before = cpu_seconds([site.pid]), cpu_seconds(fleet.pids)
-    timing = timed(_command(site, fleet, forks))
-    return _Ping(
+    timing = timed(site.command(workload, agents=hosts, forks=forks))
+    count = hosts * workload.tasks
+    return _Run(
         wall=timing.wall,
-        controller=cpu_seconds([site.pid]) - before[0],
-        ctl=timing.cpu,
-        agents=cpu_seconds(fleet.pids) - before[1],
+        controller=(cpu_seconds([site.pid]) - before[0]) / count,
+        ctl=timing.cpu / count,
+        agents=(cpu_seconds(fleet.pids) - before[1]) / count,
         ctl_memory=timing.memory,
     )
 
 
-def _storm(site: _Site, fleet: Swarm, forks: int) -> tuple[int, float]:
+def _storm(site: Site, fleet: Swarm, forks: int) -> tuple[int, float]:
     """Cut a third off while all are pinged. Return how many hosts did not answer, and after how long all were back."""
     process = subprocess.Popen(
-        _command(site, fleet, forks),
+        site.command(workloads.repeated("ping", "ping:", 1), agents=fleet.agents, forks=forks),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -198,7 +170,7 @@ def _storm(site: _Site, fleet: Swarm, forks: int) -> tuple[int, float]:
     return fleet.agents - screen.count(" ok=1 "), time.monotonic() - began
 
 
-def _restart(site: _Site, fleet: Swarm) -> float:
+def _restart(site: Site, fleet: Swarm) -> float:
     """Kill the controller and start it anew; return how long it took until every agent was back."""
     began = time.monotonic()
     site.lab.kill("controller")
@@ -222,6 +194,8 @@ _COLUMNS: tuple[tuple[str, Callable[[Point], str]], ...] = (
     ("ctl", lambda point: f"{point.ping_ctl_cpu * 1e6:.0f}"),
     ("agent", lambda point: f"{point.ping_agent_cpu * 1e6:.0f}"),
     ("ctl MiB", lambda point: f"{point.ctl_memory / _KIB**2:.0f}"),
+    ("W3 s", lambda point: f"{point.realistic.wall:.1f}"),
+    ("W3 us", lambda point: f"{point.realistic.cpu * 1e6:.0f}"),
     ("restart s", lambda point: f"{point.restart:.1f}"),
     ("then MiB", lambda point: f"{point.restart_memory / _KIB**2:.0f}"),
     ("storms", lambda point: str(point.storms)),
@@ -236,7 +210,11 @@ def print_points(points: list[Point]) -> None:
     print(
         "\nattach: until every agent had a session, and the controller's CPU for it; idle: of a core; ping: one task on"
     )
-    print("all of them, and CPU in microseconds of each; restart: from kill -9 until all were back. Memory is PSS.")
+    print("all of them, and CPU in microseconds of each; restart: from kill -9 until all were back.")
+    print(
+        "Memory is resident, and each agent's is what the controller has more than without any. W3: ten realistic tasks"
+    )
+    print("on up to 1,000 of them, and microseconds of CPU for a host-task at all ends together.")
     print(
         "storms: a third is cut off while all are pinged; lost: hosts that did not answer; back: until all were back."
     )
@@ -245,15 +223,41 @@ def print_points(points: list[Point]) -> None:
         print("".join(f"{text(point):>{len(title) + 2}}" for title, text in _COLUMNS), flush=True)
 
 
+def growth(points: list[Point]) -> str:
+    """Compare what a host-task of the realistic play costs with 1,000 agents and with 50, in words."""
+    cost = {point.agents: point.realistic for point in points}
+    if not {50, 1000} <= cost.keys():
+        return ""
+    ratio = cost[1000].cpu / cost[50].cpu
+    controller = cost[1000].controller / cost[50].controller
+    return f"growth: a host-task at 1,000 agents costs {ratio:.2f} x that at 50 ({controller:.2f} x the controller's)"
+
+
+_FIGURES: tuple[tuple[str, Callable[[Point], float]], ...] = (
+    ("attach, seconds", lambda point: point.attach),
+    ("restart, seconds", lambda point: point.restart),
+    ("ping to all, seconds", lambda point: point.ping),
+    ("realistic run, seconds", lambda point: point.realistic.wall),
+    ("memory of an agent, KiB", lambda point: point.memory_each / _KIB),
+    ("attach, controller us of an agent", lambda point: point.attach_cpu * 1e6),
+    ("idle, controller us of an agent a second", lambda point: point.idle_cpu / point.agents * 1e6),
+    ("ping, controller us of a host-task", lambda point: point.ping_controller_cpu * 1e6),
+    ("ping, ctl us of a host-task", lambda point: point.ping_ctl_cpu * 1e6),
+    ("realistic, controller us of a host-task", lambda point: point.realistic.controller * 1e6),
+    ("realistic, ctl us of a host-task", lambda point: point.realistic.ctl * 1e6),
+)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--agents", default="50,200,1000", help="numbers of agents, separated by commas")
+    parser.add_argument("--agents", default="50,200,1000,5000,10000", help="numbers of agents, separated by commas")
     parser.add_argument("--forks", type=int, default=500, help="of the ping to all")
     parser.add_argument("--rounds", type=int, default=3, help="how often all are pinged; the median counts")
     parser.add_argument("--idle", type=float, default=20.0, metavar="SECONDS", help="how long idling is looked at")
     parser.add_argument("--processes", type=int, default=2, help="how many processes share the agents")
     parser.add_argument("--storms", type=int, default=0, help="how often a third is cut off while all are pinged")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw each figure into this folder")
     options = parser.parse_args()
     plan = Plan(
         forks=options.forks,
@@ -267,6 +271,10 @@ def main() -> None:
         points.append(measure(count, plan))
         print_points(points[-1:])
     print_points(points)
+    print(growth(points))
+    if options.plots is not None:
+        figures = {title: [value(point) for point in points] for title, value in _FIGURES}
+        print(plots.draw(options.plots, [point.agents for point in points], figures))
 
 
 if __name__ == "__main__":

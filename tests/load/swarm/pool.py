@@ -13,7 +13,10 @@ from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import TaskSpec
 from tests.load.swarm.script import Act, Deed
 
-_OK = Finished(content=b'{"changed":false,"ping":"pong"}')
+# What the plays of tests/load look at, whatever the module was.
+_OK = Finished(
+    content=b'{"changed":false,"ping":"pong","rc":0,"stdout":"","stat":{"exists":true,"size":1,"isdir":false}}'
+)
 _FAILED = Finished(content=b'{"changed":false,"failed":true,"msg":"the script says so"}')
 _AWAY = frozenset({Deed.DISCONNECT, Deed.RESTART, Deed.LATE, Deed.CLONE})
 

@@ -205,8 +205,9 @@ class RestartedWorld(RuleBasedStateMachine):
                     self.host.inbox.append(attempt.id)
                 case End(attempt, verdict):
                     self.end(attempt.id, verdict.reason)
-                case CloseStream():
-                    self.connected = False
+                case CloseStream(stream, _why):
+                    if stream == self.streams:
+                        self.connected = False
 
     def end(self, name: str, reason: str) -> None:
         assert name not in self.verdicts, "a second verdict"

@@ -10,7 +10,7 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 MODULES := .venv-modules
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos docs lint test conformance conformance-real demo bench bench-scale clean
+.PHONY: help setup protos docs lint test conformance conformance-real demo peers bench bench-scale clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,18 @@ $(REAL)/.setup:
 
 demo: $(SETUP) ## a controller, three agents, a playbook run twice, and their recaps
 	PATH=$(abspath $(BIN)):$$PATH deploy/demo.sh
+
+peers: .venv-ansible/bin/ansible-playbook .venv-mitogen/.setup .venv-pyinfra/.setup ## install the tools that bench compares with
+
+.venv-mitogen/.setup:
+	$(PYTHON) -m venv .venv-mitogen
+	.venv-mitogen/bin/pip install --quiet --disable-pip-version-check 'mitogen==0.3.54' 'ansible-core==2.19.14'
+	@touch $@
+
+.venv-pyinfra/.setup:
+	$(PYTHON) -m venv .venv-pyinfra
+	.venv-pyinfra/bin/pip install --quiet --disable-pip-version-check 'pyinfra==3.10.0'
+	@touch $@
 
 bench: $(SETUP) ## measure the floor, pybible and the peers that are installed
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.bench

@@ -148,12 +148,11 @@ def _measure(bench: _Bench, rounds: int) -> Spine:
 def _workloads(folder: Path, rounds: int) -> list[tuple[Workload, int]]:
     """Return the workloads and how often each runs: what changes something does so only once."""
     realistic = workloads.realistic(folder / "out")
-    again = Workload(name="W3 again", tasks=realistic.tasks, text=realistic.text)
     return [
         (workloads.repeated("W1", "ping:", 20), rounds),
         (workloads.repeated("W2", "command: /bin/true", 20), rounds),
         (realistic, 1),
-        (again, rounds),
+        (workloads.again(realistic), rounds),
         (workloads.facts(), rounds),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _REALISTIC = """
@@ -33,6 +33,28 @@ _REALISTIC = """
       when: page.stat.size == 0
 """
 
+# The same for pyinfra: what it does not have it does in its own way.
+_DEPLOY = """
+from io import StringIO
+from pyinfra import host
+from pyinfra.facts.files import File
+from pyinfra.operations import files, server
+
+top = f"{TOP}/{host.name}"
+files.directory(path=top, mode="755")
+files.put(src="plain.txt", dest=f"{top}/plain", mode="644")
+files.template(
+    src="page.j2", dest=f"{top}/page", mode="644", title="t", a=1, b="two", c=[3], inventory_hostname=host.name
+)
+files.line(path=f"{top}/settings", line="^a=.*", replace="a=1", ensure_newline=True)
+files.line(path=f"{top}/settings", line="^b=.*", replace=f"b={host.name}", ensure_newline=True)
+page = host.get_fact(File, path=f"{top}/page")
+shown = server.shell(commands=[f"cat {top}/settings"])
+files.put(src=StringIO("a=1"), dest=f"{top}/copy", mode="644")
+files.link(path=f"{top}/link", target=f"{top}/page")
+server.shell(commands=["/bin/false"], _if=lambda: False)
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
@@ -41,12 +63,13 @@ class Workload:
     name: str
     tasks: int
     text: str
+    suffix: str = "yml"
 
     def write(self, folder: Path) -> Path:
         """Put the playbook, and what it needs, into a folder."""
         (folder / "plain.txt").write_text("plain\n" * 20)
         (folder / "page.j2").write_text("{{ title }} {{ a }} {{ b }} {{ c }} on {{ inventory_hostname }}\n")
-        path = folder / f"{self.name}.yml"
+        path = folder / f"{self.name}.{self.suffix}"
         path.write_text(self.text)
         return path
 
@@ -64,6 +87,24 @@ def realistic(top: Path) -> Workload:
         f"  vars: {{title: t, a: 1, b: two, c: [3], top: '{top}/{{{{ inventory_hostname }}}}'}}\n  tasks:"
     )
     return Workload(name="W3", tasks=10, text=head + _REALISTIC)
+
+
+def again(workload: Workload) -> Workload:
+    """Return the same once more, when there is nothing left to change."""
+    return replace(workload, name=f"{workload.name} again")
+
+
+def of_pyinfra(top: Path, tasks: int) -> list[Workload]:
+    """Return the workloads as deploys of pyinfra. Its W1 does not leave the control node; it has no W4."""
+    nothing = "from pyinfra.operations import python\n\ndef nothing():\n    pass\n\n"
+    shell = "from pyinfra.operations import server\n\n"
+    realistic = Workload(name="W3", tasks=10, text=f"TOP = {str(top)!r}\n{_DEPLOY}", suffix="py")
+    return [
+        Workload(name="W1", tasks=tasks, text=nothing + "python.call(function=nothing)\n" * tasks, suffix="py"),
+        Workload(name="W2", tasks=tasks, text=shell + 'server.shell(commands=["/bin/true"])\n' * tasks, suffix="py"),
+        realistic,
+        again(realistic),
+    ]
 
 
 def empty() -> Workload:

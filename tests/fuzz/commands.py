@@ -224,6 +224,28 @@ class _Door:
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
+class _Screen:
+    """The standard output and error of a command. Always the same ones: click keeps each that it has seen."""
+
+    def __init__(self) -> None:
+        self._bytes = io.BytesIO(), io.BytesIO()
+        wrapped = [io.TextIOWrapper(each, encoding="utf-8") for each in self._bytes]
+        with patch.object(sys, "stdout", wrapped[0]), patch.object(sys, "stderr", wrapped[1]):
+            guard_standard_streams()
+            self.output, self.errors = sys.stdout, sys.stderr
+
+    def taken(self) -> tuple[str, str]:
+        """Return what was written to either, and take it away."""
+        self.output.flush()
+        self.errors.flush()
+        texts = []
+        for each in self._bytes:
+            texts.append(each.getvalue().decode())
+            each.seek(0)
+            each.truncate()
+        return texts[0], texts[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A foreign controller, and the folder from which commands are called."""
@@ -232,6 +254,7 @@ class Field:
     foreign: Foreign
     door: _Door
     socket: Path
+    screen: _Screen
 
     def call(self, said: Said) -> None:
         """Call a command as an operator does. Finding for what must not come of it."""
@@ -244,18 +267,13 @@ class Field:
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "XDG_STATE_HOME": str(self.folder / "state"),
         }
-        output, errors = io.BytesIO(), io.BytesIO()
         with (
             patch.dict(os.environ, environment),
-            patch.object(sys, "stdout", io.TextIOWrapper(output, encoding="utf-8")),
-            patch.object(sys, "stderr", io.TextIOWrapper(errors, encoding="utf-8")),
+            patch.object(sys, "stdout", self.screen.output),
+            patch.object(sys, "stderr", self.screen.errors),
         ):
-            guard_standard_streams()
             status = status_of(words)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            said_here = output.getvalue().decode(), errors.getvalue().decode()
-        self._judge(status, *said_here)
+        self._judge(status, *self.screen.taken())
 
     def _judge(self, status: int, output: str, errors: str) -> None:
         if status == ExitStatus.BUG or "Traceback (most recent call last)" in errors:
@@ -284,7 +302,7 @@ def _opened(folder: Path) -> Iterator[Trial]:
     server.start()
     door = _Door(door_path(path))
     try:
-        yield Trial(check=Field(folder, foreign, door, path).call)
+        yield Trial(check=Field(folder, foreign, door, path, _Screen()).call)
     finally:
         door.close()
         server.stop(0).wait(10)

@@ -191,7 +191,7 @@ async def test_a_controller_that_stops_tells_its_runs_and_its_agents(tmp_path: P
         assert (await _shown(c, ctl.run_id)).run.error == "controller shuts down"
 
 
-async def test_a_run_that_a_dead_controller_left_is_interrupted_at_the_next_start(tmp_path: Path) -> None:
+async def test_without_a_window_a_run_that_a_dead_controller_left_is_interrupted_at_once(tmp_path: Path) -> None:
     async with controller(tmp_path) as c:
         holder = await c.enrol("web01")
         async with attached(c, holder) as agent, run(c) as ctl:
@@ -202,7 +202,7 @@ async def test_a_run_that_a_dead_controller_left_is_interrupted_at_the_next_star
             # What a kill -9 leaves behind.
             store = tmp_path / "controller"
             shutil.copytree(store, tmp_path / "killed" / "controller", ignore=shutil.ignore_patterns("*.sock*"))
-    async with controller(tmp_path / "killed") as c:
+    async with controller(tmp_path / "killed", recovery_window=0.0) as c:
         shown = await _shown(c, ctl.run_id)
         assert shown.run.state == run_pb2.RUN_STATE_INTERRUPTED
         assert [(item.state, item.reason) for item in shown.attempts] == [("done", "interrupted")]

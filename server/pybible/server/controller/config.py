@@ -67,7 +67,7 @@ class ControllerConfig:
     heartbeat_interval: float = 10.0
     disconnect_grace: float = 15.0
     # How long, after this controller was killed, ctls and agents may take to be back, and its runs wait for them.
-    recovery_window: float = 0.0
+    recovery_window: float = 90.0
     accept_timeout: float = 10.0
     # How long a peer may take until its connection is made, and an agent until it says hello.
     handshake_timeout: float = 10.0

@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     parsed.add_argument("--token", default="", help="join token, for those that have no identity yet")
     parsed.add_argument("--seed", type=int, default=0, help="of the script")
     parsed.add_argument("--script", default="", metavar="DEEDS", help="e.g. fail=0.05,lag=0.1:2,disconnect=0.01:5")
-    parsed.add_argument("--marks", type=Path, metavar="FILE", help="gets lines: ATTEMPT b|e TIME AGENT, and DEED d TIME AGENT")
+    parsed.add_argument(
+        "--marks", type=Path, metavar="FILE", help="gets lines: ATTEMPT b|e TIME AGENT, and DEED d TIME AGENT"
+    )
     parsed.add_argument("--reconnect-limit", type=float, default=60.0, metavar="SECONDS")
     parsed.add_argument("--log-level", default="error", choices=("debug", "info", "warning", "error"))
     return parsed

@@ -87,7 +87,11 @@ def test_every_command_and_option_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_every_option_that_a_sentence_speaks_of_exists(page: Path) -> None:
     # All but the first are those of programs below tests/.
-    known = {"--step", "--seed", "--script", "--jobs", "--record"} | (_controller_options([]) or set()) | _every_ctl_option(ctl)
+    known = (
+        {"--step", "--seed", "--script", "--jobs", "--record", "--runs"}
+        | (_controller_options([]) or set())
+        | _every_ctl_option(ctl)
+    )
     known |= {option for name in ("join", "run") for option in (_agent_options([name]) or set())}
     named = set(re.findall(r"`(--[a-z][a-z-]*)[ =`]", _CODE.sub("", page.read_text())))
     assert named - known == set()

@@ -41,7 +41,8 @@ class Case:
     setup, cleanup: shell commands around it; probe: ones whose outputs are compared. Every case is called in check
     mode, which must foresee what comes and touch nothing, then for what it does, then again, which must change nothing;
     what of that is otherwise in the stock module says why: unforeseen, touches, repeats. apart: the parts of it
-    that ours has otherwise on purpose, with reasons. volatile: keys of which the type alone is compared; ignored:
+    that ours has otherwise on purpose, with reasons; unsteady: those that are not twice the same. own: which of these
+    are the entry's, not the whole file's. volatile: keys of which the type alone is compared; ignored:
     ones that are not. server: a web server is there, its address stands for URL, one with TLS for TLS. whole: the
     folder is compared. environment: for both sides. collection: where the stock module is, with dots. needs, libraries:
     programs, and libraries of Python, without which the case can't run. machine: it changes the machine itself.
@@ -49,6 +50,7 @@ class Case:
     """
 
     name: str
+    entry: str
     module: str
     args: Mapping[str, Any]
     files: Mapping[str, Any]
@@ -62,6 +64,8 @@ class Case:
     touches: str = ""
     repeats: str = ""
     apart: Mapping[str, str] = field(default_factory=dict)
+    unsteady: Mapping[str, str] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
     volatile: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     patterns: Sequence[tuple[str, str]] = ()
@@ -133,6 +137,7 @@ def _cases(document: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Ca
     for mode in entry.get("modes", ["plain"]):
         yield Case(
             name=entry["name"] if mode == "plain" else f"{entry['name']} ({mode})",
+            entry=entry["name"],
             module=document["module"],
             args=entry["args"],
             files=document.get("files", {}) | entry.get("files", {}),
@@ -145,6 +150,8 @@ def _cases(document: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Ca
             unforeseen=entry.get("unforeseen", document.get("unforeseen", "")),
             touches=entry.get("touches", document.get("touches", "")),
             apart=document.get("apart", {}) | entry.get("apart", {}),
+            unsteady=document.get("unsteady", {}) | entry.get("unsteady", {}),
+            own=frozenset(entry),
             repeats=entry.get("repeats", document.get("repeats", "")),
             volatile=frozenset(document.get("volatile", ())),
             ignored=frozenset(document.get("ignored", ())),

@@ -17,6 +17,7 @@ from typing import Any, Self
 from pybible.agent.modules import registry
 from tests.conformance.module_cases import CASES, ENVIRONMENT, Case, build, outcome
 from tests.conformance.module_playbooks import Playbooks
+from tests.conformance.module_reasons import set_apart
 from tests.support.modules import context, run_module
 
 _STOCK = {"shell": "command", "systemd": "systemd_service"}
@@ -156,14 +157,21 @@ def records(name: str) -> dict[str, Any]:
 def aligned(case: Case, recorded: dict[str, Any], found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a stock outcome and a native one without what is known to differ by the way in which they are called.
 
-    What a case sets apart is left out of both.
+    What a case sets apart is left out of both. There ours is right by itself: it foresees, and does not repeat itself.
     """
     recorded, found = dict(recorded), dict(found)
-    for part in case.apart:
+    if "check" in case.apart and "result" in found and not case.unforeseen:
+        recorded["foreseen"], found["foreseen"] = _verdict(found["result"]), _verdict(found["check"])
+    if "again" in case.apart and "again" in found and not case.repeats:
+        recorded["once"], found["once"] = False, found["again"].get("changed", False)
+    for part in set_apart(case):
+        recorded.pop(part, None)
+        found.pop(part, None)
+    if "touched" in case.apart:
         # Whatever the stock module touches in check mode, ours touches nothing.
-        recorded[part], found[part] = [], found[part] if part == "touched" else []
+        recorded["touched"] = []
     for part in ("check", "result", "again"):
-        if part not in recorded or part in case.apart:
+        if part not in recorded:
             continue
         if "crashed" in recorded[part]:
             # A traceback is no interface: that it fails is.
@@ -172,6 +180,10 @@ def aligned(case: Case, recorded: dict[str, Any], found: dict[str, Any]) -> tupl
         elif isinstance(recorded[part].get("msg"), str):
             recorded[part] = recorded[part] | {"msg": _of_a_task(case, recorded[part]["msg"])}
     return recorded, found
+
+
+def _verdict(result: dict[str, Any]) -> list[bool]:
+    return [bool(result.get(key)) for key in ("changed", "failed")]
 
 
 def _of_a_task(case: Case, msg: str) -> str:

@@ -2,7 +2,8 @@
 
 `python -m tests.conformance.modules_record [NAME ...]`, a part of `make conformance`; NAME is a file of modules/. The
 stock modules are those of .venv-modules, or of the environment that ANSIBLE_MODULES_VENV names: ansible-core with the
-collections of PyPI's `ansible`. Ends with status 1 when a module differs, or a record was another.
+collections of PyPI's `ansible`. Ends with status 1 when a module differs, a record was another, or a case gives a
+reason for what the stock module does otherwise and it does not.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tests.conformance.module_cases import CASES, Case, load, names
 from tests.conformance.module_playbooks import Playbooks
+from tests.conformance.module_reasons import recorded, shown, unneeded
 from tests.conformance.module_sides import Stock, aligned, native
 
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 2
 # What changes the machine's accounts, packages, services and mounts, and what tells of them: one after the other.
 _OF_THE_MACHINE = (
-    "apt", "pip", "firewalld", "user", "group", "service", "sysvinit", "service_facts", "ufw", "iptables",
+    "apt", "pip", "pip_index", "firewalld", "user", "group", "service", "sysvinit", "service_facts", "ufw", "iptables",
     "apt_key", "apt_repository", "deb822_repository", "debconf", "dpkg_selections", "package_facts", "alternatives",
     "locale_gen", "timezone", "hostname", "getent", "at", "cron", "mount", "mount_facts", "filesystem",
     "filesystem_devices", "systemd",
@@ -38,12 +40,16 @@ _OF_THE_MACHINE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What came of one file's cases: how many, those that could not run, what differs, whether its record is new."""
+    """What came of one file's cases: how many, those that could not run, what differs, whether its record is new.
+
+    unneeded: reasons for what does not happen.
+    """
 
     name: str
     count: int
     lacking: Sequence[str]
     differing: Sequence[str]
+    unneeded: Sequence[str]
     rewritten: bool
 
 
@@ -51,6 +57,7 @@ def compare(name: str, stock: Stock, playbooks: Callable[[], Playbooks]) -> Comp
     """Run all cases of a file on both sides and write down the stock side."""
     cases = load(name)
     found: dict[str, Any] = {"": stock.version(cases[0].collection)}
+    asked: dict[str, set[str]] = {}
     lacking, differing = [], []
     file = CASES / f"{name}.recorded.json"
     before = file.read_text(encoding="utf-8") if file.exists() else ""
@@ -62,12 +69,28 @@ def compare(name: str, stock: Stock, playbooks: Callable[[], Playbooks]) -> Comp
             continue
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place).resolve() / "case"
-            found[case.name] = stock.outcome(case, folder)
-            differing += differences(case, found[case.name], native(case, folder, playbooks))
+            theirs = stock.outcome(case, folder)
+            ours = native(case, folder, playbooks)
+            found[case.name] = recorded(case, theirs)
+            asked[case.name] = shown(case, theirs) | {f"apart {part}" for part in really_apart(case, theirs, ours)}
+            differing += differences(case, theirs, ours)
     text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
     if text != before:
         file.write_text(text, encoding="utf-8")
-    return Compared(name=name, count=len(cases), lacking=lacking, differing=differing, rewritten=text != before)
+    return Compared(
+        name=name,
+        count=len(cases),
+        lacking=lacking,
+        differing=differing,
+        unneeded=unneeded(cases, asked),
+        rewritten=text != before,
+    )
+
+
+def really_apart(case: Case, theirs: dict[str, Any], ours: dict[str, Any]) -> set[str]:
+    """Return those parts that a case sets apart in which the two sides do differ."""
+    theirs, ours = aligned(replace(case, apart={}, unsteady={}), theirs, ours)
+    return {part for part in case.apart if theirs.get(part) != ours.get(part)}
 
 
 def differences(case: Case, theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
@@ -116,18 +139,21 @@ def main(given: Sequence[str]) -> int:
             results += done.result()
     cases = sum(result.count for result in results)
     differing = sum(len(result.differing) for result in results)
-    rewritten = [result.name for result in results if result.rewritten]
+    idle = sum(len(result.unneeded) for result in results)
+    rewritten = " ".join(result.name for result in results if result.rewritten)
     print(
-        f"\n{len(results)} modules, {cases} cases, {differing} differ; records that were others: {rewritten or 'none'}"
+        f"\n{len(results)} modules, {cases} cases, {differing} differ; reasons that nothing asks for: {idle};"
+        f" records that were others: {rewritten or 'none'}"
     )
-    return 1 if differing or rewritten else 0
+    return 1 if differing or idle or rewritten else 0
 
 
 def report(result: Compared) -> None:
     """Print what came of one file."""
-    kind = "DIFFERS" if result.differing else "RECORD " if result.rewritten else "same   "
+    wrong = {"DIFFERS": result.differing, "REASONS": result.unneeded, "RECORD ": result.rewritten}
+    kind = next((kind for kind, is_so in wrong.items() if is_so), "same   ")
     print(f"{kind} {result.name}: {result.count} cases", flush=True)
-    for text in (*result.lacking, *result.differing):
+    for text in (*result.lacking, *result.differing, *result.unneeded):
         print(f"  {text}", flush=True)
 
 

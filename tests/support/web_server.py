@@ -18,6 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.support.python_packages import distributions, index_page
+
 FILES: Mapping[str, bytes] = {
     "/hello.txt": b"hello\n",
     "/other.txt": b"other\n",
@@ -27,7 +29,7 @@ _MODIFIED = "Sun, 09 Sep 2001 01:46:40 GMT"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Files, and the paths /status/N, /redirect/N, /auth, /echo, /json, /cookies."""
+    """Files, the paths /status/N, /redirect/N, /auth, /echo, /json, /cookies, and an index of packages at /simple/."""
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "Test", ""
@@ -73,6 +75,10 @@ class Handler(BaseHTTPRequestHandler):
             kept = {n: shown[n] for n in ("content-type", "user-agent", "x-one", "authorization") if n in shown}
             said = {"method": self.command, "body": body.decode(), "path": self.path, "headers": kept}
             return self._answer(200, json.dumps(said, sort_keys=True).encode(), {"Content-Type": "application/json"})
+        if path.startswith("/packages/") and path.rsplit("/", 1)[1] in distributions():
+            return self._answer(200, distributions()[path.rsplit("/", 1)[1]])
+        if path.startswith("/simple/") and (page := index_page(path.split("/")[2])):
+            return self._answer(200, page, {"Content-Type": "text/html"})
         return self._answer(404, b"nothing here\n")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _any

@@ -9,6 +9,7 @@ import pytest
 from pybible.agent.modules import registry
 from tests.conformance import module_cases
 from tests.conformance.module_cases import Case
+from tests.conformance.module_reasons import PARTS, given, set_apart, shown, unneeded
 from tests.conformance.module_sides import records
 from tests.support import transcripts
 from tests.support.reference import PAGES
@@ -44,10 +45,20 @@ def test_every_native_module_has_cases_or_a_transcript_that_the_documentation_na
 def test_what_a_stock_module_does_otherwise_in_check_mode_or_a_second_time_has_its_reason(
     case: Case, record: dict[str, Any]
 ) -> None:
-    assert not (record["touched"] and not (case.touches or "touched" in case.apart)), record["touched"]
-    if "result" not in record:
-        return
-    first, foreseen, again = (record[part] for part in ("result", "check", "again"))
-    same = all(first.get(key, False) == foreseen.get(key, False) for key in ("changed", "failed"))
-    assert same or case.unforeseen or "check" in case.apart, "check mode foresees something else"
-    assert not again.get("changed") or case.repeats or "again" in case.apart, "a second time changes something"
+    assert shown(case, record) <= given(case).keys()
+
+
+@pytest.mark.parametrize("name", module_cases.names())
+def test_each_reason_is_for_something_that_the_stock_module_did(name: str) -> None:
+    cases = module_cases.load(name)
+    asked = {case.name: shown(case, records(name)[case.name]) for case in cases}
+    # Whether a part has to be set apart shows where both modules run.
+    apart = {case.name: {what for what in given(case) if what.startswith("apart ")} for case in cases}
+    assert unneeded(cases, {name: asked[name] | apart[name] for name in asked}) == []
+
+
+@pytest.mark.parametrize(("case", "record"), CASES)
+def test_what_is_set_apart_has_a_reason_and_is_in_no_record(case: Case, record: dict[str, Any]) -> None:
+    assert case.apart.keys() | case.unsteady.keys() <= PARTS
+    assert all((*case.apart.values(), *case.unsteady.values()))
+    assert not set_apart(case) & record.keys()

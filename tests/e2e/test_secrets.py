@@ -135,7 +135,7 @@ class ProcessList(threading.Thread):
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Lab]:
-    with lab(agents=1) as started:
+    with lab(agents=1, config='operators_listen = "127.0.0.1:0"\n') as started:
         yield started
 
 

@@ -7,6 +7,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from pybible.server.controller.blobs.content import BlobStore
 from pybible.server.controller.blobs.traffic import Traffic
@@ -80,9 +81,8 @@ async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
     await stack.enter_async_context(history.writing())
     expirations = Expirations()
     stack.callback(expirations.close)
-    sessions = SessionRegistry(
-        database=database, ledger=history, settings=_session_settings(config), expirations=expirations
-    )
+    settings = _session_settings(config)
+    sessions = SessionRegistry(database=database, ledger=history, settings=settings, expirations=expirations)
     stack.callback(sessions.close)
     enrolment.shut_out = sessions.remove
     rotation = Rotation(
@@ -91,17 +91,10 @@ async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         allowed=allowed,
         sessions=sessions,
         lifetime=issuing_lifetime,
-        by_itself=lambda serial: access.note(_ITSELF, "authority.rotate", f"{serial:x}"),
+        by_itself=partial(_note_rotation, access),
     )
     await stack.enter_async_context(rotation.running())
-    runs = RunRegistry(
-        database=database,
-        history=history,
-        router=Router(sessions),
-        settings=_run_settings(config),
-        discard=lambda sha256, unused_since: blobs.remove(sha256, unused_since=unused_since),
-    )
-    await runs.recover()
+    runs = await _runs(config, database, history=history, sessions=sessions, blobs=blobs)
     retention.forget = runs.forget
     await stack.enter_async_context(retention.running())
     return Parts(
@@ -122,6 +115,25 @@ async def open_parts(config: ControllerConfig, stack: AsyncExitStack) -> Parts:
         runs=runs,
         retention=retention,
     )
+
+
+async def _runs(
+    config: ControllerConfig, database: Database, *, history: History, sessions: SessionRegistry, blobs: BlobStore
+) -> RunRegistry:
+    """Return the runs, with those of an earlier controller."""
+    runs = RunRegistry(
+        database=database,
+        history=history,
+        router=Router(sessions),
+        settings=_run_settings(config),
+        discard=lambda sha256, unused_since: blobs.remove(sha256, unused_since=unused_since),
+    )
+    await runs.recover()
+    return runs
+
+
+def _note_rotation(access: Access, serial: int) -> None:
+    access.note(_ITSELF, "authority.rotate", f"{serial:x}")
 
 
 def _kept(config: ControllerConfig) -> Kept:

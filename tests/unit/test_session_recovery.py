@@ -189,7 +189,12 @@ class RestartedWorld(RuleBasedStateMachine):
     def begin(self, slots: int) -> None:
         self.host, self.slots = Host(), slots
         self.now, self.streams, self.number = 0.0, 0, 0
-        self.stored = ""
+        self.stored, self.since = "", 0.0
+        # What the controller has not written yet: which process is attached and since when, and the ends it knows.
+        self.attached: tuple[str, float] | None = None
+        self.unwritten: dict[str, tuple[str, float]] = {}
+        # The ends in its store: why, and when.
+        self.rows: dict[str, tuple[str, float]] = {}
         self.connected = False
         # Attempts that ctl has not submitted to the present controller, in their order.
         self.unsaid: list[str] = []
@@ -212,6 +217,7 @@ class RestartedWorld(RuleBasedStateMachine):
     def end(self, name: str, reason: str) -> None:
         assert name not in self.verdicts, "a second verdict"
         self.verdicts[name] = reason
+        self.unwritten[name] = (reason, self.now)
         self.open.pop(name, None)
 
     @rule()
@@ -237,16 +243,17 @@ class RestartedWorld(RuleBasedStateMachine):
             host.journal.clear()
             host.heard.clear()
         self.streams += 1
+        self.now += 0.1
         self.connected = True
         incarnation = str(host.incarnation)
         self.perform(self.machine.attach(self.streams, incarnation=incarnation, now=self.now))
         if not self.connected:
             return
-        self.stored = incarnation
         opening = Opening(incarnation, self.slots, tuple(host.journal.items()))
         reconciled = self.machine.welcome(self.streams, opening, now=self.now)
         assert reconciled is not None
         self.perform(reconciled.instructions)
+        self.attached = (incarnation, self.now)
         for name, decision in reconciled.verdicts:
             if decision is Decision.CANCEL and host.journal[name] is JournalState.RUNNING:
                 assert name in self.verdicts, "ended, although somebody waits for it"
@@ -262,14 +269,25 @@ class RestartedWorld(RuleBasedStateMachine):
         self.host.inbox.clear()
         self.perform(self.machine.stream_ended(self.streams, now=self.now))
 
+    @rule()
+    def the_controller_writes(self) -> None:
+        self.rows |= self.unwritten
+        self.unwritten.clear()
+        if self.attached is not None and self.attached[0] != self.stored:
+            self.stored, self.since = self.attached
+
     @rule(unheard=st.sets(st.integers(1, 9)))
     def the_controller_is_killed(self, unheard: set[int]) -> None:
-        """And what it knew last, ctl may not have heard."""
+        """What it knew last, ctl may not have heard, and it may not have written it down."""
+        self.unwritten.clear()
+        self.attached = None
         self.connected = False
         self.host.inbox.clear()
         for number in unheard:
             self.verdicts.pop(f"{RUN}.{number}", None)
-        self.machine = SessionMachine(settings=SETTINGS, incarnation=self.stored, awaits=lambda _attempt_id: True)
+        self.machine = SessionMachine(
+            settings=SETTINGS, incarnation=self.stored, since=self.since, awaits=lambda _attempt_id: True
+        )
         self.open.clear()
         names = [f"{RUN}.{number}" for number in range(1, self.number + 1)]
         self.unsaid = [name for name in names if name not in self.verdicts]
@@ -279,7 +297,12 @@ class RestartedWorld(RuleBasedStateMachine):
     def ctl_is_back(self) -> None:
         names, self.unsaid = self.unsaid, []
         for name in names:
+            reason, ended = self.rows.get(name, ("", None))
+            if reason:
+                self.end(name, reason)
+                continue
             attempt = self.open[name] = again(name, expected_until=self.now + WINDOW)
+            attempt.resulted_at = ended
             self.perform(self.machine.dispatch(attempt, now=self.now))
 
     @precondition(lambda self: self.connected and self.host.inbox)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pybible.server.controller.counts import RunCounts
 from pybible.server.controller.sessions.attempts import Attempt, AttemptState
 from pybible.server.controller.sessions.facts import PushedFacts
-from pybible.server.controller.store import audit, facts
+from pybible.server.controller.store import agents, audit, facts
 from pybible.server.controller.store import runs as store
 from pybible.server.controller.store.database import Database
 from pybible.server.controller.store.facts import StoredFacts
@@ -67,6 +67,7 @@ class _Pending:
     # What went out since the last write: what is told of it once, and the hosts with their attempts.
     work: dict[Work, list[tuple[str, str]]] = field(default_factory=dict)
     facts: dict[str, StoredFacts] = field(default_factory=dict)
+    incarnations: dict[str, tuple[str, float]] = field(default_factory=dict)
     settled: list[tuple[Callable[[str], None], str]] = field(default_factory=list)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
     # Who is told of which runs' events, and how many there are by then.
@@ -78,7 +79,7 @@ class _Pending:
         """Return the write, and count what ended. It shares nothing with the loop: it runs in the writer's thread."""
         runs, events, late, recaps = list(self.runs.values()), self.events, self.late, self.recaps
         entries = [*self.audit, *(work.entry(hosts) for work, hosts in self.work.items())]
-        known = list(self.facts.values())
+        known, incarnations = list(self.facts.values()), self.incarnations
         rows = [_row(attempt) for attempt in self.attempts.values()]
         _count(counts, self.attempts.values(), rows)
         counts.late += len(late)
@@ -92,6 +93,7 @@ class _Pending:
             store.mark_late(connection, late)
             audit.add(connection, entries)
             facts.save(connection, known)
+            agents.save_incarnations(connection, incarnations)
 
         return write
 
@@ -223,6 +225,11 @@ class History:
     def dispatched(self, work: Work, *, host: str, attempt_id: str) -> None:
         """Note that work was sent to a host, or was not allowed to be: one record of the audit log for many hosts."""
         self._pending.work.setdefault(work, []).append((host, attempt_id))
+        self._wake.set()
+
+    def keep_incarnation(self, agent_id: str, incarnation: str) -> None:
+        """Store which process of an agent is attached: with what it ended, or after that."""
+        self._pending.incarnations[agent_id] = (incarnation, time.time())
         self._wake.set()
 
     def keep_facts(self, agent_id: str, pushed: PushedFacts, *, age: float) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from pybible.server.controller.runs.events import count_events
 from pybible.server.controller.store import runs as store
-from pybible.server.controller.store.runs import OpenAttempt, RunRecord, RunState
+from pybible.server.controller.store.runs import EndedAttempt, OpenAttempt, RunRecord, RunState
 from pybible.server.results.recap import Recap
 from pybible.v1 import run_pb2
 
@@ -19,12 +19,16 @@ LOST = "the controller ended in the middle of the run"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """A run as an earlier controller wrote it down. `open`: attempts without an end, by their unique ids."""
+    """A run as an earlier controller wrote it down.
+
+    `open`: attempts without an end, `ended`: the others, by their unique ids.
+    """
 
     recap: Recap
     events: int
     position: int
     open: dict[str, OpenAttempt]
+    ended: dict[str, EndedAttempt]
     # On the session's clock: until when agents that have not come back are waited for.
     expected_until: float
     # When this controller was started, in seconds since the epoch.
@@ -39,6 +43,7 @@ def read_past(connection: Connection, run_id: str, *, expected_until: float, sin
         events=events,
         position=store.last_position(connection, run_id),
         open={item.attempt_id: item for item in store.open_attempts(connection, run_id)},
+        ended={item.attempt_id: item for item in store.ended_attempts(connection, run_id)},
         expected_until=expected_until,
         since=since,
     )

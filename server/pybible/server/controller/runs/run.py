@@ -161,9 +161,23 @@ class Run:
             if self._ending is not None or self._cancelled is not None:
                 self.outgoing.ended(attempt.name, verdicts.cancelled())
                 continue
+            if attempt.again and self._has_ended(attempt):
+                continue
             self._attempts[attempt.name] = attempt
             self.window.submit(attempt.name, task_id=attempt.task_id, throttle=message.throttle)
         self._pump()
+
+    def _has_ended(self, attempt: Attempt) -> bool:
+        """Say whether an earlier controller gave an attempt its verdict: that stands, and ctl hears of it now."""
+        end = self.past.ended.get(attempt.id) if self.past is not None and attempt.agent else None
+        if end is None:
+            return False
+        if not end.given:
+            attempt.resulted_at = end.ended
+            return False
+        self.outgoing.ended(attempt.name, verdicts.ended_before(attempt, end.reason))
+        self._router.recovery.known(attempt.id)
+        return True
 
     def _know(self, attempt: Attempt, known: run_pb2.KnownEnd) -> None:
         """ctl had the end of an attempt from an earlier controller, which may not have written it down."""

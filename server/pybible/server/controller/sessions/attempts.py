@@ -83,6 +83,8 @@ class Attempt:
     output_left: int = 0
     # An earlier controller may have sent it out: the agent's journal knows.
     again: bool = False
+    # When an earlier controller had its result, which ctl has not heard of (seconds since the epoch).
+    resulted_at: float | None = None
     # On the session's clock: until when an agent that was not here yet, after a restart of the controller, may come.
     expected_until: float = 0.0
     # Whether its operator may have it run was not looked at: not all was known of the agent.
@@ -146,6 +148,14 @@ def interrupted(attempt: Attempt) -> Verdict:
     """Return the verdict for an attempt whose agent was restarted in the middle."""
     message = f"agent '{attempt.agent}' was restarted while the task ran"
     return failure(Reason.INTERRUPTED, message)
+
+
+def ended_before(attempt: Attempt, reason: str) -> Verdict:
+    """Return the verdict for an attempt that had one from an earlier controller, which ctl did not hear of."""
+    message = f"the task on agent '{attempt.agent}' was given up before the controller was started again ({reason})"
+    known = Reason(reason) if reason in frozenset(Reason) else Reason.INTERRUPTED
+    make = unreachable if known is Reason.NOT_CONNECTED else failure
+    return make(known, message)
 
 
 def accept_timeout(attempt: Attempt, seconds: float) -> Verdict:

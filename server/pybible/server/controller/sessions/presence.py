@@ -94,15 +94,16 @@ class AgentPresence:
         settings: SessionSettings,
         clock: Clock,
         incarnation: str = "",
+        since: float = 0.0,
         awaits: Callable[[str], bool] = lambda _attempt_id: False,
         storm: Storm | None = None,
     ) -> None:
-        """`incarnation`, `awaits`: as the machine has them. `storm` is that of all agents."""
+        """`incarnation`, `since`, `awaits`: as the machine has them. `storm` is that of all agents."""
         self.agent_id = agent_id
         self.name = ""
         self._storm = storm or Storm()
         self.machine = SessionMachine(
-            settings=settings, incarnation=incarnation, awaits=awaits, storm=self._storm.until
+            settings=settings, incarnation=incarnation, since=since, awaits=awaits, storm=self._storm.until
         )
         self.details = AgentDetails()
         # Set with its first session: before, it is only expected, and of its details not all is known.

@@ -249,6 +249,8 @@ class SessionRegistry:
         self.opened += 1
         log.info("agent attached", extra=fields(name=record.name, epoch=record.epoch, address=address))
         session.begin(greeting, reconciled, record.epoch)
+        if record.incarnation != greeting.opening.incarnation:
+            self._ledger.keep_incarnation(presence.agent_id, greeting.opening.incarnation)
         return True
 
     def _deny(
@@ -263,7 +265,6 @@ class SessionRegistry:
             version=greeting.version[:64],
             protocol=greeting.protocol,
             moment=time.time(),
-            incarnation=greeting.opening.incarnation,
         )
         record = await self._database.write(lambda connection: agents.open_session(connection, agent_id, opening))
         if record is not None:
@@ -277,6 +278,7 @@ class SessionRegistry:
             settings=self.settings,
             clock=self._clock,
             incarnation=(record.incarnation if record is not None else None) or "",
+            since=(record.incarnation_since if record is not None else None) or 0.0,
             awaits=self.recovery.awaits,
             storm=self._storm,
         )

@@ -54,6 +54,9 @@ _DENIALS = {
 class ResultLedger(Protocol):
     """Makes results durable."""
 
+    def keep_incarnation(self, agent_id: str, incarnation: str) -> None:
+        """Store which process of an agent is attached, not before what became of the attempts that it ended."""
+
     def keep_facts(self, agent_id: str, pushed: PushedFacts, *, age: float) -> None:
         """Store what an agent said of its host."""
 

@@ -55,6 +55,7 @@ class SessionMachine:
         "_ended",
         "_flips",
         "_journaled",
+        "_known_since",
         "_prolonged",
         "_quarantined_until",
         "_storm",
@@ -74,10 +75,11 @@ class SessionMachine:
         *,
         settings: SessionSettings,
         incarnation: str = "",
+        since: float = 0.0,
         awaits: Callable[[str], bool] = lambda _attempt_id: False,
         storm: Callable[[float], float] = lambda _now: 0.0,
     ) -> None:
-        """`incarnation` is the last one that an earlier controller saw.
+        """`incarnation` is the last one that an earlier controller saw, `since` from when on (seconds since the epoch).
 
         `awaits` tells whether an attempt belongs to a run of that controller whose ctl may come back, or has.
         `storm` says until when, at least, no time runs out for agents that are away (Storm.until).
@@ -85,6 +87,7 @@ class SessionMachine:
         self.settings = settings
         self.state = SessionState.OFFLINE
         self.incarnation = incarnation
+        self._known_since = since
         self._awaits = awaits
         self._storm = storm
         # Until when a storm keeps an agent that is away from being lost.
@@ -432,7 +435,10 @@ class SessionMachine:
 
     def _may_send(self, attempt: Attempt) -> bool:
         """Whether an attempt that may have been out before is answered from the journal, or was never run."""
-        return self._unbroken or attempt.id in self._journaled
+        if attempt.id in self._journaled:
+            return True
+        # A result that an earlier controller had is still with the process that gave it, not with another one.
+        return self._unbroken and (attempt.resulted_at is None or attempt.resulted_at > self._known_since)
 
     def _expected(self, attempt: Attempt, now: float) -> float:
         """Return until when an attempt may wait for the agent, which is away."""

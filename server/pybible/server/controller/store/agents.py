@@ -21,7 +21,9 @@ class AgentRecord:
     version: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     epoch: int = 0
+    # The process that was attached last, and since when it has been another one than before.
     incarnation: str | None = None
+    incarnation_since: float | None = None
     protocol_floor: int = 0
     last_seen: float | None = None
 
@@ -42,6 +44,7 @@ def add(connection: Connection, agent: AgentRecord) -> None:
             enrolled=agent.enrolled,
             epoch=agent.epoch,
             incarnation=agent.incarnation,
+            incarnation_since=agent.incarnation_since,
             protocol_floor=agent.protocol_floor,
             last_seen=agent.last_seen,
         )
@@ -74,7 +77,6 @@ class Opening:
     version: str
     protocol: int
     moment: float
-    incarnation: str
 
 
 def open_session(connection: Connection, agent_id: str, opening: Opening) -> AgentRecord | None:
@@ -87,7 +89,6 @@ def open_session(connection: Connection, agent_id: str, opening: Opening) -> Age
         .where(agents.c.agent_id == agent_id)
         .values(
             epoch=agents.c.epoch + 1,
-            incarnation=opening.incarnation,
             hostname=opening.hostname,
             version=opening.version,
             protocol_floor=max(floor, opening.protocol),
@@ -96,6 +97,14 @@ def open_session(connection: Connection, agent_id: str, opening: Opening) -> Age
     )
     connection.execute(changed)
     return _record(connection.execute(select(agents).where(agents.c.agent_id == agent_id)).mappings().one())
+
+
+def save_incarnations(connection: Connection, known: Mapping[str, tuple[str, float]]) -> None:
+    """Store which process of each agent is attached, by the agent's id, with the moment if it is another one."""
+    for agent_id, (incarnation, moment) in known.items():
+        other = agents.c.incarnation.is_distinct_from(incarnation)
+        changed = update(agents).where(agents.c.agent_id == agent_id, other)
+        connection.execute(changed.values(incarnation=incarnation, incarnation_since=moment))
 
 
 def seen(connection: Connection, agent_id: str, moment: float) -> None:

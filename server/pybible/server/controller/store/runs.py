@@ -68,6 +68,16 @@ class OpenAttempt:
     dispatched: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class EndedAttempt:
+    """How an attempt ended. `given`: by the controller's verdict. `ended` in seconds since the epoch."""
+
+    attempt_id: str
+    reason: str
+    given: bool
+    ended: float | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBatch:
     """Events that came together. `batch` is an EventBatch in bytes."""
@@ -194,6 +204,13 @@ def open_attempts(connection: Connection, run_id: str) -> list[OpenAttempt]:
     columns = (attempts.c.attempt_id, attempts.c.position, attempts.c.dispatched)
     query = select(*columns).where(attempts.c.run_id == run_id, attempts.c.state != "done")
     return [OpenAttempt(*row) for row in connection.execute(query)]
+
+
+def ended_attempts(connection: Connection, run_id: str) -> list[EndedAttempt]:
+    """Return how the attempts of a run ended that have an end."""
+    columns = (attempts.c.attempt_id, attempts.c.reason, attempts.c.verdict, attempts.c.ended)
+    query = select(*columns).where(attempts.c.run_id == run_id, attempts.c.state == "done")
+    return [EndedAttempt(*row) for row in connection.execute(query)]
 
 
 def last_position(connection: Connection, run_id: str) -> int:

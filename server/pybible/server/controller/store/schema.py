@@ -47,6 +47,7 @@ agents = Table(
     Column("epoch", BigInteger, nullable=False, default=0),
     # The process of the agent that had it.
     Column("incarnation", String(512)),
+    Column("incarnation_since", Double),
     # The lowest protocol version it may speak: what it once spoke, it never falls below again.
     Column("protocol_floor", Integer, nullable=False, default=0),
     Column("last_seen", Double),

@@ -1,4 +1,4 @@
-"""r0007_incarnations: which process of an agent had the session of the newest epoch."""
+"""r0007_incarnations: which process of an agent was attached last, and since when."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Add the column."""
+    """Add the columns."""
     op.add_column("agents", sa.Column("incarnation", sa.String(512), nullable=True))
+    op.add_column("agents", sa.Column("incarnation_since", sa.Double(), nullable=True))
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop them."""
     with op.batch_alter_table("agents") as batch:
+        batch.drop_column("incarnation_since")
         batch.drop_column("incarnation")

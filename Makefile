@@ -41,11 +41,13 @@ lint: $(SETUP) ## ruff, mypy, import contracts, layout, drift of the generated c
 test: $(SETUP) ## run the whole test suite
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
-conformance: $(SETUP) .venv-ansible/bin/ansible-playbook $(MODULES)/.setup ## run every conformance playbook and module case live in both, and record ansible-core's side
+conformance: $(SETUP) .venv-ansible/bin/ansible-playbook $(MODULES)/.setup ## run every conformance playbook and module case, modules through the bridge and facts live in both; record ansible-core's side
 	$(BIN)/python -m tests.conformance.oracle
 	$(BIN)/python -m pytest tests/conformance/test_oracle.py
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.conformance.record
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.conformance.modules_record
+	ANSIBLE_VENV=$(abspath $(MODULES)) PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pytest \
+		tests/conformance/test_bridge.py tests/conformance/test_facts.py
 
 $(MODULES)/.setup:
 	$(SYSTEM_PYTHON) -m venv --system-site-packages $(MODULES)

@@ -1,8 +1,8 @@
 """garbage: keeps the collector's pauses short in a process that holds much for long.
 
 A collection of the oldest generation looks at every object: with a thousand agents that took 150 ms, in the middle of
-whatever went on. What is alive is set aside every few seconds, so that the collector only looks at what came since; all
-of it is looked at when no run is open, or after an hour.
+whatever went on. What is alive is set aside every few seconds, after a look at what came since the last time: that is
+all that a collection looks at. What was set aside is looked at when no run is open, or after an hour.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ async def keep_pauses_short(
     looked = now()
     try:
         while True:
+            gc.collect()
             gc.freeze()
             await asyncio.sleep(interval)
             since = now() - looked

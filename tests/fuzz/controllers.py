@@ -80,6 +80,7 @@ async def _work(agent: FakeAgent) -> None:
             await agent.accept(dispatch)
             await agent.result(dispatch.attempt_id)
             agent.forget("ack")
+            agent.forget("cancel")
 
 
 async def _ended(ctl: FakeCtl, name: str, *, reason: str | None = None) -> None:

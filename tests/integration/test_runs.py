@@ -118,6 +118,7 @@ async def test_a_watcher_sees_all_events_those_before_it_too(tmp_path: Path) -> 
         await ctl.publish(host_result("a"), host_result("b"))
         watch = ctl.stub.WatchRun(run_pb2.WatchRunRequest(run_id=ctl.run_id))
         later = ctl.stub.WatchRun(run_pb2.WatchRunRequest(run_id=ctl.run_id, from_seq=2))
+        never = ctl.stub.WatchRun(run_pb2.WatchRunRequest(run_id=ctl.run_id, from_seq=2**64 - 1))
         async with asyncio.timeout(PATIENCE):
             seen = aiter(watch)
             first = await anext(seen)
@@ -128,6 +129,7 @@ async def test_a_watcher_sees_all_events_those_before_it_too(tmp_path: Path) -> 
             assert [message.event.seq for message in rest[:-1]] == [2, 3]
             assert rest[-1].finished.state == run_pb2.RUN_STATE_FINISHED
             assert [message.event.event async for message in later][:-1] == [host_result("b"), host_result("c")]
+            assert [message.WhichOneof("message") async for message in never] == ["finished"]
 
 
 async def test_a_run_whose_ctl_goes_away_is_interrupted_and_what_ran_is_cancelled(tmp_path: Path) -> None:

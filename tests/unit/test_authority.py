@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -239,6 +240,18 @@ def test_a_file_that_is_garbage_is_an_error_and_not_replaced(tmp_path: Path, nam
     with pytest.raises(ConfigError, match=r"can't be read|is not"):
         open_authority(tmp_path)
     assert (tmp_path / name).read_bytes() == b"garbage"
+
+
+def test_a_root_whose_key_is_of_no_known_kind_is_an_error(tmp_path: Path) -> None:
+    open_authority(tmp_path)
+    file = tmp_path / "root.pem"
+    content = x509.load_pem_x509_certificate(file.read_bytes()).public_bytes(serialization.Encoding.DER)
+    # The name of the algorithm, as every such key has it: another one that nobody uses.
+    known, unknown = (bytes.fromhex(name) for name in ("06072a8648ce3d0201", "06072a8648ce2c0201"))
+    body = base64.encodebytes(content.replace(known, unknown)).decode()
+    file.write_text(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
+    with pytest.raises(ConfigError, match=r"can't be read: root\.pem: Unknown key type"):
+        open_authority(tmp_path)
 
 
 def test_a_certificate_is_over_the_key_of_the_request_and_no_authoritys(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -301,4 +302,10 @@ def _read_pair(path: Path) -> CertifiedKey:
 
 
 def _certificate_of(path: Path) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(path.read_bytes())
+    """Return the certificate in a file. ValueError for one that can't be read, or whose key can't."""
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    try:
+        certificate.public_key()
+    except UnsupportedAlgorithm as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    return certificate

@@ -7,12 +7,11 @@ from dataclasses import asdict
 from pybible.server.controller.rights import Work
 from pybible.server.controller.services.fleet_part import Context, FleetPart, moment
 from pybible.server.controller.store import agents, audit
+from pybible.server.controller.store.database import LAST_NUMBER
 from pybible.v1 import fleet_pb2
 from pybible.wire.tasks import short_name
 from pybible.wire.values import dumps
 
-# No store counts further.
-_LAST_RECORD = 2**63 - 1
 _AUDIT_RECORDS = 200
 
 
@@ -43,7 +42,7 @@ class RecordCalls(FleetPart):
         """Return records of the audit log, in order."""
         await self._access.require(context, "pybible.v1.FleetService/ListAudit")
         limit = min(request.limit or _AUDIT_RECORDS, _AUDIT_RECORDS)
-        after = min(request.after, _LAST_RECORD)
+        after = min(request.after, LAST_NUMBER)
         records = await self._database.read(lambda connection: audit.after(connection, after, limit=limit))
         return fleet_pb2.ListAuditResponse(records=[dumps(asdict(record)) for record in records])
 

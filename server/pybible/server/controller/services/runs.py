@@ -13,6 +13,7 @@ from pybible.server.controller.runs.history import StoreUnwritable
 from pybible.server.controller.runs.registry import NoSuchRun, RunRegistry, RunView, TooManyWatchers
 from pybible.server.controller.runs.run import STATES
 from pybible.server.controller.services.access import Access
+from pybible.server.controller.store.database import LAST_NUMBER
 from pybible.server.controller.store.runs import AttemptRecord, RunRecord
 from pybible.server.results.recap import COUNTS
 from pybible.v1 import run_pb2, run_pb2_grpc
@@ -60,7 +61,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         await self._access.require(context, "pybible.v1.RunService/WatchRun")
         try:
             run_id = await self._runs.resolve(request.run_id)
-            async with self._runs.watch(run_id, from_seq=request.from_seq) as batches:
+            async with self._runs.watch(run_id, from_seq=min(request.from_seq, LAST_NUMBER)) as batches:
                 async for batch in batches:
                     # Who is shut out meanwhile hears no more of it.
                     await self._access.require(context, "pybible.v1.RunService/WatchRun")

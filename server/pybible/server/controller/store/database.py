@@ -20,6 +20,9 @@ from pybible.wire.errors import ConfigError
 
 T = TypeVar("T")
 
+# No store counts further.
+LAST_NUMBER = 2**63 - 1
+
 
 class Database:
     """An open store."""

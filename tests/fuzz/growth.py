@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import multiprocessing
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psutil
@@ -69,18 +67,11 @@ class Growth:
         return self.readings[len(self.readings) // _WARM :]
 
 
-def resident(processes: Callable[[], list[int]]) -> int:
-    """Return the resident memory of this process and the others, with nothing in it that waits to be given back.
+def resident() -> int:
+    """Return the resident memory of this process, with nothing in it that waits to be given back.
 
-    What makes the examples (a child that `multiprocessing` started) does not count.
+    Its children do not count: they make the examples, or are workers, which come and go.
     """
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    makers = {child.pid for child in multiprocessing.active_children()}
-    total = 0
-    for pid in {psutil.Process().pid, *processes()} - makers:
-        try:
-            total += psutil.Process(pid).memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total
+    return psutil.Process().memory_info().rss

@@ -49,17 +49,27 @@ async def fleet(
 async def test_every_agent_of_a_swarm_answers(tmp_path: Path) -> None:
     async with fleet(tmp_path, agents=20) as (running, names, marks), fake_ctl.run(running, forks=20) as ctl:
         for attempt in await ctl.submit(*names):
-            assert await ctl.result_of(attempt) == {"changed": False, "ping": "pong"}
+            assert await ctl.result_of(attempt) == ANSWER
         assert len(set(marks)) == len(marks) == 20
+
+
+# What an agent of a swarm answers, whatever it is asked.
+ANSWER = {
+    "changed": False,
+    "ping": "pong",
+    "rc": 0,
+    "stdout": "",
+    "stat": {"exists": True, "size": 1, "isdir": False},
+}
 
 
 @pytest.mark.parametrize(
     ("script", "wanted"),
     [
         ("fail=1", {"changed": False, "failed": True, "msg": "the script says so"}),
-        ("lag=1:0.05", {"changed": False, "ping": "pong"}),
-        ("twice=1", {"changed": False, "ping": "pong"}),
-        ("disconnect=1:0.05", {"changed": False, "ping": "pong"}),
+        ("lag=1:0.05", ANSWER),
+        ("twice=1", ANSWER),
+        ("disconnect=1:0.05", ANSWER),
     ],
 )
 async def test_agents_do_what_the_script_says(tmp_path: Path, script: str, wanted: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ import psutil
 _MEBIBYTE = 1024 * 1024
 # The first third is what caches and pools take until they are full.
 _WARM = 3
+_SHOWN = 12
 # A line through fewer readings says nothing.
 _LEAST_READINGS = 8
 # What the line may rise by from there to the end: so much in all, or so much for each example when that is more.
@@ -40,6 +41,12 @@ class Growth:
         return self.readings[-1][1] / _MEBIBYTE if self.readings else 0.0
 
     @property
+    def course(self) -> str:
+        """Examples and MiB, at a dozen readings: whether it levels off."""
+        step = max(1, len(self.readings) // _SHOWN)
+        return ", ".join(f"{at}: {size / _MEBIBYTE:.1f}" for at, size in self.readings[::step])
+
+    @property
     def each(self) -> float:
         """Bytes for each example, by the line through all but the first third; 0 for too few readings."""
         used = self._used()
@@ -61,10 +68,9 @@ class Growth:
         allowed = max(ALLOWED_BYTES, self.allowed_each * (used[-1][0] - used[0][0]))
         if self.risen <= allowed:
             return ""
-        steps = ", ".join(f"{at}: {size / _MEBIBYTE:.1f}" for at, size in self.readings[:: len(self.readings) // 8])
         return (
             f"memory grows: {self.each:.0f} bytes for each example, {self.risen / _MEBIBYTE:.1f} MiB in the last two "
-            f"thirds, where {allowed / _MEBIBYTE:.1f} are allowed (examples: MiB: {steps})"
+            f"thirds, where {allowed / _MEBIBYTE:.1f} are allowed"
         )
 
     def _used(self) -> list[tuple[int, int]]:

@@ -78,7 +78,7 @@ class Outcome:
         return (
             f"{self.target}: seed {self.seed}, {self.examples} examples in {self.seconds:.0f} s, {self.cpu:.0f} s CPU, "
             f"{memory.first:.1f} MiB at the begin and {memory.last:.1f} at the end, slope {memory.each:.0f} "
-            f"bytes/example, {len(self.findings)} findings"
+            f"bytes/example, {len(self.findings)} findings\n  memory, examples: MiB: {memory.course}"
         )
 
     def add(self, error: Exception) -> bool:

@@ -3,14 +3,16 @@
 `python -m tests.load.detection [--tries 200]`. Resets: the connection of a live agent is reset, or its process is
 killed with kill -9. Silent partitions: a proxy loses all that comes, in both directions or in one. Each agent has a
 proxy of its own, and a task of a run with no grace. Two moments are measured from the fault on: when the agent is
-SUSPECT, as the controller's log says, and when whoever leads the run has the task's verdict. Exit status 1 when a bound
-is missed.
+SUSPECT, as the controller's log says, and when whoever leads the run has the task's verdict. A partition takes half a
+minute to be seen, so that many go on at a time: each agent is cut off again and again, at moments of its own. They are
+fewer than those with whose absence a storm begins (in a storm no clock runs out). Exit status 1 when a bound is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import sys
@@ -39,8 +41,10 @@ from tests.support.fault_proxy import FaultProxy, Way, fault_proxy
 _SETTINGS = "enroll_rate = 100000.0\nlog_format = 'json'\nlog_level = 'info'\n"
 _RESET_SECONDS = 1.0
 _PARTITION_SECONDS = 35.0
-# The partitions of a round begin within so long, so that they fall everywhere between two heartbeats.
+# An agent is cut off within so long of its return: anywhere between two heartbeats, or two pings.
 _SPREAD_SECONDS = 20.0
+# As many agents as may be away without a storm.
+_MOST_AGENTS = 45
 _PATIENCE = 120.0
 _REAL = 4
 _CUTS: dict[str, tuple[Way, ...]] = {
@@ -95,7 +99,7 @@ class _Lab:
         """Wait until these agents are."""
         async with asyncio.timeout(_PATIENCE):
             while await self.site.missing(names):  # noqa: ASYNC110  another process's news
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.2)
 
     async def lose(
         self, run: RunDispatcher, name: str, kind: str, *, spec: TaskSpec, strike: Callable[[], Awaitable[None]]
@@ -131,9 +135,8 @@ async def measure(*, tries: int, seed: int, agents: int, folder: Path, say: Call
                 say("connections were reset")
                 await _kills(lab, real, tries // 2)
                 say("agents were killed")
-                for number, count in enumerate(shares(tries, agents)):
-                    await _partitions(lab, count, first=number)
-                    say(f"round {number}: {count} agents were cut off without a word")
+                await _partitions(lab, tries)
+                say("agents were cut off without a word")
                 await end_all(swarm)
     finally:
         await site.stop_controller()
@@ -181,28 +184,31 @@ async def _kills(lab: _Lab, names: Sequence[str], tries: int) -> None:
                 await lab.lose(run, name, "agent killed", spec=spec, strike=strike)
 
     async with lab.run(tries) as run, asyncio.TaskGroup() as group:
-        for name, count in zip(names, shares(tries, -(-tries // len(names))), strict=False):
-            group.create_task(kill(run, name, count))
-
-
-async def _partitions(lab: _Lab, tries: int, *, first: int) -> None:
-    """Cut so many agents off without a word, each at a moment of its own, and let them come back afterwards."""
-    spec = TaskSpec(module="ping", args=b"{}")
-    kinds = list(_CUTS)
-    names = list(lab.proxies)[:tries]
-    await lab.attached(set(names))
-    async with lab.run(tries) as run, asyncio.TaskGroup() as group:
         for number, name in enumerate(names):
-            kind = kinds[(number + first) % len(kinds)]
+            group.create_task(kill(run, name, len(range(number, tries, len(names)))))
 
-            async def strike(proxy: FaultProxy = lab.proxies[name], kind: str = kind) -> None:
+
+async def _partitions(lab: _Lab, tries: int) -> None:
+    """Cut all agents off without a word, again and again, each at moments of its own."""
+    spec = TaskSpec(module="ping", args=b"{}")
+    kinds = itertools.cycle(_CUTS)
+
+    async def cut_off(run: RunDispatcher, name: str, count: int) -> None:
+        proxy = lab.proxies[name]
+        for kind in itertools.islice(kinds, count):
+            await lab.attached({name})
+
+            async def strike(kind: str = kind) -> None:
                 await asyncio.sleep(lab.draw.uniform(1.0, 1.0 + _SPREAD_SECONDS))
                 proxy.drop(*_CUTS[kind])
 
-            group.create_task(lab.lose(run, name, kind, spec=spec, strike=strike))
-    for proxy in lab.proxies.values():
-        proxy.resume()
-        proxy.reset()
+            await lab.lose(run, name, kind, spec=spec, strike=strike)
+            proxy.resume()
+            proxy.reset()
+
+    async with lab.run(tries) as run, asyncio.TaskGroup() as group:
+        for number, name in enumerate(lab.proxies):
+            group.create_task(cut_off(run, name, len(range(number, tries, len(lab.proxies)))))
 
 
 def _results(faults: Sequence[_Fault], log: Path, folder: Path) -> dict[str, Tries]:
@@ -224,11 +230,6 @@ def _results(faults: Sequence[_Fault], log: Path, folder: Path) -> dict[str, Tri
     return results
 
 
-def shares(total: int, most: int) -> list[int]:
-    """Return how many come in each round when there may be so many in one."""
-    return [min(most, total - at) for at in range(0, total, most)]
-
-
 def quantile(values: Sequence[float], share: float) -> float:
     """Return the smallest value that so large a share of the values does not exceed."""
     return sorted(values)[max(0, -int(-share * len(values) // 1) - 1)]
@@ -238,9 +239,11 @@ def main() -> int:
     """Measure, print, compare."""
     parser = argparse.ArgumentParser(prog="python -m tests.load.detection", description=__doc__)
     parser.add_argument("--tries", type=int, default=200, help="resets in all, and as many silent partitions")
-    parser.add_argument("--agents", type=int, default=100, help="how many are cut off at the same time, at most")
+    parser.add_argument("--agents", type=int, default=40, help=f"how many are cut off at a time (<= {_MOST_AGENTS})")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
+    if not 0 < options.agents <= _MOST_AGENTS:
+        parser.error(f"--agents must be from 1 to {_MOST_AGENTS}")
     logs.configure(level="error", style="line")
     _say(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="detect") as scratch:

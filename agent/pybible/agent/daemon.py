@@ -86,6 +86,8 @@ class Agent:
     handover: asyncio.Event
     # How often the controller was dialled.
     dials: int = 0
+    # Whether nobody answered the last time: a probe goes first then.
+    in_doubt: bool = False
 
     @staticmethod
     @asynccontextmanager
@@ -192,6 +194,7 @@ class Agent:
                     # The old stream works until the controller has the new one.
                     continue
                 ended = served.result()
+                self.in_doubt = not stream.ready_at and not ended.deny
                 now = time.monotonic()
                 if stream.ready_at:
                     last_ready = now
@@ -206,6 +209,8 @@ class Agent:
     async def _serve(self, stream: Stream) -> Ended:
         # A new channel for each try: a kept one leaks against a dead server, and remembers its address.
         self.dials += 1
+        if self.in_doubt and (why := await self.dialer.unreachable()):
+            return Ended(why=why)
         channel = self.dialer.channel()
         try:
             return await stream.serve(channel)

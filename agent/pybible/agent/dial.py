@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import grpc.aio
 
+from pybible.agent import probe
 from pybible.agent.state import AgentIdentity
 from pybible.wire.channel import client_credentials, client_options, proxy_options
 
@@ -32,6 +33,10 @@ class Dialer:
     def redirect(self, target: str) -> None:
         """Dial another address next; empty: the one that was configured."""
         self.target = target or self._home
+
+    async def unreachable(self) -> str:
+        """Return why nobody takes a connection, empty when somebody does, or when only a proxy could tell."""
+        return "" if self.proxy else await probe.unreachable(self.target)
 
     def channel(self) -> grpc.aio.Channel:
         """Open a new connection."""

@@ -65,12 +65,31 @@ def test_a_controller_that_is_killed_and_started_again_costs_a_run_nothing(
     fleet.kill("controller")
     fleet.start_controller()
     screen, errors = run.communicate(timeout=90)
-    assert run.returncode == 0, errors
+    assert run.returncode == 0, screen + errors
     assert errors.count("went away") == 1
     for host in ("lab01", "lab02"):
         assert (tmp_path / host).read_text().split() == ["before", "during", "over", "after"]
         assert f"{host}                      : ok=3    changed=3 " in screen
     assert _ended(fleet)["state"] == "finished"
+
+
+def test_what_a_ctl_was_told_of_its_run_is_in_the_history_of_a_controller_that_dies_then(
+    fleet: Lab, command: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "site.yml").write_text(SHORT.replace("sleep 1", "true"))
+    fleet.kill("controller")
+    fleet.start_controller(environment={"PYBIBLE_FAULT": "after_finished_sent:kill9"})
+    _ready(fleet, 2)
+    run = fleet.spawn(*command)
+    # Before it can have been written a moment later.
+    assert fleet.started["controller"].wait(60) == -signal.SIGKILL
+    fleet.start_controller()
+    screen, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, screen + errors
+    shown = _ended(fleet)
+    assert shown["state"] == "finished"
+    assert [attempt["state"] for attempt in shown["attempts"]] == ["done"] * 6
+    assert {host: shown["recap"][host]["ok"] for host in ("lab01", "lab02")} == {"lab01": 3, "lab02": 3}
 
 
 def test_a_controller_that_is_not_back_within_the_window_ends_the_run_and_the_agents_come_back(

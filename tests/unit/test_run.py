@@ -53,6 +53,10 @@ class KeptHistory(History):
     def dispatched(self, work: Work, *, host: str, attempt_id: str) -> None:
         """Forget it."""
 
+    def then(self, say: Callable[[], None]) -> None:
+        """Say it."""
+        say()
+
 
 class DeafRouter(Router):
     """A router whose agents take everything and answer nothing."""

@@ -38,6 +38,7 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "before_store": "controller: a batch is to be written",
         "after_store": "controller: the batch is durable, and not acknowledged",
         "after_ack_sent": "controller: an Ack was sent",
+        "after_finished_sent": "controller: a ctl was told how its run ended",
         # ctl
         "ctl_before_send": "ctl: attempts or events are to be sent",
         "ctl_after_send": "ctl: they were sent",

@@ -20,7 +20,7 @@ from pybible.server.controller.sessions.session import CALL_ENDED
 from pybible.server.controller.store.runs import RunState
 from pybible.server.results.audit import Actor
 from pybible.v1 import run_pb2
-from pybible.wire import logs
+from pybible.wire import faults, logs
 from pybible.wire.channel import INLINE_ATTACHMENT_BYTES
 from pybible.wire.convert import seconds_of
 from pybible.wire.errors import AccessDenied, ProtocolError, PybibleError
@@ -149,6 +149,8 @@ class _RunStream:
                 await self._call.write(message)
             except CALL_ENDED:
                 return
+            if faults.ARMED and message.HasField("finished"):
+                faults.at("after_finished_sent")
             run.resume()
             if run.out >= _MANY:
                 await asyncio.sleep(_GATHER_SECONDS)

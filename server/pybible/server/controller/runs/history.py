@@ -70,6 +70,8 @@ class _Pending:
     incarnations: dict[str, tuple[str, float]] = field(default_factory=dict)
     settled: list[tuple[Callable[[str], None], str]] = field(default_factory=list)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    # What is to be said of it afterwards.
+    after: list[Callable[[], None]] = field(default_factory=list)
     # Who is told of which runs' events, and how many there are by then.
     told: dict[str, tuple[Callable[[int], None], int]] = field(default_factory=dict)
     # About how much memory all of it takes.
@@ -99,15 +101,16 @@ class _Pending:
 
     async def done(self) -> None:
         """Tell everyone who waited; agents a few in each turn of the loop, for each is sent a message."""
+        for tell, events in self.told.values():
+            tell(events)
+        self._say()
+        for future in self.waiting:
+            if not future.done():
+                future.set_result(None)
         for number, (durable, attempt_id) in enumerate(self.settled, 1):
             durable(attempt_id)
             if not number % _TOLD_AT_ONCE:
                 await asyncio.sleep(0)
-        for tell, events in self.told.values():
-            tell(events)
-        for future in self.waiting:
-            if not future.done():
-                future.set_result(None)
 
     def refuse(self, error: StoreUnwritable) -> None:
         """Tell those who wait that it is not durable, and may not be for long."""
@@ -115,6 +118,12 @@ class _Pending:
             if not future.done():
                 future.set_exception(error)
         self.waiting.clear()
+        self._say()
+
+    def _say(self) -> None:
+        for say in self.after:
+            say()
+        self.after.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +258,15 @@ class History:
             self._pending.late.append(attempt_id)
         self._pending.settled.append((durable, attempt_id))
         self._wake.set()
+
+    def then(self, say: Callable[[], None]) -> None:
+        """Call `say` once everything so far is durable; while the store takes no writes at once: that may be never."""
+        if self.trouble:
+            say()
+            return
+        self._pending.after.append(say)
+        self._wake.set()
+        self._urgent.set()
 
     async def flush(self) -> None:
         """Wait until everything so far is durable. StoreUnwritable when that may be never."""

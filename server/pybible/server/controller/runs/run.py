@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pybible.server.controller.dispatch.router import Router
 from pybible.server.controller.dispatch.turns import SLICE, Turns
@@ -436,11 +437,15 @@ class Run:
         self._history.recap(self.run_id, self.events.recap.hosts)
         self._note("run.end", state=str(self._ending))
         finished = run_pb2.RunFinished(state=STATES[self._ending], recap=recap_lines(self.events.recap.hosts))
-        self.outgoing.say(run_pb2.ExecuteResponse(finished=finished))
-        self.outgoing.close()
+        # Who was told it never asks again: a controller that is killed now must not leave less than that.
+        self._history.then(partial(self._say_end, finished))
         self.events.end()
         log.info("run is over", extra=fields(run_id=self.run_id, state=str(self._ending)))
         self._tell(self)
+
+    def _say_end(self, finished: run_pb2.RunFinished) -> None:
+        self.outgoing.say(run_pb2.ExecuteResponse(finished=finished))
+        self.outgoing.close()
 
     def _arm(self) -> None:
         """See to it that deadlines are looked at when the first one passes."""

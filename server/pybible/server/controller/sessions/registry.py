@@ -86,15 +86,17 @@ class SessionRegistry:
         return self._presences.get(name_or_id) or self._presences.get(self._names.get(name_or_id, ""))
 
     def expect(self, name_or_id: str) -> AgentPresence | None:
-        """Return an agent that an earlier controller knew and that has not come to this one, None if there is none."""
+        """Return an agent that an earlier controller knew and has no session with this one, None if there is none."""
         directory = self._database.directory
         if not self._expected:
             self._expected = {record.name: record.agent_id for record in directory.after("")}
         agent_id = name_or_id if directory.get(name_or_id) is not None else self._expected.get(name_or_id, "")
         record = directory.get(agent_id)
-        if record is None or agent_id in self._presences:
+        presence = self._presences.get(agent_id)
+        if record is None or (presence is not None and presence.has_come):
             return None
-        presence = self._presence(agent_id)
+        # One that has said hello, and whose session is not agreed yet, is not known by its name.
+        presence = presence or self._presence(agent_id)
         presence.details = AgentDetails(epoch=record.epoch, labels=record.labels)
         self._bind(presence, record.name)
         return presence

@@ -8,11 +8,14 @@ import shlex
 from pybible.agent.facts.source import Collector, Host
 from pybible.wire.values import JsonObject, JsonValue
 
+_QUOTING = frozenset("'\"\\")
+
 
 def _command_line(host: Host) -> JsonObject:
     text = host.text("/proc/cmdline")
     try:
-        words = shlex.split(text)
+        # Most are plain words, and shlex goes by single characters.
+        words = shlex.split(text) if _QUOTING & set(text) else text.split()
     except ValueError:
         words = text.split()
     last: JsonObject = {}

@@ -14,22 +14,26 @@ def volumes(host: Host) -> JsonValue:
     """Return what there is, sizes in GiB; N/A without LVM or without the right to ask."""
     if os.geteuid() != 0 or host.program("vgs") is None:
         return "N/A"
+    # Each of these programs costs a host 7 ms of CPU. Without a physical volume, as on most, there is nothing else.
+    listed = host.answer("pvs", *_OPTIONS)
+    if listed is not None and not listed.strip():
+        return {"lvs": {}, "vgs": {}, "pvs": {}}
     groups: JsonObject = {
         name: {"size_g": size, "free_g": free, "num_lvs": logical, "num_pvs": physical}
-        for name, physical, logical, _snapshots, _attributes, size, free in _table(host, "vgs", 7)
+        for name, physical, logical, _snapshots, _attributes, size, free in _rows(host.run("vgs", *_OPTIONS), 7)
     }
     logical: JsonObject = {
-        name: {"size_g": size, "vg": group} for name, group, _attributes, size in _table(host, "lvs", 4)
+        name: {"size_g": size, "vg": group} for name, group, _attributes, size in _rows(host.run("lvs", *_OPTIONS), 4)
     }
     physical: JsonObject = {
         _mapped(host, name): {"size_g": size, "free_g": free, "vg": group}
-        for name, group, _format, _attributes, size, free in _table(host, "pvs", 6)
+        for name, group, _format, _attributes, size, free in _rows(listed or "", 6)
     }
     return {"lvs": logical, "vgs": groups, "pvs": physical}
 
 
-def _table(host: Host, program: str, columns: int) -> list[list[str]]:
-    rows = [line.strip().split(",") for line in host.run(program, *_OPTIONS).splitlines()]
+def _rows(listed: str, columns: int) -> list[list[str]]:
+    rows = [line.strip().split(",") for line in listed.splitlines()]
     return [row[:columns] for row in rows if len(row) >= columns]
 
 

@@ -60,9 +60,11 @@ def _device(host: Host, name: str, links: JsonObject) -> JsonObject:
     scheduler = re.search(r"\[(.+?)\]", host.text(f"{folder}/queue/scheduler"))
     device: JsonObject = {"virtual": 1 if "/virtual" in real or "/virtio" in real else None}
     device["links"] = _links_of(name, links)
+    # A loop device, of which a host may have many, has no such folder.
+    has_details = host.exists(f"{folder}/device")
     for key in ("vendor", "model", "sas_address", "sas_device_handle"):
-        device[key] = host.text(f"{folder}/device/{key}").strip() or None
-    serial = host.text(f"{folder}/device/serial").strip()
+        device[key] = (host.text(f"{folder}/device/{key}").strip() or None) if has_details else None
+    serial = host.text(f"{folder}/device/serial").strip() if has_details else ""
     if serial:
         device["serial"] = serial
     device["removable"] = host.text(f"{folder}/removable") or None

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
+PLOTS := $(VENV)/.plots
 PROTOS := agent enrollment run fleet blob
 REAL := .venv-real
 # The system's own Python has the libraries of its packages, which stock modules import: apt, firewall.
@@ -21,6 +22,10 @@ $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "pybible needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[server,dev,protos]'
+	@touch $@
+
+$(PLOTS): $(SETUP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[plots]'
 	@touch $@
 
 protos: $(SETUP) ## generate the code of protos/pybible/v1 again
@@ -91,8 +96,8 @@ peers: .venv-ansible/bin/ansible-playbook .venv-mitogen/.setup .venv-pyinfra/.se
 bench: $(SETUP) ## measure the floor, pybible and the peers that are installed
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.bench
 
-bench-scale: $(SETUP) ## measure one controller as its agents grow in number
-	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.scale
+bench-scale: $(PLOTS) ## measure one controller as its agents grow in number; plots go to build/plots (SCALE: options)
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.scale --plots build/plots $(SCALE)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -201,14 +201,32 @@ async def test_without_a_window_a_run_that_a_dead_controller_left_is_interrupted
             await ctl.publish(host_result("web01", changed=True))
             await agent.dispatch()
             await _shown(c, ctl.run_id)
-            # What a kill -9 leaves behind.
-            store = tmp_path / "controller"
-            shutil.copytree(store, tmp_path / "killed" / "controller", ignore=shutil.ignore_patterns("*.sock*"))
+            _leave(tmp_path)
     async with controller(tmp_path / "killed", recovery_window=0.0) as c:
         shown = await _shown(c, ctl.run_id)
         assert shown.run.state == run_pb2.RUN_STATE_INTERRUPTED
         assert [(item.state, item.reason) for item in shown.attempts] == [("done", "interrupted")]
         assert [(line.host, line.ok, line.changed) for line in shown.run.recap] == [("web01", 1, 1)]
+
+
+async def test_an_operator_s_cancel_holds_when_the_controller_dies_before_the_run_has_ended(tmp_path: Path) -> None:
+    async with controller(tmp_path) as c:
+        holder = await c.enrol("web01")
+        async with attached(c, holder) as agent, run(c) as ctl:
+            await ctl.submit("web01")
+            await agent.dispatch()
+            await ctl.stub.CancelRun(run_pb2.CancelRunRequest(run_id=ctl.run_id))
+            _leave(tmp_path)
+    async with controller(tmp_path / "killed") as c:
+        shown = await _shown(c, ctl.run_id)
+    assert (shown.run.state, shown.run.error) == (run_pb2.RUN_STATE_CANCELLED, f"cancelled by {local_operator()}")
+    assert [item.state for item in shown.attempts] == ["done"]
+
+
+def _leave(folder: Path) -> None:
+    """Put what a controller that is killed now leaves behind into `killed`."""
+    ignore = shutil.ignore_patterns("*.sock*")
+    shutil.copytree(folder / "controller", folder / "killed" / "controller", ignore=ignore)
 
 
 async def test_a_request_that_is_none_ends_the_run(tmp_path: Path) -> None:

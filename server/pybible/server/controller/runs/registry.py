@@ -115,13 +115,19 @@ class RunRegistry:
     async def recover(self) -> None:
         """Look after what an earlier controller left `running`. Before anything is served.
 
-        Its ctls have the recovery window to come back; without one the runs end at once.
+        Its ctls have the recovery window to come back; without one the runs end at once, and so do those that had been
+        cancelled.
         """
         window = self.settings.recovery_window
+        left = await self._database.read(store.running)
+        for record in left:
+            if record.error:
+                end = ending([record.run_id], state=RunState.CANCELLED, error=record.error)
+                _say_ended(await self._database.write(end))
+        left = [record for record in left if not record.error]
         if window > 0:
-            left = await self._database.read(store.running)
             self._awaited = {record.run_id: record for record in left}
-        else:
+        elif left:
             _say_ended(await self._database.write(ending()))
         if self._awaited:
             log.warning("runs wait for their ctl", extra=fields(runs=len(self._awaited), seconds=window))

@@ -249,6 +249,9 @@ class Run:
             return
         self._cancelled = state
         self.record = replace(self.record, error=reason)
+        if state is RunState.CANCELLED:
+            # Whoever cancels it is told so: it holds for the controller after this one, too.
+            self._history.run(self.record)
         log.info("run is cancelled", extra=fields(run_id=self.run_id, reason=reason))
         self.outgoing.say(run_pb2.ExecuteResponse(cancelled=run_pb2.RunCancelled(reason=reason)))
         self.cancel_attempts(())

@@ -142,8 +142,12 @@ def _stored(here: Site, marks: Path, *, expected: int) -> list[str]:
     if running:
         wrong.append(f"{running} runs are running still")
     late = 0
+    # Why hosts have no answer of their own, by the verdict's reason and by whether the agent ran the task all the same.
+    reasons: Counter[tuple[str, str]] = Counter()
     for attempt_id, state, reason, verdict, came_late in rows:
         late += bool(came_late)
+        if reason:
+            reasons[reason, "executed" if attempt_id in begun else "not executed"] += 1
         if state != "done":
             wrong.append(f"{attempt_id} is {state}")
         elif reason:
@@ -151,6 +155,8 @@ def _stored(here: Site, marks: Path, *, expected: int) -> list[str]:
         if attempt_id in ended and verdict and not came_late:
             wrong.append(f"the result of {attempt_id} is lost")
     _say(f"{len(rows)} attempts in the history, {len(begun)} executed, {late} results came after a verdict")
+    for (reason, whether), count in reasons.most_common():
+        _say(f"{count} attempts have the verdict {reason!r}, {whether}")
     return wrong
 
 

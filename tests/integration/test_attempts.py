@@ -223,6 +223,8 @@ async def test_an_agent_that_does_not_accept_fails_the_task(tmp_path: Path) -> N
         async with attached(c, holder) as agent, run(c) as ctl:
             [name] = await ctl.submit("web01")
             dispatch = await agent.dispatch()
+            for _ in range(4):
+                await agent.heartbeat()
             assert (await ctl.end_of(name)).reason == Reason.ACCEPT_TIMEOUT
             assert (await agent.next("cancel")).cancel.attempt_id == dispatch.attempt_id
 

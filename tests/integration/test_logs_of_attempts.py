@@ -35,6 +35,9 @@ async def test_an_attempt_that_ended_by_itself(tmp_path: Path, caplog: pytest.Lo
             if reason == "lost_mid_task":
                 await agent.accept(dispatch)
                 await agent.cut()
+            else:
+                for _ in range(4):
+                    await agent.heartbeat()
             assert (await ctl.end_of(name)).reason == reason
             await ctl.finish()
     line = _line(caplog, "an attempt ended without its module's result")

@@ -25,6 +25,7 @@ from pybible.server.controller.sessions.instructions import (
 from pybible.server.controller.sessions.settings import SessionSettings
 from pybible.server.controller.sessions.state import SessionMachine
 from pybible.v1 import agent_pb2
+from tests.support.session_machine import validate
 
 SETTINGS = SessionSettings(
     heartbeat_interval=10, missed_heartbeats=3, disconnect_grace=15, accept_timeout=10, flips=3, quarantine=600
@@ -92,8 +93,70 @@ def test_a_handshake_that_never_ends_does_not_hold_a_slot_for_ever() -> None:
     machine = SessionMachine(settings=SETTINGS)
     machine.attach(1, incarnation="one", now=0)
     machine.dispatch(make(), now=0)
-    assert machine.next_due() == 10
-    assert ends(machine.tick(10)) == {"a": "not_connected"}
+    assert machine.next_due() == 30
+    assert ends(machine.tick(30)) == {"a": "not_connected"}
+
+
+def test_who_is_back_is_not_lost_while_the_controller_prepares_its_welcome() -> None:
+    machine = ready(slots=1)
+    machine.dispatch(make("out"), now=1)
+    machine.dispatch(make("held"), now=1)
+    machine.stream_ended(1, now=5)
+    machine.attach(2, incarnation="one", now=19)
+    assert machine.tick(20) == []
+    assert machine.tick(40) == []
+    reconciled = machine.welcome(2, Opening("one", 2), now=41)
+    assert reconciled is not None
+    assert sent(reconciled.instructions) == ["out", "held"]
+
+
+def heartbeats(machine: SessionMachine, count: int, *, now: float) -> None:
+    """Let so many heartbeats of its agent be read."""
+    machine.beats += count
+    machine.heard_at = now
+
+
+def test_who_has_time_and_does_not_accept_fails() -> None:
+    machine = ready()
+    machine.dispatch(make(), now=1)
+    heartbeats(machine, 4, now=10)
+    assert machine.next_due() == 11
+    done = machine.tick(11)
+    assert ends(done) == {"a": "accept_timeout"}
+    assert SendCancel("a") in done
+
+
+def test_who_had_no_time_to_accept_does_not_fail() -> None:
+    machine = ready()
+    machine.dispatch(make(), now=1)
+    heartbeats(machine, 3, now=10)
+    assert machine.tick(11) == []
+    assert machine.next_due() == 21
+    assert machine.accepted("a") is not None
+    heartbeats(machine, 3, now=20)
+    assert machine.tick(21) == []
+
+
+def test_a_task_that_is_sent_again_is_waited_for_anew() -> None:
+    machine = ready()
+    machine.dispatch(make(), now=1)
+    heartbeats(machine, 4, now=2)
+    machine.stream_ended(1, now=3)
+    machine.attach(2, incarnation="one", now=4)
+    reconciled = machine.welcome(2, Opening("one", 1), now=4)
+    assert reconciled is not None
+    assert sent(reconciled.instructions) == ["a"]
+    assert machine.tick(14) == []
+
+
+def test_who_talks_without_heartbeats_and_does_not_accept_fails_in_the_end() -> None:
+    machine = ready()
+    machine.dispatch(make(), now=0)
+    for now in range(10, 100, 10):
+        machine.heard_at = now
+        assert machine.tick(now) == []
+    machine.heard_at = 100
+    assert ends(machine.tick(100)) == {"a": "accept_timeout"}
 
 
 def in_a_storm(until: float) -> SessionMachine:
@@ -445,6 +508,7 @@ class SessionWorld(RuleBasedStateMachine):
     @rule()
     def heartbeat(self) -> None:
         self.heard()
+        self.machine.beats += 1
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -473,7 +537,7 @@ class SessionWorld(RuleBasedStateMachine):
     def holds_together(self) -> None:
         if not hasattr(self, "machine"):
             return
-        self.machine.validate()
+        validate(self.machine)
         assert len(self.machine.out) <= self.slots or self.machine.state is not SessionState.READY
         still_open = self.submitted.keys() - self.verdicts.keys()
         assert still_open == self.machine.out.keys() | self.machine.held.keys(), "an attempt is lost, or kept"

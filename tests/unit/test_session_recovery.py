@@ -23,6 +23,7 @@ from pybible.server.controller.sessions.instructions import (
 )
 from pybible.server.controller.sessions.recovery import Recovery, run_of
 from pybible.server.controller.sessions.state import SessionMachine
+from tests.support.session_machine import validate
 from tests.unit.test_session_machine import SETTINGS, ends, make, sent
 
 RUN = "01a20e62-712b-7ce2-8e90-ec8686eb3701"
@@ -45,7 +46,7 @@ def back(machine: SessionMachine, *journal: tuple[str, JournalState], incarnatio
     machine.attach(1, incarnation=incarnation, now=1)
     reconciled = machine.welcome(1, Opening(incarnation, 10, journal), now=1)
     assert reconciled is not None
-    machine.validate()
+    validate(machine)
     return reconciled.instructions
 
 
@@ -343,7 +344,7 @@ class RestartedWorld(RuleBasedStateMachine):
     @invariant()
     def holds_together(self) -> None:
         if hasattr(self, "machine"):
-            self.machine.validate()
+            validate(self.machine)
             assert self.open.keys() == self.machine.out.keys() | self.machine.held.keys(), "an attempt is lost, or kept"
 
     def teardown(self) -> None:

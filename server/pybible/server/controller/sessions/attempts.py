@@ -12,6 +12,9 @@ from pybible.wire.outcomes import Reason
 from pybible.wire.tasks import changes_host
 from pybible.wire.values import JsonObject, dumps
 
+# How often it is looked at whether an attempt was accepted, before its agent's heartbeats do not matter any more.
+_LOOKS = 10
+
 
 class AttemptState(StrEnum):
     """How far an attempt is."""
@@ -80,6 +83,9 @@ class Attempt:
     cancelling: bool = False
     # On the session's clock: until when it may wait for a session, or for an Accepted.
     wait_until: float = field(default=float("inf"))
+    # While it waits for an Accepted: how many heartbeats of its agent must have come, and how often that was looked at.
+    beats_due: int = 0
+    looks: int = 0
     output_left: int = 0
     # An earlier controller may have sent it out: the agent's journal knows.
     again: bool = False
@@ -108,6 +114,15 @@ class Attempt:
             "agent": self.agent,
             "attempt_id": self.id,
         }
+
+    def has_had_time(self, beats: int) -> bool:
+        """Say, of an attempt that should have been accepted, whether its agent has had time; count how often.
+
+        `beats`: how many heartbeats of its agent came. Of one that talks but sends none an answer is not waited for
+        for ever.
+        """
+        self.looks += 1
+        return beats >= self.beats_due or self.looks >= _LOOKS
 
     @property
     def module(self) -> str:
@@ -159,7 +174,7 @@ def ended_before(attempt: Attempt, reason: str) -> Verdict:
 
 
 def accept_timeout(attempt: Attempt, seconds: float) -> Verdict:
-    """Return the verdict for an attempt that its agent did not accept."""
+    """Return the verdict for an attempt that its agent did not accept though it had so much time at least."""
     return failure(Reason.ACCEPT_TIMEOUT, f"agent '{attempt.agent}' did not accept the task within {seconds:g} s")
 
 

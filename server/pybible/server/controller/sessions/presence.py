@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
+# A timer that comes later than this says that the loop was busy; and for how long that may put off a deadline. Seconds.
+_LATE = 0.1
+_LATEST = 60.0
+
 
 class Stream(Protocol):
     """A live stream of the agent, as far as its presence needs one. Nothing here waits."""
@@ -73,6 +77,7 @@ class AgentPresence:
         "_clock",
         "_context",
         "_due",
+        "_not_before",
         "_since",
         "_state",
         "_storm",
@@ -117,6 +122,8 @@ class AgentPresence:
         self._streams: dict[int, Stream] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due = float("inf")
+        # Deadlines that passed while the controller was busy wait until then.
+        self._not_before = 0.0
 
     @property
     def status(self) -> AgentStatus:
@@ -274,6 +281,7 @@ class AgentPresence:
 
     def _arm(self, when: float) -> None:
         """See to it that `tick` is called at `when` (on the loop's clock), or earlier."""
+        when = max(when, self._not_before)
         if self._timer is not None:
             if when >= self._due:
                 return
@@ -289,11 +297,19 @@ class AgentPresence:
 
     def _tick(self) -> None:
         self._timer = None
-        self._due = float("inf")
+        due, self._due = self._due, float("inf")
         now = self._clock()
+        deadline = self.machine.next_due()
         # Most ticks only find that a deadline has moved on.
-        if self.machine.next_due() > now:
-            self._arm(self.machine.next_due())
+        if deadline > now:
+            self._arm(deadline)
+            return
+        late = now - due
+        if late > _LATE and now - deadline < _LATEST:
+            # No host is to answer for a loop that was busy: what agents said meanwhile waits to be read, and is read
+            # first, in as much time as was missing.
+            self._not_before = now + late
+            self._arm(deadline)
             return
         self.perform(self.machine.tick(now))
 

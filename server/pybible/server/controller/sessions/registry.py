@@ -36,6 +36,8 @@ from pybible.wire.logs import fields
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5.0
+# Whoever comes back in a storm may come so long after the one before, at least.
+_PAUSE_SECONDS = 5.0
 # How many different lists of modules are told from one another.
 _MODULE_LISTS = 100
 
@@ -77,7 +79,7 @@ class SessionRegistry:
             patience=settings.handshake_patience,
             now=clock(),
         )
-        self._storm = Storm()
+        self._storm = Storm(pause=max(_PAUSE_SECONDS, settings.disconnect_grace))
 
     # --- asking
 

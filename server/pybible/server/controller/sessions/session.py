@@ -349,6 +349,7 @@ class AgentSession:
         return True
 
     def _heartbeat(self, message: agent_pb2.AgentMessage) -> None:
+        self._machine.beats += 1
         self._presence.load = message.heartbeat.load
         self._outbox.heartbeat(message.heartbeat.sequence)
         self._wake()

@@ -13,6 +13,7 @@ class SessionSettings:
     # So many missed heartbeats make a session suspect.
     missed_heartbeats: int = 3
     disconnect_grace: float = 15.0
+    # After so long it is looked at whether an agent has accepted what it was sent; SessionMachine says what then.
     accept_timeout: float = 10.0
     hello_timeout: float = 10.0
     # Streams of one agent that may wait for their Hello at once.
@@ -35,6 +36,11 @@ class SessionSettings:
     def silence(self) -> float:
         """How long a session may say nothing. It is the lease of the agent, too."""
         return self.heartbeat_interval * self.missed_heartbeats
+
+    @property
+    def accept_heartbeats(self) -> int:
+        """So many heartbeats after a task was sent show that its agent has had time, by its own clock: `silence`."""
+        return self.missed_heartbeats + 1
 
 
 # What an agent may send. Above these a Hello is refused, or a message cut.

@@ -45,6 +45,10 @@ class SessionMachine:
 
     `out`: attempts that were sent and have no verdict. `held`: attempts that wait for the agent to come back, or for
     one of its slots. An attempt is in one of them from `dispatch` until an End or `finish`.
+
+    Who is slow must not look like who refuses. An attempt that was sent ends without an Accepted only when its agent
+    has had time for it by its own clock, which its heartbeats show (`beats`); one that sends none is silent, and away.
+    While an agent that is back waits for its welcome, it waits for the controller, and nobody's time runs out.
     """
 
     __slots__ = (
@@ -60,6 +64,7 @@ class SessionMachine:
         "_quarantined_until",
         "_storm",
         "_unbroken",
+        "beats",
         "heard_at",
         "held",
         "incarnation",
@@ -99,6 +104,8 @@ class SessionMachine:
         self.stream = 0
         self.slots = 1
         self.heard_at = 0.0
+        # How many heartbeats came, ever. Whoever reads them counts.
+        self.beats = 0
         self.out: dict[str, Attempt] = {}
         self.held: dict[str, Attempt] = {}
         self._away_since = 0.0
@@ -126,6 +133,8 @@ class SessionMachine:
         self._attached = incarnation
         self.heard_at = now
         self.state = SessionState.SYNC
+        for attempt in (*self.out.values(), *self.held.values()):
+            attempt.wait_until = max(attempt.wait_until, now + self.settings.silence)
         return done
 
     def welcome(self, stream: int, opening: Opening, *, now: float) -> Reconciled | None:
@@ -164,8 +173,10 @@ class SessionMachine:
             return []
         self.state = SessionState.DRAINING if self._draining else SessionState.READY
         for attempt in self.out.values():
-            waits = attempt.state is AttemptState.DISPATCHED
-            attempt.wait_until = now + self.settings.accept_timeout if waits else _NEVER
+            if attempt.state is AttemptState.DISPATCHED:
+                self._await_accepted(attempt, now)
+            else:
+                attempt.wait_until = _NEVER
         for attempt in self.held.values():
             attempt.wait_until = _NEVER
         return self.refill(now)
@@ -214,7 +225,7 @@ class SessionMachine:
             case SessionState.DRAINING if attempt.again and attempt.id in self._journaled:
                 return [self._send(attempt, now)]
             case SessionState.SYNC:
-                attempt.wait_until = max(now + self.settings.accept_timeout, attempt.expected_until)
+                attempt.wait_until = max(now + self.settings.silence, attempt.expected_until)
             case _ if now < (until := self._expected(attempt, now)):
                 attempt.wait_until = until
             case _:
@@ -314,25 +325,6 @@ class SessionMachine:
                 self.stream = 0
         return done + self.refill(now)
 
-    def validate(self) -> None:
-        """Raise AssertionError when the machine contradicts itself."""
-        if self.out.keys() & self.held.keys():
-            raise AssertionError("an attempt is out and held")
-        if any(item.state is AttemptState.PENDING for item in self.out.values()):
-            raise AssertionError("an attempt is out that was never sent")
-        if any(item.state is not AttemptState.PENDING for item in self.held.values()):
-            raise AssertionError("an attempt is held that was sent")
-        open_attempts = [*self.out.values(), *self.held.values()]
-        attached = self.state in _ATTACHED or self.state is SessionState.SYNC
-        if not attached and any(item.wait_until == _NEVER for item in open_attempts):
-            raise AssertionError("an attempt waits for ever on an agent that is away")
-        if attached and not self.stream:
-            raise AssertionError(f"{self.state} without a stream")
-        if self.state in {SessionState.OFFLINE, SessionState.LOST, SessionState.QUARANTINED} and self.stream:
-            raise AssertionError(f"{self.state} with a stream")
-        if self.state is SessionState.READY and self.held and len(self.out) < self.slots:
-            raise AssertionError("an attempt is held while the agent has a free slot")
-
     # --- inside
 
     @property
@@ -352,9 +344,14 @@ class SessionMachine:
 
     def _send(self, attempt: Attempt, now: float) -> SendDispatch:
         attempt.state = AttemptState.DISPATCHED
-        attempt.wait_until = now + self.settings.accept_timeout
+        self._await_accepted(attempt, now)
         self.out[attempt.id] = attempt
         return SendDispatch(attempt)
+
+    def _await_accepted(self, attempt: Attempt, now: float) -> None:
+        attempt.wait_until = now + self.settings.accept_timeout
+        attempt.beats_due = self.beats + self.settings.accept_heartbeats
+        attempt.looks = 0
 
     def _suspect(self, now: float) -> list[Instruction]:
         self.state = SessionState.SUSPECT
@@ -373,7 +370,10 @@ class SessionMachine:
                 self._remember(attempt.id, Decision.ADOPT)
             done.append(End(attempt, attempts.lost(attempt) if attempt.again else self._absent(attempt)))
         for attempt in [item for item in self.out.values() if item.wait_until <= now]:
-            done += self._expired(attempt)
+            if self.state not in _ATTACHED or attempt.has_had_time(self.beats):
+                done += self._expired(attempt)
+            else:
+                attempt.wait_until = now + self.settings.accept_timeout
         return done
 
     def _expired(self, attempt: Attempt) -> list[Instruction]:

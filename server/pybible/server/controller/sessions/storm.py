@@ -3,7 +3,8 @@
 A network that breaks for a moment cuts off hundreds, and their handshakes take the controller longer than any grace.
 While a storm lasts the clocks of what waits for an agent stand still. It begins when `size` agents are away. It lasts
 while they keep coming back: at least one in a hundred of those who are away within `pause` seconds, and no longer than
-`longest` seconds. When nobody comes back there is no storm: they are lost after their grace as ever.
+`longest` seconds. `pause` is no shorter than the grace: of hundreds of handshakes that were begun at once the first is
+done when nearly all are. When nobody comes back they are lost after that, as they would be without a storm.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class Storm:
 
     __slots__ = ("_back", "_begun", "_last", "_longest", "_pause", "_size", "away")
 
-    def __init__(self, *, size: int = 50, pause: float = 5.0, longest: float = 120.0) -> None:
+    def __init__(self, *, size: int = 50, pause: float = 15.0, longest: float = 120.0) -> None:
         self.away = 0
         self._size = size
         self._pause = pause

@@ -28,6 +28,7 @@ from pybible.server.client.connection import Endpoint
 from pybible.server.client.opener import ControllerOpener
 from pybible.server.client.run_dispatcher import RunDispatcher
 from pybible.server.engine.dispatcher import RunRequest, Target
+from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 from pybible.wire import logs
 from pybible.wire.tasks import TaskSpec
 from tests.load.chaos.site import Site, end_all
@@ -107,6 +108,7 @@ class _Lab:
         """Have a task out on an agent, let the fault happen, and note when the task has its verdict."""
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(run.run(Target(host=name, agent=name), spec, task_id="t"))
+            await self._out(name)
             await strike()
             fault = _Fault(kind, name, time.time())
             waiting.add_done_callback(lambda _task: setattr(fault, "verdict", time.time()))
@@ -114,6 +116,14 @@ class _Lab:
         outcome = waiting.result()
         if outcome.reason != "lost_mid_task":
             raise AssertionError(f"the task on {name} ended: {outcome}")
+
+    async def _out(self, name: str) -> None:
+        """Wait until a task is out on an agent."""
+        request = fleet_pb2.GetAgentRequest(agent=name)
+        async with self.site.channel() as channel, asyncio.timeout(_PATIENCE):
+            stub: fleet_pb2_grpc.FleetServiceAsyncStub = fleet_pb2_grpc.FleetServiceStub(channel)
+            while not (await stub.GetAgent(request)).agent.running:  # noqa: ASYNC110  another process's news
+                await asyncio.sleep(0.02)
 
 
 async def measure(*, tries: int, seed: int, agents: int, folder: Path, say: Callable[[str], None]) -> dict[str, Tries]:

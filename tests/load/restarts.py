@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -264,6 +265,9 @@ def main() -> int:
             print(f"  0: {site.seconds:5.1f} s without trouble", flush=True)
             for number in range(1, options.times + 1):
                 print(_one(site, number, random.Random(f"{options.seed}/{number}")), flush=True)
+            if options.keep is not None:
+                # The lab's own folder is removed with it.
+                shutil.copytree(fleet.folder, folder / "kept", ignore=shutil.ignore_patterns("*.sock*"))
     for text in site.wrong[:50]:
         print(f"WRONG: {text}")
     print(f"{len(site.wrong)} wrong")

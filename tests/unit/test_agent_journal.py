@@ -71,7 +71,10 @@ def test_an_interrupted_attempt_stays_so_until_the_controller_knows(tmp_path: Pa
     assert states(Journal(tmp_path)) == {}
 
 
-def test_a_large_result_lies_beside_the_journal_and_goes_with_its_acknowledgement(tmp_path: Path) -> None:
+def test_a_large_result_lies_beside_the_journal_as_long_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pybible.agent.journal.KEPT_FILE_BYTES", 3 * INLINE_RESULT_BYTES // 2)
     large = b'"' + b"x" * (INLINE_RESULT_BYTES + 1) + b'"'
     journal = Journal(tmp_path)
     journal.accept("a1")
@@ -86,7 +89,35 @@ def test_a_large_result_lies_beside_the_journal_and_goes_with_its_acknowledgemen
     assert entry.result.file is not None
     assert entry.result.file.read_bytes() == large
     again.acknowledge(["a1"])
-    assert list((tmp_path / "results").iterdir()) == []
+    # A ctl that lost its controller just now asks for it again.
+    entry = Journal(tmp_path).find("a1")
+    assert entry is not None
+    assert entry.result is not None
+    assert entry.result.file is not None
+    assert entry.result.file.read_bytes() == large
+    again = Journal(tmp_path)
+    again.accept("a2")
+    newer = again.finish("a2", large, reason="", elapsed=0)
+    again.acknowledge(["a2"])
+    assert list((tmp_path / "results").iterdir()) == [newer.file]
+    entry = again.find("a1")
+    assert entry is not None
+    assert (entry.state, entry.result) == (EntryState.ACKNOWLEDGED, None)
+
+
+def test_acknowledged_results_are_kept_as_far_as_they_fit_the_newest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pybible.agent.journal.KEPT_BYTES", 12_000)
+    journal = Journal(tmp_path)
+    content = b'"' + b"y" * 5000 + b'"'
+    for number in range(4):
+        journal.accept(f"a{number}")
+        journal.finish(f"a{number}", content, reason="", elapsed=0)
+        journal.acknowledge([f"a{number}"])
+    for known in (journal, Journal(tmp_path)):
+        entries = [known.find(f"a{number}") for number in range(4)]
+        assert [entry is not None and entry.result is not None for entry in entries] == [False, False, True, True]
 
 
 def test_a_result_nobody_asked_for_in_a_day_is_forgotten(tmp_path: Path) -> None:
@@ -144,6 +175,7 @@ def test_nothing_is_remembered_for_longer_than_any_signature_is_good(tmp_path: P
 
 def test_the_file_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pybible.agent.journal._COMPACT_BYTES", 100_000)
+    monkeypatch.setattr("pybible.agent.journal.KEPT_BYTES", 20_000)
     journal = Journal(tmp_path)
     journal.accept("waits")
     journal.finish("waits", b'{"kept":true}', reason="", elapsed=0)

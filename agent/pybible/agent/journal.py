@@ -30,9 +30,12 @@ from pybible.wire.outcomes import Reason
 from pybible.wire.values import JsonObject, dumps, loads_object
 
 KEPT_SECONDS = 24 * 3600.0
-# Results that were acknowledged are kept as well, to answer a repeated dispatch; not for ever, and not many.
+# Results that were acknowledged are kept as well, to answer a repeated dispatch: a controller may die before its ctl
+# has read them. Not for ever, and not many; of those that are not small so many bytes in memory, and in files.
 KEPT_ACKNOWLEDGED = 500
 _SMALL_BYTES = 4096
+KEPT_BYTES = 1024 * 1024
+KEPT_FILE_BYTES = 128 * 1024 * 1024
 _COMPACT_BYTES = 16 * 1024 * 1024
 _RECORD_LIMIT = 1024 * 1024
 _header = struct.Struct(">III")
@@ -87,6 +90,8 @@ class Journal:
         # What operators signed, and until when their word would be good again: remembered beyond all else.
         self._until: dict[str, float] = {}
         self._acknowledged = 0
+        # Acknowledged results that are not small, by where they are.
+        self._in_memory, self._in_files = _Newest(KEPT_BYTES), _Newest(KEPT_FILE_BYTES)
         self._written = 0
         try:
             self._results.mkdir(mode=0o700, exist_ok=True)
@@ -167,12 +172,7 @@ class Journal:
             entry.state = EntryState.ACKNOWLEDGED
             self._entries.move_to_end(attempt_id)
             self._acknowledged += 1
-            if entry.result is not None:
-                if entry.result.file is not None:
-                    entry.result.file.unlink(missing_ok=True)
-                kept = entry.result
-                if kept.file is not None or kept.secret or len(kept.content) > _SMALL_BYTES:
-                    entry.result = None
+            self._keep(attempt_id, entry)
         if known:
             self._append({"acknowledged": known})
             self._forget()
@@ -184,11 +184,32 @@ class Journal:
         """Close the file."""
         self._file.close()
 
+    def _keep(self, attempt_id: str, entry: Entry) -> None:
+        """Keep an acknowledged result, if it is no secret, as long as there is room for it."""
+        result = entry.result
+        if result is None or result.secret:
+            entry.result = None
+        elif result.file is not None:
+            self._drop(self._in_files.put(attempt_id, result.file.stat().st_size if result.file.exists() else 0))
+        elif len(result.content) > _SMALL_BYTES:
+            self._drop(self._in_memory.put(attempt_id, len(result.content)))
+
+    def _drop(self, attempt_ids: list[str]) -> None:
+        """Let go of acknowledged results, not of their names."""
+        for attempt_id in attempt_ids:
+            entry = self._entries[attempt_id]
+            if entry.result is not None and entry.result.file is not None:
+                entry.result.file.unlink(missing_ok=True)
+            entry.result = None
+
     def _forget(self) -> None:
         """Keep only so many of those that were acknowledged."""
         while self._acknowledged > KEPT_ACKNOWLEDGED:
             for attempt_id, entry in self._entries.items():
                 if entry.state is EntryState.ACKNOWLEDGED:
+                    self._drop([attempt_id])
+                    self._in_memory.remove(attempt_id)
+                    self._in_files.remove(attempt_id)
                     del self._entries[attempt_id]
                     self._acknowledged -= 1
                     break
@@ -222,6 +243,8 @@ class Journal:
                 entry.result = StoredResult(
                     content=failure(Reason.INTERRUPTED, msg), reason=Reason.INTERRUPTED.value, elapsed=0.0
                 )
+            elif entry.state is EntryState.ACKNOWLEDGED:
+                self._keep(attempt_id, entry)
         self._acknowledged = sum(entry.state is EntryState.ACKNOWLEDGED for entry in self._entries.values())
         self._forget()
 
@@ -234,9 +257,11 @@ class Journal:
             self._entries[head["accepted"]] = Entry(EntryState.RUNNING, head["at"])
         elif "finished" in head:
             file = self._results / head["file"] if "file" in head else None
-            result = StoredResult(content=body, file=file, reason=head["reason"], elapsed=head["elapsed"])
-            state = EntryState.FINISHED if file is None or file.exists() else EntryState.ACKNOWLEDGED
-            self._entries[head["finished"]] = Entry(state, head["at"], result)
+            if file is None or file.exists():
+                result = StoredResult(content=body, file=file, reason=head["reason"], elapsed=head["elapsed"])
+                self._entries[head["finished"]] = Entry(EntryState.FINISHED, head["at"], result)
+            else:
+                self._entries[head["finished"]] = Entry(EntryState.ACKNOWLEDGED, head["at"])
         else:
             for attempt_id in head.get("acknowledged", ()):
                 entry = self._entries.get(attempt_id)
@@ -276,6 +301,30 @@ class Journal:
             if path.name not in kept:
                 path.unlink(missing_ok=True)
         return file
+
+
+class _Newest:
+    """Which of the things that were put in are the newest, up to so many bytes in all."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._bytes = 0
+
+    def put(self, name: str, size: int) -> list[str]:
+        """Add one. Return those for which there is no room any more; that may be itself."""
+        self._sizes[name] = size
+        self._bytes += size
+        gone = []
+        while self._bytes > self._limit:
+            oldest, its_size = self._sizes.popitem(last=False)
+            self._bytes -= its_size
+            gone.append(oldest)
+        return gone
+
+    def remove(self, name: str) -> None:
+        """Forget one, if it is there."""
+        self._bytes -= self._sizes.pop(name, 0)
 
 
 class _Appender:

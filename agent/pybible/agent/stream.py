@@ -326,7 +326,10 @@ class Stream:
         backoff = Backoff(first=0.5, limit=10)
         while True:
             attempt_id, result = await self._uploads.get()
-            content = result.content if result.file is None else await asyncio.to_thread(result.file.read_bytes)
+            try:
+                content = result.content if result.file is None else await asyncio.to_thread(result.file.read_bytes)
+            except FileNotFoundError:
+                continue  # it was acknowledged meanwhile, and is not kept any more
             while True:
                 try:
                     blob = await self._session.blobs.put(content)

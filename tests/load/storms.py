@@ -29,6 +29,7 @@ _BACK_SECONDS = 300.0
 _RUN_SECONDS = 1200.0
 # The first storms fill what later ones use again.
 _WARM = 6
+_FEW = 6
 # More growth from storm to storm than this share of all is called growth.
 _SLOPE = 0.01
 
@@ -161,8 +162,11 @@ def _stored(here: Site, marks: Path, *, expected: int) -> list[str]:
 
 
 def _slope(sizes: Sequence[int]) -> float:
-    """Return by how much they grow from one to the next, as a share of their mean: the best line through them."""
-    if len(sizes) < 2:
+    """Return by how much they grow from one to the next, as a share of their mean: the best line through them.
+
+    Of a few it tells nothing.
+    """
+    if len(sizes) < _FEW:
         return 0.0
     middle, mean = (len(sizes) - 1) / 2, sum(sizes) / len(sizes)
     rise = sum((at - middle) * size for at, size in enumerate(sizes))

@@ -18,8 +18,9 @@ _ENROLMENT_CALLS = 16
 _IDLE_SECONDS = 300.0
 # A key, a token, a name and a few facts are smaller.
 _ENROLMENT_BYTES = 64 * 1024
-# TLS keeps a buffer of one record for each connection. 16 KiB, the usual size, would be idle nearly always.
-_RECORD_BYTES = 4096
+# TLS keeps a buffer of one record for each connection. 16 KiB, the usual size, would be idle nearly always; this is the
+# smallest that gRPC takes.
+_RECORD_BYTES = 1024
 
 
 def agents_port(config: ControllerConfig) -> Options:

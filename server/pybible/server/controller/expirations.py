@@ -32,23 +32,29 @@ class Expirations:
         # A timer is nobody's: it must not log in the name of whoever came first.
         self._context = contextvars.Context()
 
+    def watch(self, expires: float | None, end: Callable[[], None]) -> int:
+        """Call `end` at `expires`, unless `leave` comes before with what this returns. None: what has no end."""
+        number = next(self._numbers)
+        if expires is not None:
+            self._ends[number] = end
+            heapq.heappush(self._due, (expires, number))
+            self._arm()
+        return number
+
+    def leave(self, number: int) -> None:
+        """It is over."""
+        if self._ends.pop(number, None) is not None and len(self._due) > _LEFT_OVER + 2 * len(self._ends):
+            self._due = [entry for entry in self._due if entry[1] in self._ends]
+            heapq.heapify(self._due)
+
     @contextmanager
     def watched(self, expires: float | None, end: Callable[[], None]) -> Iterator[None]:
         """Call `end` at `expires`, unless the block is over by then. None: what has no end."""
-        if expires is None:
-            yield
-            return
-        number = next(self._numbers)
-        self._ends[number] = end
-        heapq.heappush(self._due, (expires, number))
-        self._arm()
+        number = self.watch(expires, end)
         try:
             yield
         finally:
-            del self._ends[number]
-            if len(self._due) > _LEFT_OVER + 2 * len(self._ends):
-                self._due = [entry for entry in self._due if entry[1] in self._ends]
-                heapq.heapify(self._due)
+            self.leave(number)
 
     def close(self) -> None:
         """Call nobody any more."""

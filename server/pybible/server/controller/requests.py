@@ -43,6 +43,10 @@ class Reading(grpc.aio.ServerInterceptor):
     Only the way a call is found goes through here, not the call itself: streams that are long stay as they are.
     """
 
+    def __init__(self) -> None:
+        # One for each method, not one for each call that is open.
+        self._handlers: dict[object, object] = {}
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[_RequestT, _AnswerT] | None]],
@@ -53,7 +57,10 @@ class Reading(grpc.aio.ServerInterceptor):
         # For a method that there is not, there is no handler.
         if handler is None or handler.request_deserializer is None:
             return handler
-        return _reading(handler, handler.request_deserializer)
+        known = self._handlers.get(handler)
+        if known is None:
+            known = self._handlers[handler] = _reading(handler, handler.request_deserializer)
+        return cast("grpc.RpcMethodHandler[_RequestT, _AnswerT]", known)
 
 
 def _reading(

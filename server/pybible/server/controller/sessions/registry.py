@@ -203,14 +203,16 @@ class SessionRegistry:
         presence.add_stream(number, session)
         self._sessions[number] = session
         incarnation = greeting.opening.incarnation
+        # No context manager: each of ten thousand would be an object or two.
+        watch = self._expirations.watch(expires, partial(_expired, session, agent_id))
         try:
-            with self._expirations.watched(expires, partial(_expired, session, agent_id)):
-                presence.perform(presence.machine.attach(number, incarnation=incarnation, now=self._clock()))
-                agreed = presence.machine.stream == number and await self._sync(session, presence, greeting, address)
-                # A journal may be long, and the session be there for months.
-                del greeting
-                await (session.serve() if agreed else session.refuse())
+            presence.perform(presence.machine.attach(number, incarnation=incarnation, now=self._clock()))
+            agreed = presence.machine.stream == number and await self._sync(session, presence, greeting, address)
+            # A journal may be long, and the session be there for months.
+            del greeting
+            await (session.serve() if agreed else session.refuse())
         finally:
+            self._expirations.leave(watch)
             del self._sessions[number]
             presence.remove_stream(number, goodbye=session.goodbye)
             self._note_seen(agent_id)

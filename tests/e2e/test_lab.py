@@ -52,6 +52,25 @@ def test_a_lab_comes_up_ready_and_goes_down_whole(tmp_path: Path) -> None:
     assert ctl("lab", "down", "--state", str(state)).returncode == 1
 
 
+def test_a_swarm_is_a_group_that_answers_and_goes_with_its_lab(tmp_path: Path) -> None:
+    state = tmp_path / "lab"
+    up = ctl("lab", "up", "--swarm", "5", "--state", str(state))
+    assert up.returncode == 0, up.stderr
+    try:
+        address = up.stdout.strip().partition("=")[2]
+        listed = json.loads(ctl("agents", "--json", "--controller", address).stdout)
+        names = [f"swarm{number:05}" for number in range(1, 6)]
+        assert [(agent["name"], agent["state"]) for agent in listed] == [(name, "ready") for name in names]
+        pinged = ctl("exec", "kind_swarm", "-m", "ping", PYBIBLE_CONTROLLER=address)
+        assert (pinged.returncode, pinged.stdout.count("SUCCESS")) == (0, 5), pinged.stdout + pinged.stderr
+        pids = [daemon["pid"] for daemon in json.loads((state / "lab.json").read_text())["daemons"]]
+        assert len(pids) == 2
+    finally:
+        assert ctl("lab", "down", "--state", str(state)).returncode == 0
+    assert all(started_at(pid) == -1 for pid in pids)
+    assert not state.exists()
+
+
 def test_a_folder_that_was_there_keeps_what_is_not_the_labs(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     assert ctl("lab", "up", "--agents", "0", "--state", str(tmp_path)).returncode == 0

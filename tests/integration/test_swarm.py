@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pybible.agent.config import Config
+from pybible.agent.swarm.identities import enrol_all
 from pybible.v1 import fleet_pb2
 from pybible.wire.values import loads_object
 from tests.load.swarm.agent import SwarmAgent, Terms
-from tests.load.swarm.identities import enrol_all
 from tests.load.swarm.script import Act, Deed, Script
 from tests.support import fake_ctl
 from tests.support.controller import RunningController, controller

@@ -27,13 +27,13 @@ from pathlib import Path
 
 from pybible.agent.config import Config
 from pybible.agent.daemon import Agent
+from pybible.agent.swarm.identities import enrol_all
 from pybible.server.controller.config import Address
 from pybible.wire import logs
 from pybible.wire.backoff import Backoff
 from tests.load.chaos.site import Site, end_all
 from tests.load.soak.fit import fit
 from tests.load.soak.samples import figures
-from tests.load.swarm.identities import enrol_all
 from tests.support.http import got
 
 _SETTINGS = 'enroll_rate = 100000.0\nlog_level = "error"\nmetrics_listen = "127.0.0.1:{port}"\n'

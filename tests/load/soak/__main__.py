@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybible.agent.swarm.identities import enrol_all
 from pybible.server.controller.config import Address
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 from tests.load.chaos.checks import waiting_results
@@ -25,7 +26,6 @@ from tests.load.soak.faults import SCRIPT, RealAgent, break_network, kill_now_an
 from tests.load.soak.fit import fit
 from tests.load.soak.operators import Site, ask_lists, lead_runs, run_ctl, running_runs
 from tests.load.soak.samples import Samples
-from tests.load.swarm.identities import enrol_all
 from tests.load.swarm.processes import Swarm, swarm
 from tests.support.fault_proxy import fault_proxy
 from tests.support.lab import Lab, lab

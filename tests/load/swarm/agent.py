@@ -13,7 +13,7 @@ from pybible.agent.config import Config
 from pybible.agent.daemon import Agent
 from pybible.agent.workers import ContentSource, Sink
 from pybible.wire.tasks import Become
-from tests.load.swarm.pool import AnsweringPool
+from tests.load.swarm.pool import ScriptedPool
 from tests.load.swarm.script import Act, Deed, Script
 
 
@@ -98,9 +98,9 @@ class SwarmAgent:
         idle_seconds: float,
         may_start: Callable[[], bool],
         identify: Callable[[Become | None], WorkerIdentity],
-    ) -> AnsweringPool:
+    ) -> ScriptedPool:
         del contents, idle_seconds, identify
-        return AnsweringPool(
+        return ScriptedPool(
             sink, slots=slots, may_start=may_start, choose=self._choose, ended=self._terms.ended, away=self._away
         )
 

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pybible.agent.config import Config
+from pybible.agent.swarm.identities import enrol_all
 from pybible.server.controller.ports import raise_file_limit
 from pybible.wire import logs
 from tests.load.swarm.agent import SwarmAgent, Terms
-from tests.load.swarm.identities import enrol_all
 from tests.load.swarm.script import Script
 
 _LOOK_SECONDS = 0.1

@@ -1,32 +1,22 @@
-"""pool: stands in for an agent's workers: it answers at once, or as the script says (Pool)."""
+"""pool: stands in for an agent's workers, and does as the script says (Pool)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 
-from pybible.agent.failures import failure
+from pybible.agent.swarm.pool import OK, AnsweringPool
 from pybible.agent.workers import Finished, Sink
-from pybible.wire.outcomes import Reason
-from pybible.wire.tasks import TaskSpec
 from tests.load.swarm.script import Act, Deed
 
-# What the plays of tests/load look at, whatever the module was.
-_OK = Finished(
-    content=b'{"changed":false,"ping":"pong","rc":0,"stdout":"","stat":{"exists":true,"size":1,"isdir":false}}'
-)
 _FAILED = Finished(content=b'{"changed":false,"failed":true,"msg":"the script says so"}')
 _AWAY = frozenset({Deed.DISCONNECT, Deed.RESTART, Deed.LATE, Deed.CLONE})
 
 
-class AnsweringPool:
+class ScriptedPool(AnsweringPool):
     """`choose` gives the act for an attempt that begins, `ended` hears of its end before anybody else does.
 
     `away` carries out what the pool can't do itself.
-
-    Leaving its block ends it as kill -9 would: nobody hears of what ran.
     """
 
     def __init__(
@@ -39,93 +29,30 @@ class AnsweringPool:
         ended: Callable[[str], None],
         away: Callable[[str, Act], None],
     ) -> None:
-        self.slots = slots
-        self._sink = sink
-        self._may_start = may_start
+        super().__init__(sink, slots=slots, may_start=may_start)
         self._choose = choose
         self._ended = ended
         self._away = away
-        self._queue: deque[str] = deque()
-        self._running: dict[str, asyncio.Handle | None] = {}
-        self._quiet: asyncio.Event | None = None
 
-    async def __aenter__(self) -> AnsweringPool:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for handle in self._running.values():
-            if handle is not None:
-                handle.cancel()
-        self._queue.clear()
-        self._running.clear()
-
-    @property
-    def running(self) -> int:
-        """How many run now."""
-        return len(self._running)
-
-    @property
-    def waiting(self) -> int:
-        """How many wait for a slot."""
-        return len(self._queue)
-
-    def submit(self, attempt_id: str, _spec: TaskSpec) -> None:
-        """Answer it when a slot is free."""
-        self._queue.append(attempt_id)
-        self.resume()
-
-    def cancel(self, attempt_id: str, *, grace: float, reason: Reason = Reason.CANCELLED, msg: str = "") -> bool:
-        """End an attempt. False when it is not here (any more)."""
-        del grace
-        if attempt_id in self._queue:
-            self._queue.remove(attempt_id)
-        elif attempt_id not in self._running:
-            return False
-        self._finish(attempt_id, Finished(content=failure(reason, msg or "the task was cancelled"), reason=reason))
-        return True
-
-    def cancel_all(self, reason: Reason, msg: str, *, grace: float) -> None:
-        """End every attempt."""
-        for attempt_id in [*self._queue, *self._running]:
-            self.cancel(attempt_id, grace=grace, reason=reason, msg=msg)
-
-    def resume(self) -> None:
-        """Begin what waits, as far as slots are free."""
-        while self._queue and len(self._running) < self.slots and self._may_start():
-            self._begin(self._queue.popleft())
-
-    async def idle(self) -> None:
-        """Wait until nothing runs and nothing waits."""
-        if self._running or self._queue:
-            self._quiet = asyncio.Event()
-            await self._quiet.wait()
-
-    def _begin(self, attempt_id: str) -> None:
+    def begin(self, attempt_id: str) -> asyncio.Handle | None:
+        """Let happen what the script says."""
         act = self._choose(attempt_id)
         loop = asyncio.get_running_loop()
-        self._running[attempt_id] = None
-        self._sink.started(attempt_id)
-        answer = _FAILED if act.deed is Deed.FAIL else _OK
-        if act.deed is Deed.LAG or (act.deed is Deed.LATE and act.early):
-            self._running[attempt_id] = loop.call_later(act.seconds, self._finish, attempt_id, answer)
-        elif act.deed is not Deed.NEVER and not (act.deed is Deed.RESTART and act.early):
-            self._running[attempt_id] = loop.call_soon(self._answer, attempt_id, answer, act)
+        answer = _FAILED if act.deed is Deed.FAIL else OK
         if act.early and act.deed in _AWAY:
             self._away(attempt_id, act)
+        if act.deed is Deed.LAG or (act.deed is Deed.LATE and act.early):
+            return loop.call_later(act.seconds, self.finish, attempt_id, answer)
+        if act.deed is not Deed.NEVER and not (act.deed is Deed.RESTART and act.early):
+            return loop.call_soon(self._answer, attempt_id, answer, act)
+        return None
+
+    def finish(self, attempt_id: str, answer: Finished) -> None:
+        """End an attempt with that answer."""
+        self._ended(attempt_id)
+        super().finish(attempt_id, answer)
 
     def _answer(self, attempt_id: str, answer: Finished, act: Act) -> None:
-        self._finish(attempt_id, answer)
+        self.finish(attempt_id, answer)
         if act.deed is Deed.TWICE or (not act.early and act.deed in _AWAY):
             self._away(attempt_id, act)
-
-    def _finish(self, attempt_id: str, answer: Finished) -> None:
-        handle = self._running.pop(attempt_id, None)
-        if handle is not None:
-            handle.cancel()
-        self._ended(attempt_id)
-        self._sink.finished(attempt_id, answer)
-        self.resume()
-        if self._quiet is not None and not self._running and not self._queue:
-            self._quiet.set()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,6 +38,9 @@ _CALL_SECONDS = 30.0
 _START_SECONDS = 60.0
 _STOP_SECONDS = 8.0
 _JOINS_AT_ONCE = 4
+# How many agents of a swarm are worth a process of their own, and how long each may take to enrol and to attach.
+_SWARM_SHARE = 250
+_SWARM_SECONDS = 0.1
 
 _state = click.option(
     "--state", required=True, type=click.Path(path_type=Path, file_okay=False), help="The lab's folder."
@@ -76,18 +81,26 @@ def command() -> None:
 
 
 @command.command("up")
-@click.option("--agents", "count", required=True, type=click.IntRange(0, 1000), help="How many agents.")
+@click.option("--agents", "count", default=0, type=click.IntRange(0, 1000), help="How many agents.")
+@click.option(
+    "--swarm",
+    default=0,
+    type=click.IntRange(0, 99_999),
+    metavar="N",
+    help="How many more, in few processes, that answer every task and do nothing: swarm00001, ..., group kind_swarm.",
+)
 @_state
 @click.option("--prefix", default="lab", help="Agents are called PREFIX01, PREFIX02, ...")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The controller's settings.")
 @click.option("--agent-config", type=click.Path(path_type=Path, dir_okay=False), help="The settings of the agents.")
-def up(count: int, state: Path, prefix: str, config: Path | None, agent_config: Path | None) -> None:
+def up(count: int, swarm: int, state: Path, prefix: str, config: Path | None, agent_config: Path | None) -> None:
     """Start a controller and agents; print the line that makes them this shell's, for eval."""
     lab = _prepare(state.absolute())
     try:
         _start_controller(lab, config)
         names = [f"{prefix}{number:02}" for number in range(1, count + 1)]
         _start_agents(lab, names, agent_config)
+        _start_swarm(lab, swarm)
     except BaseException:
         _end(lab)
         raise
@@ -173,11 +186,44 @@ def _start_agents(lab: Lab, names: list[str], config: Path | None) -> None:
         signs.close()
 
 
-def _token(lab: Lab, uses: int) -> str:
+def _start_swarm(lab: Lab, count: int) -> None:
+    """Start the processes of a swarm, each with its share of the agents, and wait until all of them are attached."""
+    if not count:
+        return
+    shares = min(os.cpu_count() or 1, -(-count // _SWARM_SHARE))
+    token = _token(lab, count, labels={"kind": "swarm"})
+    signs = Signs()
+    processes = {}
+    log = lab.folder / "agents" / "swarm.log"
+    first = 1
+    try:
+        for number in range(shares):
+            share = count // shares + (number < count % shares)
+            daemon, processes[f"swarm {first}"] = start_daemon(
+                f"swarm {first}",
+                (
+                    *(sys.executable, "-P", "-m", "pybible.agent.swarm", "--agents", str(share), "--first", str(first)),
+                    *("--state", str(lab.folder / "agents"), "--token", token),
+                ),
+                log=log,
+                environment=signs.environment,
+            )
+            lab.daemons.append(daemon)
+            first += share
+        lab.save()
+        with _explained(log):
+            wait_for_signs(
+                signs, "READY=1", count=shares, processes=processes, seconds=_START_SECONDS + count * _SWARM_SECONDS
+            )
+    finally:
+        signs.close()
+
+
+def _token(lab: Lab, uses: int, *, labels: Mapping[str, str] | None = None) -> str:
     with Endpoint.local(Path(lab.socket)).blocking_entered() as entrance, entrance.blocking_channel() as channel:
         stub = fleet_pb2_grpc.FleetServiceStub(channel)
         try:
-            return stub.CreateToken(fleet_pb2.CreateTokenRequest(uses=uses), timeout=_CALL_SECONDS).token
+            return stub.CreateToken(fleet_pb2.CreateTokenRequest(uses=uses, labels=labels), timeout=_CALL_SECONDS).token
         except grpc.RpcError as error:
             raise call_failure(error, lab.socket) from error
 

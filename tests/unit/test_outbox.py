@@ -69,6 +69,25 @@ def test_an_attempt_that_was_not_sent_is_cancelled_here() -> None:
     assert list(requests[1].cancel.attempt_ids) == ["a0"]
 
 
+def test_what_was_cancelled_is_said_again_to_another_controller_and_ended_there() -> None:
+    outbox = Outbox(keeps=True)
+    attempts = [attempt(number) for number in range(3)]
+    for each in attempts:
+        outbox.attempt(each)
+    list(outbox.drain())
+    outbox.attempt(attempt(3))
+    # The first was sent, and another controller is told of it; the last never was.
+    assert [outbox.cancel("a0"), outbox.cancel("a3")] == [True, False]
+    outbox.repeat(attempts, ended=(), stored=0, cancelled=["a0"])
+    # That it waits to be sent again does not mean that nobody ever had it.
+    assert outbox.cancel("a1")
+    submitted, cancelled = outbox.drain()
+    assert [(each.attempt_id, each.again) for each in submitted.attempts.attempts] == [
+        ("a0", True), ("a1", True), ("a2", True),
+    ]  # fmt: skip
+    assert list(cancelled.cancel.attempt_ids) == ["a0", "a1"]
+
+
 def test_the_end_comes_last_and_takes_the_events_along() -> None:
     outbox = Outbox()
     outbox.events([PlaybookStarted(path="x.yml"), HostStarted(task_id="t", host="h")])

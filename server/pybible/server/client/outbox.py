@@ -41,6 +41,8 @@ class QueuedAttempt:
     target: Target
     spec: TaskSpec
     throttle: int = 0
+    # Its place among the run's.
+    number: int = 0
     signature: Signature | None = None
     # It may have been sent to an earlier controller.
     again: bool = False
@@ -124,10 +126,14 @@ class Outbox:
         """Say that an attempt on the control node ended."""
         self._local.append(run_pb2.LocalResult(attempt_id=attempt_id, failed=failed, reason=reason))
 
-    def cancel(self, attempt_id: str) -> None:
-        """Ask for the end of an attempt; one that was not sent yet is not sent at all."""
-        if self._attempts.pop(attempt_id, None) is None:
-            self._cancels.append(attempt_id)
+    def cancel(self, attempt_id: str) -> bool:
+        """Ask for the end of an attempt; one that was never sent is not sent at all: False, and it has no end."""
+        waits = self._attempts.get(attempt_id)
+        if waits is not None and not waits.again:
+            del self._attempts[attempt_id]
+            return False
+        self._cancels.append(attempt_id)
+        return True
 
     def finish(self, *, exit_status: int, error: str) -> None:
         """Say that the run is over, after all else."""
@@ -137,11 +143,18 @@ class Outbox:
         """The controller has so many events, from the first on, for good."""
         self._kept.drop(events)
 
-    def repeat(self, attempts: Iterable[QueuedAttempt], *, ended: Iterable[QueuedAttempt], stored: int) -> None:
+    def repeat(
+        self,
+        attempts: Iterable[QueuedAttempt],
+        *,
+        ended: Iterable[QueuedAttempt],
+        stored: int,
+        cancelled: Iterable[str] = (),
+    ) -> None:
         """Say to another controller what it may not know.
 
         `attempts` have no end, in the order in which they came; `ended` have, and `known` says which.
-        `stored`: how many events it has.
+        `stored`: how many events it has. `cancelled`: those of the attempts that are to end.
         """
         unsent, self._attempts = self._attempts, {}
         for attempt in ended:
@@ -149,7 +162,7 @@ class Outbox:
         for attempt in attempts:
             waits = unsent.get(attempt.attempt_id)
             self._attempts[attempt.attempt_id] = replace(attempt, again=waits is None or waits.again)
-        self._local, self._cancels = [], []
+        self._local, self._cancels = [], list(cancelled)
         self._kept.drop(stored)
         self._repeated = self._kept.batches()
         self._finish = self._finished

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import itertools
 import shutil
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -22,6 +21,7 @@ from pybible.server.client.contents import Contents
 from pybible.server.client.failures import call_failure, is_gone, short_reason
 from pybible.server.client.local_worker import LocalWorker, decode_outcome, local_failure
 from pybible.server.client.outbox import ATTEMPT_BYTES, Outbox, QueuedAttempt
+from pybible.server.client.waiting import Waiting
 from pybible.server.engine.dispatcher import Outcome, OutputSink, Target
 from pybible.server.results.events import RunEvent
 from pybible.server.results.recap import COUNTS, HostRecap, Recap
@@ -49,37 +49,6 @@ class Sign(Protocol):
 
     def __call__(self, spec: TaskSpec, *, attempt_id: str, agent: str) -> Signature:
         """Return it."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Waiting:
-    """An attempt without its terminal result."""
-
-    queued: QueuedAttempt
-    future: asyncio.Future[Outcome]
-    output: OutputSink | None = None
-    decoders: dict[str, codecs.IncrementalDecoder] = field(default_factory=dict)
-    # Set while it runs on the control node.
-    here: asyncio.Task[None] | None = None
-
-    @property
-    def attempt_id(self) -> str:
-        """Its name in the run."""
-        return self.queued.attempt_id
-
-    @property
-    def target(self) -> Target:
-        """Where it runs."""
-        return self.queued.target
-
-    def print(self, stream: str, data: bytes, dropped: int) -> None:
-        """Hand a part of the output on as text; a letter may be cut anywhere."""
-        if self.output is None:
-            return
-        decoder = self.decoders.get(stream)
-        if decoder is None or dropped:
-            decoder = self.decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
-        self.output(stream, decoder.decode(data), dropped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +90,8 @@ class RunDispatcher:
         self._outbox = Outbox(keeps=self._window > 0)
         # Attempts with an end that the history may not have: each is known to be there with so many events.
         self._ended: deque[tuple[int, QueuedAttempt]] = deque()
+        # Attempts that nobody waits for any more, and that a controller has had, until it says that they have ended.
+        self._dropped: dict[str, QueuedAttempt] = {}
         self._up = asyncio.Event()
         self._up.set()
         # Set when the controller has gone away, or has come back, or is given up.
@@ -131,7 +102,7 @@ class RunDispatcher:
         self._events_due = False
         self._events_timer: asyncio.TimerHandle | None = None
         self._numbers = itertools.count(1)
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._cancelled = ""
         self._failure: PybibleError | None = None
         self._finished: asyncio.Future[run_pb2.RunFinished] = asyncio.get_running_loop().create_future()
@@ -165,7 +136,8 @@ class RunDispatcher:
     ) -> Outcome:
         """Run one task on one host, once. ConnectionFailed when the controller is gone."""
         self._check()
-        attempt_id = f"{self.run_id}.{next(self._numbers)}"
+        number = next(self._numbers)
+        attempt_id = f"{self.run_id}.{number}"
         signature = None
         if self._sign is not None and target.agent:
             signature = self._sign(spec, attempt_id=attempt_id, agent=target.agent)
@@ -175,6 +147,7 @@ class RunDispatcher:
             target=target,
             spec=spec,
             throttle=throttle,
+            number=number,
             signature=signature,
         )
         if target.agent:
@@ -182,14 +155,15 @@ class RunDispatcher:
             if problem is not None:
                 return problem
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(queued=attempt, future=future, output=output)
+        waiting = Waiting(queued=attempt, future=future, output=output)
         self._waiting[attempt.attempt_id] = waiting
         self._outbox.attempt(attempt)
         self._poke()
         try:
             return await future
         except asyncio.CancelledError:
-            self._outbox.cancel(attempt.attempt_id)
+            if self._outbox.cancel(attempt.attempt_id) and self._window and future.cancelled():
+                self._dropped[attempt.attempt_id] = waiting.queued
             self._poke()
             raise
         finally:
@@ -343,10 +317,13 @@ class RunDispatcher:
             return failure
         except PybibleError as error:
             return ConnectionFailed(f"{failure.message}; and now: {error.message}", hint=failure.hint)
+        queued = [waiting.queued for waiting in self._waiting.values() if not waiting.future.done()]
+        queued = sorted([*queued, *self._dropped.values()], key=lambda attempt: attempt.number)
         self._outbox.repeat(
-            [self._signed_again(waiting.queued) for waiting in self._waiting.values() if not waiting.future.done()],
+            [self._signed_again(attempt) for attempt in queued],
             ended=[attempt for _, attempt in self._ended],
             stored=started.events_stored,
+            cancelled=self._dropped,
         )
         self._returns += 1
         await self._move(self._up.set)
@@ -426,6 +403,8 @@ class RunDispatcher:
         waiting = self._waiting.get(update.attempt_id)
         news = update.WhichOneof("news")
         if waiting is None:
+            if news == "ended":
+                self._dropped.pop(update.attempt_id, None)
             if news == "started" and self._returns:
                 # It ended while the controller was away.
                 self._outbox.local_result(update.attempt_id, failed=False, reason="")
@@ -442,7 +421,7 @@ class RunDispatcher:
                 faults.at("ctl_before_result")
                 self._take_end(waiting, update.ended)
 
-    def _end(self, waiting: _Waiting, outcome: Outcome) -> None:
+    def _end(self, waiting: Waiting, outcome: Outcome) -> None:
         """Give the engine its result, if it still waits for one."""
         if waiting.future.done():
             return
@@ -453,7 +432,7 @@ class RunDispatcher:
             self._ended.append((self._outbox.numbered + 1, replace(waiting.queued, known=known)))
         waiting.future.set_result(outcome)
 
-    def _take_end(self, waiting: _Waiting, ended: run_pb2.AttemptEnded) -> None:
+    def _take_end(self, waiting: Waiting, ended: run_pb2.AttemptEnded) -> None:
         if ended.HasField("facts"):
             self._end(waiting, _from_facts(ended.facts))
         elif ended.HasField("blob"):
@@ -461,7 +440,7 @@ class RunDispatcher:
         else:
             self._end(waiting, decode_outcome(ended.inline, reason=ended.reason, unreachable=ended.unreachable))
 
-    async def _fetch(self, waiting: _Waiting, ended: run_pb2.AttemptEnded) -> None:
+    async def _fetch(self, waiting: Waiting, ended: run_pb2.AttemptEnded) -> None:
         blob = Attachment(sha256=ended.blob.sha256, size=ended.blob.size)
         try:
             content = await self._through(partial(self._contents.fetch, blob))
@@ -470,7 +449,7 @@ class RunDispatcher:
         else:
             self._end(waiting, decode_outcome(content, reason=ended.reason, unreachable=ended.unreachable))
 
-    async def _run_here(self, waiting: _Waiting) -> None:
+    async def _run_here(self, waiting: Waiting) -> None:
         outcome = local_failure("cancelled", Reason.CANCELLED)
         try:
             outcome = await self._local.run(waiting.attempt_id, waiting.queued.spec, output=waiting.print)

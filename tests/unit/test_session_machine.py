@@ -159,6 +159,22 @@ def test_who_talks_without_heartbeats_and_does_not_accept_fails_in_the_end() -> 
     assert ends(machine.tick(100)) == {"a": "accept_timeout"}
 
 
+def test_a_result_that_was_acknowledged_is_not_remembered() -> None:
+    machine = ready()
+    for name in ("a", "b"):
+        machine.dispatch(make(name), now=1)
+        machine.finish(name)
+    machine.acknowledged("a")
+    machine.stream_ended(1, now=2)
+    machine.attach(2, incarnation="one", now=3)
+    journal = (("a", JournalState.FINISHED), ("b", JournalState.FINISHED))
+    reconciled = machine.welcome(2, Opening("one", 1, journal), now=3)
+    assert reconciled is not None
+    # What was acknowledged is offered by an agent that did not hear of it: it sends it once more.
+    assert reconciled.verdicts == (("a", Decision.ADOPT), ("b", Decision.DROP))
+    assert machine.finish("a") is None
+
+
 def in_a_storm(until: float) -> SessionMachine:
     """Return one whose agent has left, at 5, with an attempt out and one held; a storm holds its grace."""
     machine = SessionMachine(settings=SETTINGS, storm=lambda now: until if now < until else 0.0)

@@ -289,6 +289,7 @@ class AgentSession:
 
     def _acknowledge(self, attempt_id: str) -> None:
         self._outbox.ack(attempt_id)
+        self._machine.acknowledged(attempt_id)
         self._wake()
 
     # --- what the agent says

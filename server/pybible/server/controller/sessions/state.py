@@ -258,6 +258,11 @@ class SessionMachine:
             self._remember(attempt_id, Decision.DROP)
         return attempt
 
+    def acknowledged(self, attempt_id: str) -> None:
+        """Its result is stored, and the agent is told so. If that gets lost it sends the result again, for nothing."""
+        if self._ended.get(attempt_id) is Decision.DROP:
+            del self._ended[attempt_id]
+
     def refill(self, now: float) -> list[Instruction]:
         """Send what waits for a slot of the agent, as far as there are any."""
         done: list[Instruction] = []

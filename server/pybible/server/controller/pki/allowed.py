@@ -78,4 +78,5 @@ class AllowedCertificates:
 
     def expiry(self, identity: Identity) -> float | None:
         """Return when the last certificate of `identity` expires (seconds since the epoch), None without one."""
-        return max((self._records[each].expires for each in self._held.get(identity, ())), default=None)
+        held = self._held.get(identity)
+        return max([self._records[each].expires for each in held]) if held else None

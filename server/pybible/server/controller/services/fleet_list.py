@@ -23,8 +23,6 @@ from pybible.wire.identity import Identity, Role
 
 # A page ends with the agent that takes it over this; the wire takes 4 MiB.
 PAGE_BYTES = 1024 * 1024
-# More than all that changes in a message from moment to moment.
-_CHANGING_BYTES = 100
 _STATES = {state: fleet_pb2.SessionState.Value(f"SESSION_STATE_{state.name}") for state in SessionState}
 
 
@@ -35,20 +33,21 @@ class Presence(Protocol):
         """Return an agent, None for one that was never attached since the controller started."""
 
 
+# What changes from moment to moment, and not all of an agent with it: state, since when, tasks, load, when the
+# certificate expires, contents and bytes that went out. Without a presence the first four are None.
+_Moving = tuple[SessionState | None, float | None, int | None, float | None, float | None, int, int]
+
+
 @dataclass(slots=True)
 class _Kept:
-    """A message, what it was made of, and about how many bytes it takes."""
+    """A message, what it was made of, what of it changes, and its bytes as an element of a list."""
 
     record: AgentRecord
     details: AgentDetails | None
     identity: Identity
     message: fleet_pb2.Agent
-    size: int
-    # What was written into it last of what changes from moment to moment.
-    state: SessionState | None = None
-    since: float = 0.0
-    expires: float | None = None
-    contents: int = 0
+    moving: _Moving | None = None
+    wire: bytes = b""
 
 
 class AgentList:
@@ -65,17 +64,22 @@ class AgentList:
 
     def page(self, after: str) -> fleet_pb2.ListAgentsResponse:
         """Return the agents whose names come after `after`, as many as fit, without their modules and policies."""
-        agents = []
+        parts: list[bytes] = []
         left = PAGE_BYTES
-        more = False
+        last, more = "", False
         for record in self._directory.after(after):
             if left <= 0:
                 more = True
                 break
-            kept = self._current(record)
-            agents.append(kept.message)
-            left -= kept.size
-        return fleet_pb2.ListAgentsResponse(agents=agents, next=agents[-1].name if more else "")
+            wire = self._current(record).wire
+            parts.append(wire)
+            left -= len(wire)
+            last = record.name
+        # A list of messages would be copied, one by one.
+        answer = fleet_pb2.ListAgentsResponse.FromString(b"".join(parts))
+        if more:
+            answer.next = last
+        return answer
 
     def one(self, record: AgentRecord) -> fleet_pb2.Agent:
         """Return all of one agent."""
@@ -93,26 +97,18 @@ class AgentList:
         kept = self._kept.get(record.agent_id)
         if kept is None or kept.record is not record or kept.details is not details:
             kept = self._made(record, details)
-        message = kept.message
+        expires = self._allowed.expiry(kept.identity)
+        sent = self._traffic.of(record.agent_id)
+        moving: _Moving
         if presence is not None:
             machine = presence.machine
-            # Writing what is there already costs several times as much as looking.
-            if kept.state is not machine.state or kept.since != presence.since:
-                kept.state, kept.since = machine.state, presence.since
-                message.state = _STATES[machine.state]
-                _set(message.since, presence.since)
-            message.running = len(machine.out)
-            message.load = presence.load
-        expires = self._allowed.expiry(kept.identity)
-        if expires != kept.expires:
-            kept.expires = expires
-            message.ClearField("certificate_expires")
-            if expires is not None:
-                _set(message.certificate_expires, expires)
-        sent = self._traffic.of(record.agent_id)
-        if sent.contents != kept.contents or sent.bytes != message.content_bytes_sent:
-            kept.contents = sent.contents
-            message.contents_sent, message.content_bytes_sent = sent.contents, sent.bytes
+            tasks = len(machine.out)
+            moving = (machine.state, presence.since, tasks, presence.load, expires, sent.contents, sent.bytes)
+        else:
+            moving = (None, None, None, None, expires, sent.contents, sent.bytes)
+        # Writing what is there already costs many times as much as looking.
+        if kept.moving != moving:
+            _write(kept, moving)
         return kept
 
     def _made(self, record: AgentRecord, details: AgentDetails | None) -> _Kept:
@@ -138,9 +134,25 @@ class AgentList:
         if len(self._kept) > 2 * len(self._directory):
             self._kept.clear()
         identity = Identity(Role.AGENT, record.agent_id)
-        kept = _Kept(record, details, identity, message, message.ByteSize() + _CHANGING_BYTES)
+        kept = _Kept(record, details, identity, message)
         self._kept[record.agent_id] = kept
         return kept
+
+
+def _write(kept: _Kept, moving: _Moving) -> None:
+    """Put into a message what has changed in it."""
+    state, since, tasks, load, expires, contents, content_bytes = kept.moving = moving
+    message = kept.message
+    if state is not None and since is not None:
+        message.state = _STATES[state]
+        _set(message.since, since)
+        message.running = tasks or 0
+        message.load = load or 0.0
+    message.ClearField("certificate_expires")
+    if expires is not None:
+        _set(message.certificate_expires, expires)
+    message.contents_sent, message.content_bytes_sent = contents, content_bytes
+    kept.wire = fleet_pb2.ListAgentsResponse(agents=[message]).SerializeToString()
 
 
 def _set(stamp: Timestamp, seconds: float) -> None:

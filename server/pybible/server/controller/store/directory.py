@@ -5,8 +5,10 @@ It is loaded when the store is opened. Whoever changes a row that it shows says 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 
 from pybible.server.controller.store.agents import AgentRecord
 
@@ -30,8 +32,8 @@ class AgentDirectory:
         """Return those whose names come after `name`, in order; all of them after an empty one."""
         if self._sorted is None:
             self._sorted = sorted(self._records, key=lambda agent_id: self._records[agent_id].name)
-        records = (self._records[agent_id] for agent_id in self._sorted)
-        return (record for record in records if record.name > name)
+        start = bisect_right(self._sorted, name, key=lambda agent_id: self._records[agent_id].name)
+        return map(self._records.__getitem__, islice(self._sorted, start, None))
 
     def put(self, record: AgentRecord) -> None:
         """Note an agent that was enrolled, or that is not any more as it was."""

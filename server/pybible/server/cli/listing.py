@@ -16,9 +16,9 @@ from pybible.server.report.visible import visible_json, visible_line
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under headings, each column as wide as it needs to be."""
     table = [list(headings), *([visible_line(str(cell)) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
-    for row in table:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    # At once: click writes a line, and flushes, as often as it is called.
+    click.echo("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table))
 
 
 def print_fields(fields: dict[str, object]) -> None:

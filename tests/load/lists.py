@@ -1,7 +1,7 @@
 """lists: how long `pybible-ctl agents` and `runs` wait for the controller: `python -m tests.load.lists --agents 10000`.
 
 The agents are rows of the store, and sessions as far as a list shows them; the runs have had every agent as a host.
-Each call comes over mTLS from a process of its own.
+Each call comes over mTLS from a process of its own. Then the commands themselves are called, over the socket.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import grpc
 from google.protobuf.message import Message
 from sqlalchemy import Connection, insert
 
+from pybible.server.client.processes import command_path
 from pybible.server.controller.daemon import Controller
 from pybible.server.controller.sessions.instructions import Opening
 from pybible.server.controller.sessions.presence import AgentPresence
@@ -119,6 +120,21 @@ def _agents(stub: fleet_pb2_grpc.FleetServiceStub) -> list[fleet_pb2.ListAgentsR
     return pages
 
 
+async def _whole(command: str, address: str, rounds: int) -> None:
+    """Call the command itself, on this machine's socket, again and again, and print what it took."""
+    times = []
+    for _ in range(rounds):
+        began = time.monotonic()
+        called = await asyncio.create_subprocess_exec(
+            *(command_path("pybible-ctl"), command, "--controller", address), stdout=asyncio.subprocess.DEVNULL
+        )
+        if await called.wait():
+            print(f"pybible-ctl {command}: exit status {called.returncode}")
+            return
+        times.append((time.monotonic() - began) * 1000)
+    print(f"pybible-ctl {command}: median {statistics.median(times):.0f} ms, worst {max(times):.0f} ms, as a whole")
+
+
 async def _measure(count: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -137,6 +153,8 @@ async def _measure(count: int, rounds: int) -> None:
             words = ("--ask", controller.operator_address, "--folder", name, "--rounds", str(rounds))
             asking = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.load.lists", *words)
             await asking.wait()
+            for command in ("agents", "runs"):
+                await _whole(command, f"unix:{config.socket_path}", rounds)
             for presence in controller._parts.sessions._presences.values():
                 presence.machine.stream = 0
 

@@ -9,14 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.load.chaos.site import ANY_MOMENT, Site, end_all
+from tests.load.chaos.site import Site, end_all, points_of
 from tests.load.swarm.identities import enrol_all
 from tests.support.agent import AgentProcess, running_agent
 
-_POINTS = (
-    "before_journal", "after_journal", "after_accept", "before_start", "after_start", "before_result", "after_result",
-    "after_result_sent", "before_acknowledge", "after_acknowledge", "worker_before_run", "worker_after_run", ANY_MOMENT,
-)  # fmt: skip
 # Each worker counts for itself, and the next one dies as well: after so many tasks at most, for so long.
 _WORKER_LIFE = 3
 _SECONDS = 6.0
@@ -65,7 +61,7 @@ async def _keep(site: Site, folder: Path, dial: str) -> None:
     """Run a real agent, and start it again whenever it dies, to die at another point. Ends when cancelled."""
     settings = {"controller": dial, "reconnect_limit": 1.0, "log_level": "warning"}
     while True:
-        point = "" if site.calm.is_set() else site.choose("agent", _POINTS)
+        point = "" if site.calm.is_set() else site.choose(points_of("agent", "worker"))
         most = _WORKER_LIFE if point.startswith("worker") else site.agent_life
         environment = site.environment(point, most=most)
         async with running_agent(folder, environment=environment, **settings) as agent:

@@ -6,11 +6,13 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
+from pybible.wire.faults import POINTS
 from tests.load.chaos.agents import real_agents, running_swarm
 from tests.load.chaos.checks import Findings, check, running_runs, waiting_results
 from tests.load.chaos.ctls import Ctls
@@ -32,6 +34,11 @@ _PROGRESS_SECONDS = 10.0
 _CTLS = 2
 
 
+def fired(point: str) -> str:
+    """Return under which name it is counted how often a point was somebody's last."""
+    return f"kill -9 at {point}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How much is to happen. `pause`: seconds between two things that happen to the network."""
@@ -44,7 +51,7 @@ class Plan:
     # How many hosts each task of a run has.
     width: int = 40
     pause: float = 2.0
-    controller_life: int = 1500
+    controller_life: int = 400
     agent_life: int = 8
     # How long a run waits for its ctl when its controller was killed, seconds.
     recovery: float = 12.0
@@ -79,7 +86,7 @@ class Campaign:
     def happened(self) -> Counter[str]:
         """Return how often what happened."""
         found = +self.site.happened
-        found.update({f"kill -9 at {point}": count for point, count in self.site.fired().items()})
+        found.update({fired(point): count for point, count in self.site.fired().items()})
         found.update({f"swarm: {deed}": count for deed, count in self.marks.deeds.items()})
         return found
 
@@ -89,8 +96,13 @@ class Campaign:
         return [*self.wrong, *self.marks.wrong, *(text for lead in leads for text in lead.wrong)]
 
 
-async def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> tuple[Findings, Counter[str]]:
-    """Do it, and return what was found and what happened. `say` is told every few seconds how far it is."""
+async def run(
+    plan: Plan, folder: Path, *, say: Callable[[str], None], before: Mapping[str, int] = MappingProxyType({})
+) -> tuple[Findings, Counter[str]]:
+    """Do it, and return what was found and what happened. `say` is told every few seconds how far it is.
+
+    `before`: what happened in the campaigns that this one goes on with.
+    """
     draw = random.Random(plan.seed)
     site = Site(
         folder=folder,
@@ -98,6 +110,7 @@ async def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> tuple[
         controller_life=plan.controller_life,
         agent_life=plan.agent_life,
         settings=QUICK.format(recovery=plan.recovery),
+        fired_before=Counter({point: before.get(fired(point), 0) for point in POINTS}),
     )
     swarm_marks, real_marks = folder / "swarm.marks", folder / "real.marks"
     async with (
@@ -127,7 +140,7 @@ async def run(plan: Plan, folder: Path, *, say: Callable[[str], None]) -> tuple[
         await _until(lambda: not running_runs(store), _RUNS_SECONDS)
         await end_all([progress])
     leads = [lead for operator in operators for lead in operator.leads]
-    found = check(leads, marks=campaign.marks, store=store, folders=folders)
+    found = check(leads, marks=campaign.marks, store=store, folders=folders, starts=site.starts)
     found.wrong += [*campaign.wrong, *ctls.wrong]
     return found, campaign.happened()
 

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pybible.server.client.processes import command_path
-from tests.load.chaos.site import ANY_MOMENT, Site
+from tests.load.chaos.site import ANY_MOMENT, Site, points_of
 
-_POINTS = ("ctl_before_send", "ctl_after_send", "ctl_before_result", ANY_MOMENT, "")
 _LIFE = 6
 _SECONDS = 3.0
 # Past it a ctl hangs.
@@ -46,7 +45,7 @@ class Ctls:
         playbook.write_text(_PLAYBOOK)
         while True:
             await asyncio.sleep(self.pause * site.draw.uniform(0.5, 1.5))
-            point = site.choose("ctl", _POINTS)
+            point = site.choose(points_of("ctl"), beside=(ANY_MOMENT, ""))
             process = await asyncio.create_subprocess_exec(
                 *(command_path("pybible-ctl"), "run", "--controller", f"unix:{site.socket}"),
                 *("-i", str(inventory), "--timeout", "5", str(playbook)),

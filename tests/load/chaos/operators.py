@@ -11,7 +11,7 @@ import random
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +57,8 @@ class Lead:
     forks: int = 0
     asked: list[tuple[str, str]] = field(default_factory=list)
     ends: Counter[tuple[str, str]] = field(default_factory=Counter)
+    # What its operator gave up: it may never have been sent.
+    dropped: set[tuple[str, str]] = field(default_factory=set)
     reasons: Counter[str] = field(default_factory=Counter)
     vanished: bool = False
     broken: bool = False
@@ -90,6 +92,8 @@ class Operator(ABC):
     width: int
     # How many of the runs are left in the middle.
     vanish: float = 0.06
+    # How many of the attempts are given up, if they have not ended by then.
+    drop: float = 0.02
     leads: list[Lead] = field(default_factory=list)
 
     async def work(self, enough: Callable[[], bool]) -> None:
@@ -153,6 +157,8 @@ class Engine(Operator):
                     asked = [group.create_task(self._one(run, lead, task, host), name=host) for host in self.hosts()]
                 for one in asked:
                     outcome = one.result()
+                    if outcome is None:
+                        continue
                     away += outcome.unreachable
                     event = HostResult(task_id=task, host=one.get_name(), status=_status(outcome))
                     own.count((event,))
@@ -162,10 +168,17 @@ class Engine(Operator):
         if recap != own:
             lead.wrong.append(f"{lead.run_id}: the recap is {_counts(recap)}, and was {_counts(own)}")
 
-    async def _one(self, run: RunDispatcher, lead: Lead, task: str, host: str) -> Outcome:
+    async def _one(self, run: RunDispatcher, lead: Lead, task: str, host: str) -> Outcome | None:
+        """Have one attempt made; None when it was given up."""
         lead.asked.append((task, host))
-        outcome = await run.run(Target(host=host, agent=host), self.spec(lead, task, host), task_id=task)
-        lead.end(task, host, outcome.reason)
+        patience = self.draw.uniform(0.0, 2.0) if self.draw.random() < self.drop else None
+        outcome = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                outcome = await run.run(Target(host=host, agent=host), self.spec(lead, task, host), task_id=task)
+        if outcome is None:
+            lead.dropped.add((task, host))
+        lead.end(task, host, "given up by its operator" if outcome is None else outcome.reason)
         return outcome
 
 

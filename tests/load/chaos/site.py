@@ -7,11 +7,13 @@ import json
 import os
 import random
 import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import grpc
 import grpc.aio
@@ -19,6 +21,7 @@ import grpc.aio
 from pybible.server.client.processes import command_path
 from pybible.v1 import fleet_pb2, fleet_pb2_grpc
 from pybible.wire.errors import ConnectionFailed
+from pybible.wire.faults import POINTS
 from tests.load.chaos.operators import operators_channel
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 
@@ -30,15 +33,18 @@ QUICK = (
 )
 # What is no point: the process is killed from outside, whatever it is doing.
 ANY_MOMENT = "any moment"
-_CONTROLLER_POINTS = (
-    "before_dispatch", "after_dispatch_sent", "after_accepted", "before_verdict", "after_verdict", "before_store",
-    "after_store", "after_ack_sent", ANY_MOMENT,
-)  # fmt: skip
-# The history is written five times a second, whatever happens.
-_WRITES = frozenset({"before_store", "after_store"})
-_WRITES_A_LIFE = 20
+# How often a controller comes, in some seconds, to what does not happen once for each attempt: its history is written
+# five times a second, whatever happens.
+_RARE: Mapping[str, int] = MappingProxyType({"before_store": 20, "after_store": 20, "after_finished_sent": 3})
 # A process that has not come to its point by then is killed where it is.
 _CONTROLLER_SECONDS = 25.0
+# A process that was to die at a point and did not come to it counts as so much of one that did.
+_MISSED = 0.25
+
+
+def points_of(*kinds: str) -> tuple[str, ...]:
+    """Return the points of some kinds of process."""
+    return tuple(point for point, what in POINTS.items() if what.partition(":")[0] in kinds)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,8 +63,11 @@ class Site:
     process: asyncio.subprocess.Process | None = None
     # Its two ports, once they are known: agents know where it was.
     listen: tuple[str, str] = ("127.0.0.1:0", "127.0.0.1:0")
-    # How often each point was chosen for a process to die at.
+    # How often each point was chosen for a process to die at, and was somebody's last on the sites before this one.
     chosen: Counter[str] = field(default_factory=Counter)
+    fired_before: Counter[str] = field(default_factory=Counter)
+    # From when to when each controller was being started, seconds since the epoch.
+    starts: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def state(self) -> Path:
@@ -83,11 +92,15 @@ class Site:
         """Return how often each point was somebody's last."""
         return Counter(self.record.read_text().split()) if self.record.exists() else Counter()
 
-    def choose(self, who: str, points: Sequence[str]) -> str:
-        """Draw the next point, of those that were chosen least often."""
-        least = min(self.chosen[f"{who} {point}"] for point in points)
-        point = self.draw.choice([point for point in points if self.chosen[f"{who} {point}"] == least])
-        self.chosen[f"{who} {point}"] += 1
+    def choose(self, points: Sequence[str], *, beside: Sequence[str] = (ANY_MOMENT,)) -> str:
+        """Draw the next point, of those that were reached least often; now and then what is no point."""
+        if self.draw.random() * (len(points) + len(beside)) < len(beside):
+            return self.draw.choice(beside)
+        reached = self.fired() + self.fired_before
+        scores = {point: reached[point] + _MISSED * max(0, self.chosen[point] - reached[point]) for point in points}
+        least = min(scores.values())
+        point = self.draw.choice([point for point in points if scores[point] == least])
+        self.chosen[point] += 1
         return point
 
     def environment(self, point: str, *, most: int) -> Mapping[str, str]:
@@ -101,7 +114,8 @@ class Site:
         """Start it, to die at a point, and wait until it answers or is dead."""
         config = self.folder / "settings.toml"
         config.write_text(self.settings)
-        most = _WRITES_A_LIFE if point in _WRITES else max(1, self.controller_life)
+        began = time.time()
+        most = _RARE.get(point) or max(1, self.controller_life)
         with (self.folder / "controller.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 command_path("pybible-controller"),
@@ -115,6 +129,7 @@ class Site:
         async with asyncio.timeout(_START_SECONDS):
             while self.process.returncode is None and not await self._answers():
                 pass
+        self.starts.append((began, time.time()))
         with suppress(FileNotFoundError):
             found = json.loads((self.state / "addresses.json").read_text())
             self.listen = (found["agents"], found["enrolment"])
@@ -134,7 +149,7 @@ class Site:
             return
         await self.stop_controller()
         while not self.calm.is_set():
-            point = self.choose("controller", _CONTROLLER_POINTS)
+            point = self.choose(points_of("controller"))
             await self.start_controller(point=point)
             assert self.process is not None
             seconds = self.draw.uniform(0.5, 10.0) if point == ANY_MOMENT else _CONTROLLER_SECONDS

@@ -221,7 +221,9 @@ def _check_store(site: Site) -> Iterator[str]:
     # Each mark but those of items is an attempt, and so is what copy asks first.
     if len(rows) < (len(_TASKS) + 1) * len(site.hosts):
         yield f"the history has {len(rows)} attempts"
-    moments = sorted([(row[3], 1) for row in rows] + [(row[4], -1) for row in rows])
+    yield from (f"{row[0]} has no moments in the history: {row[1:]}" for row in rows if None in row[3:])
+    whole = [row for row in rows if None not in row[3:]]
+    moments = sorted([(row[3], 1) for row in whole] + [(row[4], -1) for row in whole])
     out = most = 0
     for _, step in moments:
         out += step
@@ -263,11 +265,13 @@ def main() -> int:
         with lab(agents=options.agents, config=_SETTINGS, agent_config=_AGENT_SETTINGS, state=folder / "lab") as fleet:
             site = _prepare(fleet, folder, options.agents)
             print(f"  0: {site.seconds:5.1f} s without trouble", flush=True)
-            for number in range(1, options.times + 1):
-                print(_one(site, number, random.Random(f"{options.seed}/{number}")), flush=True)
-            if options.keep is not None:
-                # The lab's own folder is removed with it.
-                shutil.copytree(fleet.folder, folder / "kept", ignore=shutil.ignore_patterns("*.sock*"))
+            try:
+                for number in range(1, options.times + 1):
+                    print(_one(site, number, random.Random(f"{options.seed}/{number}")), flush=True)
+            finally:
+                if options.keep is not None:
+                    # The lab's own folder is removed with it.
+                    shutil.copytree(fleet.folder, folder / "kept", ignore=shutil.ignore_patterns("*.sock*"))
     for text in site.wrong[:50]:
         print(f"WRONG: {text}")
     print(f"{len(site.wrong)} wrong")

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from tests.load.soak.fit import fit
+from tests.load.soak.report import Growth
 
 _MOMENTS = [5.0 * number for number in range(360)]
 
@@ -48,3 +49,19 @@ def test_samples_that_make_no_line_are_refused() -> None:
     for moments in ([1.0, 2.0], [1.0] * 5):
         with pytest.raises(ValueError, match="samples"):
             fit(moments, moments)
+
+
+def _growth(values: list[float]) -> Growth:
+    quarter = len(values) // 2
+    return Growth(half=fit(_MOMENTS, values), quarter=fit(_MOMENTS[quarter:], values[quarter:]))
+
+
+def test_what_goes_on_to_the_end_grows_and_what_stops_does_not() -> None:
+    draw = random.Random(2)
+    noise = [draw.gauss(0, 0.2) for _ in _MOMENTS]
+    leak = [100 + each + moment / 400 for each, moment in zip(noise, _MOMENTS, strict=True)]
+    filled = [100 + each + min(4.0, moment / 200) for each, moment in zip(noise, _MOMENTS, strict=True)]
+    assert _growth(leak).half.grows()
+    assert _growth(filled).half.grows()
+    assert _growth(leak).grows()
+    assert not _growth(filled).grows()

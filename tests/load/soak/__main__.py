@@ -6,14 +6,16 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import socket
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pybible.agent.swarm.identities import enrol_all
@@ -23,27 +25,15 @@ from tests.load.chaos.checks import waiting_results
 from tests.load.chaos.operators import operators_channel
 from tests.load.processes import cpu_seconds
 from tests.load.soak.faults import SCRIPT, RealAgent, break_network, kill_now_and_then
-from tests.load.soak.fit import fit
-from tests.load.soak.operators import Site, ask_lists, lead_runs, run_ctl, running_runs
+from tests.load.soak.operators import Site, Tally, ask_lists, lead_runs, run_ctl, running_runs
+from tests.load.soak.report import Report, conclude, tell_end, tell_progress
 from tests.load.soak.samples import Samples
 from tests.load.swarm.processes import Swarm, swarm
 from tests.support.fault_proxy import fault_proxy
 from tests.support.lab import Lab, lab
 
-_MIB = 1024 * 1024
 _CALM_SECONDS = 180.0
-# What may not grow, the unit in which it is shown, and by how much it may at least: one file or thread is no slope.
-_BOUNDED = {
-    "controller RSS": ("MiB", 0.0),
-    "controller files": ("", 2.0),
-    "controller threads": ("", 2.0),
-    "controller tasks": ("", 6.0),
-    "agent RSS": ("MiB", 0.0),
-    "agent files": ("", 2.0),
-    "agent threads": ("", 2.0),
-    "worker RSS": ("MiB", 0.0),
-    "worker files": ("", 2.0),
-}
+_TOLD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +48,24 @@ class Plan:
     kept: float
 
 
-async def soak(plan: Plan, folder: Path) -> tuple[Samples, Site, Counter[str], float]:
-    """Do it. Return the samples, what came of the runs, what happened, and the cores that all of it used."""
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """How a soak goes. What it has when it is broken off is worth a look, too."""
+
+    report: Report
+    # The samples' file.
+    csv: Path
+    samples: Samples | None = None
+    tally: Tally = field(default_factory=Tally)
+    happened: Counter[str] = field(default_factory=Counter)
+    cores: float = 0.0
+
+
+async def soak(plan: Plan, course: Course, folder: Path) -> None:
+    """Do it. SIGTERM breaks it off."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -83,19 +89,21 @@ async def soak(plan: Plan, folder: Path) -> tuple[Samples, Site, Counter[str], f
                     real=names,
                     marks=folder / "marks",
                     draw=random.Random(plan.seed),
+                    tally=course.tally,
                 )
                 steady = RealAgent(folder / "real" / "real1", other.address)
                 shaken = RealAgent(folder / "real" / "real2", proxy.address)
                 async with _living([steady, shaken]):
                     await _all_ready(site)
-                    happened: Counter[str] = Counter()
-                    samples = Samples(
+                    happened = course.happened
+                    samples = course.samples = Samples(
                         {
                             "controller": lambda: running.pids["controller"],
                             "agent": lambda: steady.pid,
                             "worker": lambda: steady.worker,
                         },
                         Address("127.0.0.1", port),
+                        file=course.csv,
                     )
                     draw = random.Random(plan.seed)
                     faults = [
@@ -104,15 +112,23 @@ async def soak(plan: Plan, folder: Path) -> tuple[Samples, Site, Counter[str], f
                         kill_now_and_then(lambda: shaken.worker, draw, pause=20.0, what="worker", happened=happened),
                         kill_now_and_then(lambda: shaken.pid, draw, pause=120.0, what="agent", happened=happened),
                         samples.take(plan.every),
+                        _tell(course),
                     ]
-                    cores = await _work(plan, site, faults, folder=folder, running=running, fleet=fleet)
+                    course.cores = await _work(plan, site, faults, folder=folder, running=running, fleet=fleet)
                     proxy.resume()
                     other.resume()
                     await _all_ready(site)
                     await _settled(site, folder)
         # The proxies' connections end in turns of the loop of their own.
         await asyncio.sleep(0.5)
-    return samples, site, happened, cores
+
+
+async def _tell(course: Course) -> None:
+    """Say every minute how far it is, until cancelled."""
+    began = time.monotonic()
+    while course.samples is not None:
+        await asyncio.sleep(_TOLD_SECONDS)
+        tell_progress(course.report, course.samples, course.tally, minutes=(time.monotonic() - began) / 60)
 
 
 async def _work(
@@ -180,29 +196,6 @@ async def _settled(site: Site, folder: Path) -> None:
     wrong += [f"{name} was executed {count} times" for name, count in marks.items() if count > 1]
 
 
-def judge(samples: Samples) -> list[str]:
-    """Print the figures of the second half, and return what grew."""
-    half = samples.rows[-1]["seconds"] / 2
-    grown = []
-    print("\nsecond half: a figure grows when its growth is over two standard errors and over 1 % of its mean")
-    print(f"{'':20} {'mean':>10} {'lowest':>10} {'highest':>10} {'growth':>10} {'noise':>10} {'slope an hour':>14}")
-    for name in samples.names():
-        moments, values = samples.series(name, since=half)
-        if len(values) < 4:
-            print(f"{name:20} was not seen often enough")
-            grown += [name] if name in _BOUNDED else []
-            continue
-        unit, least = _BOUNDED.get(name, ("MiB" if name.endswith("bytes") else "", 0.0))
-        scale = _MIB if unit == "MiB" else 1
-        found = fit(moments, values)
-        grows = name in _BOUNDED and found.grows(least=least)
-        grown += [name] if grows else []
-        numbers = [found.mean, min(values), max(values), found.growth, found.noise]
-        shown = " ".join(f"{number / scale:>10.2f}" for number in numbers)
-        print(f"{name:20} {shown} {found.slope * 3600 / scale:>14.2f} {unit}{' GROWS' if grows else ''}")
-    return grown
-
-
 def main() -> int:
     """Do it and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.load.soak", description=__doc__)
@@ -212,7 +205,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=60.0, help="attempts a second")
     parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="between samples")
     parser.add_argument("--kept", type=float, metavar="SECONDS", help="the controller's runs_kept_for")
-    parser.add_argument("--csv", type=Path, help="write the samples here")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/soak"), help="report.txt and samples.csv are written here as it goes"
+    )
     options = parser.parse_args()
     plan = Plan(
         minutes=options.minutes,
@@ -222,21 +217,20 @@ def main() -> int:
         every=options.every,
         kept=options.kept or options.minutes * 60 / 6,
     )
-    print(f"seed {plan.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="soak") as scratch:
-        samples, site, happened, cores = asyncio.run(soak(plan, Path(scratch)))
-    if options.csv is not None:
-        samples.write(options.csv)
-    tally = site.tally
-    print(f"{tally.attempts} attempts in {tally.runs} runs, {tally.watched} watched; {tally.ctls} of pybible-ctl")
-    print(f"{tally.lists} lists; {cores:.2f} cores used by controller, swarm and operators")
-    for what, count in [*sorted(happened.items()), *((f"ended: {w}", n) for w, n in tally.reasons.most_common())]:
-        print(f"  {count:7} {what}")
-    grown = judge(samples)
-    for wrong in tally.wrong[:50]:
-        print(f"WRONG: {wrong}")
-    print(f"{len(tally.wrong)} wrong, {len(grown)} grow{': ' if grown else ''}{', '.join(grown)}")
-    return 1 if tally.wrong or grown else 0
+    options.folder.mkdir(parents=True, exist_ok=True)
+    course = Course(report=Report(options.folder / "report.txt"), csv=options.folder / "samples.csv")
+    course.report.say(f"seed {plan.seed}, {plan.minutes:g} minutes, {plan.agents} agents")
+    whole = False
+    try:
+        with tempfile.TemporaryDirectory(prefix="soak") as scratch:
+            asyncio.run(soak(plan, course, Path(scratch)))
+        whole = True
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        course.report.say("broken off")
+    except Exception:
+        course.report.say(f"broken off:\n{traceback.format_exc()}")
+    tell_end(course.report, course.tally, course.happened, cores=course.cores)
+    return 0 if course.samples is not None and conclude(course.report, course.samples, course.tally) and whole else 1
 
 
 if __name__ == "__main__":

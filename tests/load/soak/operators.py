@@ -6,7 +6,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,11 +27,15 @@ _TASKS = 4
 _WIDTH = 20
 _TASK_SECONDS = 10
 # No host may take longer, with all that happens to it.
-_LONGEST = 120.0
+_LONGEST = 240.0
 # Every so many runs: one result that goes as a blob; a watcher beside the run; the history is read.
 _LARGE, _WATCHED, _READ = 10, 5, 5
 _LARGE_BYTES = 400_000
-_CTL_SECONDS = 60.0
+_CTL_SECONDS = 240.0
+
+
+class _CallEnded(Exception):
+    """The controller ended a call."""
 
 
 @dataclass(slots=True)
@@ -86,8 +91,14 @@ async def lead_runs(site: Site, rate: float) -> None:
 async def _lead(site: Site, channel: grpc.aio.Channel, lead: _Lead, number: int) -> None:
     stub: run_pb2_grpc.RunServiceAsyncStub = run_pb2_grpc.RunServiceStub(channel)
     call = stub.Execute()
-    await call.write(run_pb2.ExecuteRequest(start=run_pb2.StartRun(name="soak.yml", forks=site.draw.randint(5, 50))))
-    lead.run_id = (await _read(call)).started.run_id
+    try:
+        await call.write(
+            run_pb2.ExecuteRequest(start=run_pb2.StartRun(name="soak.yml", forks=site.draw.randint(5, 50)))
+        )
+        lead.run_id = (await _read(call)).started.run_id
+    except (_CallEnded, grpc.aio.AioRpcError) as error:
+        site.tally.wrong.append(f"a run did not begin: {error}")
+        return
     async with asyncio.TaskGroup() as group:
         if number % _WATCHED == 0:
             group.create_task(_watch(site, stub, lead))
@@ -105,8 +116,20 @@ async def _lead(site: Site, channel: grpc.aio.Channel, lead: _Lead, number: int)
             left = [host for name, host in lead.asked.items() if not lead.ends[name]]
             site.tally.wrong.append(f"{lead.run_id} is stuck: no end on {left[:5]}")
             call.cancel()
+        except _CallEnded as error:
+            site.tally.wrong.append(f"{lead.run_id}: {error}")
     if number % _READ == 0:
-        await _history(site, stub, lead)
+        with _noted(site, f"the history of {lead.run_id}"):
+            await _history(site, stub, lead)
+
+
+@contextmanager
+def _noted(site: Site, what: str) -> Iterator[None]:
+    """Count a call that fails as something wrong, and go on."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        site.tally.wrong.append(f"{what}: {error.code().name}: {error.details()}")
 
 
 async def _task(site: Site, call: _Call, lead: _Lead, task: str, *, large: bool) -> None:
@@ -163,8 +186,9 @@ def _check(site: Site, lead: _Lead, finished: run_pb2.RunFinished) -> None:
 async def _watch(site: Site, stub: run_pb2_grpc.RunServiceAsyncStub, lead: _Lead) -> None:
     """Follow the run, and check that no event is missing."""
     seen = 0
-    async for news in stub.WatchRun(run_pb2.WatchRunRequest(run_id=lead.run_id), timeout=_LONGEST):
-        seen += bool(news.event.seq)
+    with _noted(site, f"the watcher of {lead.run_id}"):
+        async for news in stub.WatchRun(run_pb2.WatchRunRequest(run_id=lead.run_id), timeout=_LONGEST):
+            seen += bool(news.event.seq)
     site.tally.watched += 1
     if seen != sum(lead.ends.values()):
         site.tally.wrong.append(f"{lead.run_id}: a watcher saw {seen} events of {sum(lead.ends.values())}")
@@ -184,9 +208,10 @@ async def ask_lists(site: Site, pause: float) -> None:
         async with operators_channel(site.socket) as channel:
             fleet: fleet_pb2_grpc.FleetServiceAsyncStub = fleet_pb2_grpc.FleetServiceStub(channel)
             runs: run_pb2_grpc.RunServiceAsyncStub = run_pb2_grpc.RunServiceStub(channel)
-            await fleet.ListAgents(fleet_pb2.ListAgentsRequest(), timeout=_LONGEST)
-            await runs.ListRuns(run_pb2.ListRunsRequest(), timeout=_LONGEST)
-            site.tally.lists += 1
+            with _noted(site, "a list"):
+                await fleet.ListAgents(fleet_pb2.ListAgentsRequest(), timeout=_LONGEST)
+                await runs.ListRuns(run_pb2.ListRunsRequest(), timeout=_LONGEST)
+                site.tally.lists += 1
         await asyncio.sleep(pause)
 
 
@@ -205,8 +230,13 @@ async def run_ctl(site: Site, folder: Path, pause: float) -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        async with asyncio.timeout(_CTL_SECONDS):
-            screen = (await process.communicate())[0].decode()
+        screen = ""
+        try:
+            async with asyncio.timeout(_CTL_SECONDS):
+                screen = (await process.communicate())[0].decode()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
         site.tally.ctls += 1
         told = sum(f"{host} " in screen.partition("PLAY RECAP")[2] for host in hosts)
         if told != len(hosts) or process.returncode not in (0, 2, 4):
@@ -225,6 +255,11 @@ async def running_runs(socket: str) -> AsyncIterator[str]:
 
 
 async def _read(call: _Call) -> run_pb2.ExecuteResponse:
-    response = await call.read()
-    assert isinstance(response, run_pb2.ExecuteResponse), "the controller ended the call"
+    """Return what the controller says next. _CallEnded."""
+    try:
+        response = await call.read()
+    except grpc.aio.AioRpcError as error:
+        raise _CallEnded(f"{error.code().name}: {error.details()}") from error
+    if not isinstance(response, run_pb2.ExecuteResponse):
+        raise _CallEnded("the controller ended the call")
     return response

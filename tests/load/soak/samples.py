@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pybible.server.controller.config import Address
 from tests.support.http import got
 
+_FIGURES = ("RSS", "files", "threads")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _METRICS = {
     "pybible_event_loop_tasks": "controller tasks",
@@ -24,25 +25,35 @@ _METRICS = {
 
 
 class Samples:
-    """Figures by name, each with its moments. `pids`: who is looked at, asked anew each time; 0: nobody now."""
+    """Figures by name, each with its moments; written to `file` as CSV as they come.
 
-    def __init__(self, pids: Mapping[str, Callable[[], int]], metrics: Address) -> None:
+    `pids`: who is looked at, asked anew each time; 0: nobody now.
+    """
+
+    def __init__(self, pids: Mapping[str, Callable[[], int]], metrics: Address, *, file: Path) -> None:
         self._pids = pids
         self._metrics = metrics
+        self._file = file
         self.rows: list[dict[str, float]] = []
 
     async def take(self, every: float) -> None:
         """Look every so many seconds, until cancelled."""
         began = time.monotonic()
-        while True:
-            row = {"seconds": time.monotonic() - began}
-            for name, pid in self._pids.items():
-                with suppress(OSError):
-                    row.update({f"{name} {what}": value for what, value in figures(pid()).items()})
-            with suppress(OSError, TimeoutError):
-                row.update(await self._scraped())
-            self.rows.append(row)
-            await asyncio.sleep(every)
+        names = [f"{name} {what}" for name in self._pids for what in _FIGURES]
+        with self._file.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["seconds", *names, *_METRICS.values()])
+            writer.writeheader()
+            while True:
+                row = {"seconds": time.monotonic() - began}
+                for name, pid in self._pids.items():
+                    with suppress(OSError):
+                        row.update({f"{name} {what}": value for what, value in figures(pid()).items()})
+                with suppress(OSError, TimeoutError):
+                    row.update(await self._scraped())
+                self.rows.append(row)
+                writer.writerow(row)
+                file.flush()
+                await asyncio.sleep(every)
 
     def series(self, name: str, *, since: float) -> tuple[list[float], list[float]]:
         """Return moments and values of a figure from a moment on."""
@@ -52,13 +63,6 @@ class Samples:
     def names(self) -> list[str]:
         """Return every figure's name."""
         return list(dict.fromkeys(name for row in self.rows for name in row if name != "seconds"))
-
-    def write(self, path: Path) -> None:
-        """Write all of it as CSV."""
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["seconds", *self.names()])
-            writer.writeheader()
-            writer.writerows(self.rows)
 
     async def _scraped(self) -> dict[str, float]:
         _, _, text = await got(self._metrics, "/metrics")
@@ -73,8 +77,6 @@ class Samples:
 def figures(pid: int) -> dict[str, float]:
     """Return a process's figures; OSError when there is none."""
     here = Path(f"/proc/{pid}")
-    return {
-        "RSS": int((here / "statm").read_text().split()[1]) * _PAGE,
-        "files": len(list((here / "fd").iterdir())),
-        "threads": len(list((here / "task").iterdir())),
-    }
+    resident = int((here / "statm").read_text().split()[1]) * _PAGE
+    files, threads = (len(list((here / name).iterdir())) for name in ("fd", "task"))
+    return dict(zip(_FIGURES, (resident, files, threads), strict=True))

@@ -403,8 +403,8 @@ class RunDispatcher:
         waiting = self._waiting.get(update.attempt_id)
         news = update.WhichOneof("news")
         if waiting is None:
-            if news == "ended":
-                self._dropped.pop(update.attempt_id, None)
+            if news == "ended" and (dropped := self._dropped.pop(update.attempt_id, None)) is not None:
+                self._keep_end(dropped, failed=_has_failed(update.ended), reason=update.ended.reason)
             if news == "started" and self._returns:
                 # It ended while the controller was away.
                 self._outbox.local_result(update.attempt_id, failed=False, reason="")
@@ -425,12 +425,15 @@ class RunDispatcher:
         """Give the engine its result, if it still waits for one."""
         if waiting.future.done():
             return
-        if self._window:
-            # The controller had it before any event that comes from here now.
-            failed = bool(outcome.reason) or bool(outcome.result.get("failed"))
-            known = run_pb2.KnownEnd(failed=failed, reason=outcome.reason)
-            self._ended.append((self._outbox.numbered + 1, replace(waiting.queued, known=known)))
+        failed = bool(outcome.reason) or bool(outcome.result.get("failed"))
+        self._keep_end(waiting.queued, failed=failed, reason=outcome.reason)
         waiting.future.set_result(outcome)
+
+    def _keep_end(self, attempt: QueuedAttempt, *, failed: bool, reason: str) -> None:
+        """Keep what another controller may have to be told: this one had it before any event sent from now on."""
+        if self._window:
+            known = run_pb2.KnownEnd(failed=failed, reason=reason)
+            self._ended.append((self._outbox.numbered + 1, replace(attempt, known=known)))
 
     def _take_end(self, waiting: Waiting, ended: run_pb2.AttemptEnded) -> None:
         if ended.HasField("facts"):
@@ -459,6 +462,13 @@ class RunDispatcher:
             self._poke()
         waiting.here = None
         self._end(waiting, outcome)
+
+
+def _has_failed(ended: run_pb2.AttemptEnded) -> bool:
+    if ended.reason or not ended.HasField("inline"):
+        return bool(ended.reason)
+    outcome = decode_outcome(ended.inline, reason=ended.reason, unreachable=ended.unreachable)
+    return bool(outcome.reason) or bool(outcome.result.get("failed"))
 
 
 def _from_facts(pushed: run_pb2.PushedFacts) -> Outcome:

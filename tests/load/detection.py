@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pybible.agent.config import Config
+from pybible.agent.swarm.identities import enrol_all
 from pybible.server.client.connection import Endpoint
 from pybible.server.client.opener import ControllerOpener
 from pybible.server.client.run_dispatcher import RunDispatcher
@@ -33,7 +34,6 @@ from pybible.wire import logs
 from pybible.wire.tasks import TaskSpec
 from tests.load.chaos.site import Site, end_all
 from tests.load.swarm.agent import SwarmAgent, Terms
-from tests.load.swarm.identities import enrol_all
 from tests.load.swarm.script import Script
 from tests.support.agent import running_agent
 from tests.support.fault_proxy import FaultProxy, Way, fault_proxy

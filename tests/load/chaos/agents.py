@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pybible.agent.swarm.identities import enrol_all
 from tests.load.chaos.site import Site, end_all, points_of
-from tests.load.swarm.identities import enrol_all
 from tests.support.agent import AgentProcess, running_agent
 
 # Each worker counts for itself, and the next one dies as well: after so many tasks at most, for so long.

@@ -2,8 +2,8 @@
 
 `python -m tests.load.cycles [--dials 100000] [--attaches 10000]`. Many agents attach to a controller and leave it,
 again and again: cut off, with a goodbye, or as a new process; looked at are the controller's memory, files, threads and
-tasks. Then one agent dials a controller that is not there, again and again, by its own loop, of which only the pauses are
-shortened; looked at is its process.
+tasks. Then one agent dials a controller that is not there, by its own loop, of which only the pauses are shortened;
+looked at is its process.
 
 How much the controller takes depends on how much it does at once, too: on a busy machine sessions pile up, gRPC adds
 threads, and what they took is not given back. So there are no more agents than a quiet machine serves without haste.

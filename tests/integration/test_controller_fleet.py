@@ -116,8 +116,12 @@ async def test_a_list_is_true_after_every_change(tmp_path: Path) -> None:
         web, db = await running.enrol("web01"), await running.enrol("db01")
         before = await _listed(running)
         async with running.channel(web) as channel:
-            await attach(channel)
+            call, _welcome = await attach(channel)
             [_, during] = await _listed(running)
+            await call.write(agent_pb2.AgentMessage(heartbeat=agent_pb2.Heartbeat(sequence=1, load=2.5)))
+            # Answered once it was taken.
+            assert isinstance(await call.read(), agent_pb2.ControllerMessage)
+            [_, loaded] = await _listed(running)
         async with running.operator_channel() as channel:
             stub = fleet_pb2_grpc.FleetServiceStub(channel)
             await stub.RevokeAgent(fleet_pb2.RevokeAgentRequest(agent="db01"))
@@ -127,6 +131,7 @@ async def test_a_list_is_true_after_every_change(tmp_path: Path) -> None:
     assert [agent.name for agent in before] == ["db01", "web01"]
     assert all(agent.state == fleet_pb2.SESSION_STATE_OFFLINE and not agent.HasField("since") for agent in before)
     assert (during.state, during.epoch, during.slots) == (fleet_pb2.SESSION_STATE_READY, 1, 3)
+    assert (during.load, loaded.load, loaded.since) == (0.0, 2.5, during.since)
     assert not during.modules
     assert during.HasField("certificate_expires")
     assert revoked.agent_id == db.identity.id

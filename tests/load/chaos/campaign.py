@@ -51,7 +51,7 @@ class Plan:
     # How many hosts each task of a run has.
     width: int = 40
     pause: float = 2.0
-    controller_life: int = 400
+    controller_life: int = 700
     agent_life: int = 8
     # How long a run waits for its ctl when its controller was killed, seconds.
     recovery: float = 12.0

@@ -10,7 +10,7 @@ import argparse
 
 from tests.load import floor, peers, single, spine
 from tests.load.floor import Floor
-from tests.load.goals import Measured, print_goals
+from tests.load.goals import Measured, print_goals, reached
 from tests.load.peers import Peer, Rate
 from tests.load.spine import Footprint
 
@@ -59,7 +59,8 @@ def print_footprint(found: Footprint) -> None:
 def print_table(run: Measured) -> None:
     """Print a line for each workload and number of hosts."""
     print("\nhost-tasks a second, and microseconds of CPU for each; net is without starting and ending ctl;")
-    print("`start` is the first task of every agent, which starts its worker (no other row does)")
+    print("`start` is the first task of every agent, which starts its worker (no other row does);")
+    print("x PEER: how many times as many host-tasks a second as it did, on fewer hosts and with fewer tasks (above)")
     print(f"{'workload':<10}{'hosts':>6}{'tasks/s':>9}{'net/s':>8}{'of floor':>10}", end="")
     for name in run.peers:
         print(f"{'x ' + name:>15}", end="")
@@ -100,9 +101,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each workload is run; the median counts")
     parser.add_argument("--runs", type=int, default=1, help="how often all of it is done; goals show medians")
     parser.add_argument("--no-peers", action="store_true", help="leave out the other tools")
+    parser.add_argument("--peers", default="", help="only these of the other tools, separated by commas")
     options = parser.parse_args()
     counts = [int(word) for word in options.hosts.split(",")]
     others = [] if options.no_peers else peers.installed()
+    if options.peers:
+        others = [peer for peer in others if peer.name in options.peers.split(",")]
     runs = []
     for number in range(1, options.runs + 1):
         print(f"run {number} of {options.runs}", flush=True)
@@ -110,7 +114,7 @@ def main() -> None:
     program = None if options.no_peers else peers.ansible_playbook()
     for pair in single.measure(program, rounds=options.rounds) if program else ():
         print(pair, flush=True)
-    print_goals(runs)
+    print_goals([reached(run) for run in runs])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.load.floor import Floor
@@ -72,11 +72,11 @@ def reached(run: Measured) -> Iterator[Reached]:
     yield Reached("idle agent, of a core", 0.2, 100 * last.idle_cpu, "%", most=True)
 
 
-def print_goals(runs: Sequence[Measured]) -> None:
+def print_goals(runs: Sequence[Iterable[Reached]]) -> None:
     """Print each goal with its median over the runs, and whether that is met."""
     found: dict[str, list[Reached]] = {}
     for run in runs:
-        for each in reached(run):
+        for each in run:
             found.setdefault(each.what, []).append(each)
     print(f"\ngoals; medians of {len(runs)} run(s), each ratio of one run")
     for what, tries in found.items():

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from pybible.agent.attempts import Attempts, Decision, Refusal, Report, boot_clock
 from pybible.agent.blobs import BlobCache
+from pybible.agent.calls import end_for_good
 from pybible.agent.hello import hello
 from pybible.agent.journal import StoredResult
 from pybible.agent.outbox import Outbox
@@ -140,7 +141,7 @@ class Stream:
                 self._session.stream = None
             if self._news_timer is not None:
                 self._news_timer.cancel()
-            call.cancel()
+            end_for_good(call)
             self.closed.set()
         return ended
 

@@ -93,8 +93,8 @@ peers: .venv-ansible/bin/ansible-playbook .venv-mitogen/.setup .venv-pyinfra/.se
 	.venv-pyinfra/bin/pip install --quiet --disable-pip-version-check 'pyinfra==3.10.0'
 	@touch $@
 
-bench: $(SETUP) ## measure the floor, pybible and the peers that are installed
-	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.bench
+bench: $(SETUP) ## measure the floor, pybible and the peers that are installed (BENCH: options)
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.bench $(BENCH)
 
 bench-scale: $(PLOTS) ## measure one controller as its agents grow in number; plots go to build/plots (SCALE: options)
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m tests.load.scale --plots build/plots $(SCALE)

@@ -137,7 +137,7 @@ async def test_a_request_to_enrol_that_is_too_large_is_not_read(tmp_path: Path) 
 
 
 async def test_a_stream_without_a_hello_ends_and_there_are_few_of_them(tmp_path: Path) -> None:
-    async with controller(tmp_path, handshake_timeout=QUICK) as running, AsyncExitStack() as channels:
+    async with controller(tmp_path, handshake_timeout=QUICK / 2) as running, AsyncExitStack() as channels:
         silent, other = await running.enrol("web01"), await running.enrol("web02")
         calls = []
         for _ in range(6):
@@ -149,7 +149,7 @@ async def test_a_stream_without_a_hello_ends_and_there_are_few_of_them(tmp_path:
             denials = [await call.read() for call in calls]
             assert [await call.code() for call in calls] == [grpc.StatusCode.OK] * 6
         found = sorted(denied.deny.message for denied in denials if isinstance(denied, agent_pb2.ControllerMessage))
-        assert found == ["4 streams of this agent have not said hello yet"] * 2 + ["no Hello within 2 s"] * 4
+        assert found == ["4 streams of this agent have not said hello yet"] * 2 + ["no Hello within 3 s"] * 4
         async with attached(running, silent):
             pass
 

@@ -231,7 +231,10 @@ def test_the_limits_are_those_of_the_code(what: str, figure: str) -> None:
         ("a certificate request", f"{REQUEST_BYTES // 1024} KiB"),
         ("enrolment requests", f"{_CONTROLLER.enroll_rate:g} a second, {10 * _CONTROLLER.enroll_rate:g} at once"),
         ("hosts that wait", f"{_CONTROLLER.waiting_limit} in all, {_CONTROLLER.waiting_per_address} of one address"),
-        ("an agent's `Hello`", f"10 seconds; {SessionSettings().silent_streams} streams"),
+        (
+            "an agent's `Hello`",
+            f"{SessionSettings().hello_timeout:g} seconds; {SessionSettings().silent_streams} streams",
+        ),
         ("sessions that begin", f"{SessionSettings().handshakes:g} a second, {SessionSettings().handshake_burst} at"),
         (
             "sessions that begin",

@@ -153,7 +153,8 @@ def _session_settings(config: ControllerConfig) -> SessionSettings:
         heartbeat_interval=config.heartbeat_interval,
         disconnect_grace=config.disconnect_grace,
         accept_timeout=config.accept_timeout,
-        hello_timeout=config.handshake_timeout,
+        # Whoever is as far has shown a certificate, and may have ten thousand others beside it.
+        hello_timeout=3 * config.handshake_timeout,
     )
 
 

@@ -15,7 +15,7 @@ class SessionSettings:
     disconnect_grace: float = 15.0
     # After so long it is looked at whether an agent has accepted what it was sent; SessionMachine says what then.
     accept_timeout: float = 10.0
-    hello_timeout: float = 10.0
+    hello_timeout: float = 30.0
     # Streams of one agent that may wait for their Hello at once.
     silent_streams: int = 4
     # How long after a task's own timeout the controller ends the attempt by itself.

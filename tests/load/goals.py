@@ -78,7 +78,8 @@ def print_goals(runs: Sequence[Iterable[Reached]]) -> None:
     for run in runs:
         for each in run:
             found.setdefault(each.what, []).append(each)
-    print(f"\ngoals; medians of {len(runs)} run(s), each ratio of one run")
+    if found:
+        print(f"\ngoals; medians of {len(runs)} run(s), each ratio of one run")
     for what, tries in found.items():
         first, value = tries[0], statistics.median(each.value for each in tries)
         is_met = value <= first.goal if first.most else value >= first.goal

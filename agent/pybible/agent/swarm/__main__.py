@@ -1,6 +1,7 @@
 """The command: python -m pybible.agent.swarm: one process of a swarm, until SIGTERM or SIGINT.
 
-It enrols its agents, runs them, and tells the service manager that it is ready when each has had a session.
+It enrols its agents with the join token on its standard input, runs them, and tells the service manager that it is
+ready when each has had a session.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,13 +85,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, metavar="NUMBER", help="the first one's number")
     parser.add_argument("--prefix", default="swarm", help="they are called PREFIX00001, PREFIX00002, ...")
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where their folders are to be")
-    parser.add_argument("--token", default="", help="join token, for those that have no identity yet")
     options = parser.parse_args()
     logs.configure(level="warning", style="line")
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     numbers = range(options.first, options.first + options.agents)
     options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    asyncio.run(run([options.state / f"{options.prefix}{number:05}" for number in numbers], options.token))
+    folders = [options.state / f"{options.prefix}{number:05}" for number in numbers]
+    asyncio.run(run(folders, sys.stdin.readline().strip()))
 
 
 if __name__ == "__main__":

@@ -203,8 +203,9 @@ def _start_swarm(lab: Lab, count: int) -> None:
                 f"swarm {first}",
                 (
                     *(sys.executable, "-P", "-m", "pybible.agent.swarm", "--agents", str(share), "--first", str(first)),
-                    *("--state", str(lab.folder / "agents"), "--token", token),
+                    *("--state", str(lab.folder / "agents")),
                 ),
+                told=token,
                 log=log,
                 environment=signs.environment,
             )
@@ -231,8 +232,8 @@ def _token(lab: Lab, uses: int, *, labels: Mapping[str, str] | None = None) -> s
 def _join(lab: Lab, name: str, token: str) -> None:
     state = lab.folder / "agents" / name
     done = subprocess.run(
-        (command_path("pybible-agent"), "join", "--token", token, "--name", name, "--state", str(state)),
-        stdin=subprocess.DEVNULL,
+        (command_path("pybible-agent"), "join", "--token", "-", "--name", name, "--state", str(state)),
+        input=token,
         capture_output=True,
         text=True,
         timeout=_START_SECONDS,

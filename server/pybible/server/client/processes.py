@@ -87,18 +87,22 @@ def started_at(pid: int) -> int:
 
 
 def start_daemon(
-    name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str]
+    name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str], told: str = ""
 ) -> tuple[Daemon, subprocess.Popen[bytes]]:
-    """Start a process that outlives this one, its output in `log`."""
+    """Start a process that outlives this one, its output in `log`. `told`: the line on its standard input."""
     with log.open("ab") as file:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if told else subprocess.DEVNULL,
             stdout=file,
             stderr=file,
             env={**os.environ, **environment},
             start_new_session=True,
         )
+    if process.stdin is not None:
+        # One that has ended already is waited for elsewhere.
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(told.encode() + b"\n")
     return Daemon(name=name, pid=process.pid, started=started_at(process.pid)), process
 
 

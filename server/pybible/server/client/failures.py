@@ -15,6 +15,8 @@ _SAID_BY_THE_CONTROLLER = frozenset(
         grpc.StatusCode.OUT_OF_RANGE,
     }
 )
+# What a stream is told that was open when the connection broke; the second when it was just being read or written.
+_BROKEN = ("stream removed", "internal error from core")
 _WRONG_PORT = (
     "Is that the operators' port? It is named by --controller, by PYBIBLE_CONTROLLER, or as `controller` in"
     " ~/.config/pybible/config.toml."
@@ -41,8 +43,8 @@ def call_failure(error: grpc.RpcError, target: str) -> PybibleError:
 
 def is_gone(error: grpc.RpcError) -> bool:
     """Tell whether a call ended because its controller, or the way there, is not there any more."""
-    # The second is what a stream is told that was open when the connection broke.
-    return _code_of(error) is grpc.StatusCode.UNAVAILABLE or "stream removed" in _details_of(error).lower()
+    details = _details_of(error).lower()
+    return _code_of(error) is grpc.StatusCode.UNAVAILABLE or any(told in details for told in _BROKEN)
 
 
 def short_reason(error: grpc.RpcError) -> str:

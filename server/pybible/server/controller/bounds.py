@@ -18,9 +18,9 @@ _ENROLMENT_CALLS = 16
 _IDLE_SECONDS = 300.0
 # A key, a token, a name and a few facts are smaller.
 _ENROLMENT_BYTES = 64 * 1024
-# TLS keeps a buffer of one record for each connection. 16 KiB, the usual size, would be idle nearly always; this is the
-# smallest that gRPC takes.
-_RECORD_BYTES = 1024
+# TLS keeps a buffer of one record for each connection. 16 KiB, the usual size, would be idle nearly always. With 1 KiB,
+# the smallest that gRPC takes, connections after one that was reset have been seen to fail with TSI_DATA_CORRUPTED.
+_RECORD_BYTES = 4096
 
 
 def agents_port(config: ControllerConfig) -> Options:

@@ -158,6 +158,18 @@ def test_an_agent_that_is_killed_half_way_goes_on_where_it_was(tmp_path: Path) -
         assert partials(running.folder) == []
 
 
+def test_a_connection_that_is_slower_than_the_controller_damages_nothing(tmp_path: Path) -> None:
+    with lab(agents=1) as running, proxied(running, "lab01"):
+        wait(lambda: running.agent("lab01")["state"] == "ready")
+        for number in range(2):
+            source = random_file(tmp_path / f"source{number}")
+            site = play(tmp_path, f"copy: {{src: {source}, dest: {tmp_path}/new}}")
+            assert "changed=1" in running.ctl("run", str(site)).stdout
+            assert same(source, tmp_path / "new")
+        # An agent tries again by itself: that it had to is only in its log.
+        assert "content is fetched again" not in (running.folder / "agents" / "lab01.log").read_text()
+
+
 def test_a_connection_that_breaks_half_way_costs_what_was_on_its_way(tmp_path: Path) -> None:
     source = random_file(tmp_path / "source")
     with lab(agents=1) as running, proxied(running, "lab01") as proxy:

@@ -18,9 +18,6 @@ _ENROLMENT_CALLS = 16
 _IDLE_SECONDS = 300.0
 # A key, a token, a name and a few facts are smaller.
 _ENROLMENT_BYTES = 64 * 1024
-# TLS keeps a buffer of one record for each connection. 16 KiB, the usual size, would be idle nearly always. With 1 KiB,
-# the smallest that gRPC takes, connections after one that was reset have been seen to fail with TSI_DATA_CORRUPTED.
-_RECORD_BYTES = 4096
 
 
 def agents_port(config: ControllerConfig) -> Options:
@@ -29,7 +26,6 @@ def agents_port(config: ControllerConfig) -> Options:
         *_handshakes(config),
         ("grpc.max_allowed_incoming_connections", min(config.connections, _files() * 3 // 4)),
         ("grpc.max_connection_idle_ms", _milliseconds(_IDLE_SECONDS)),
-        ("grpc.tsi.max_frame_size", _RECORD_BYTES),
     ]
 
 

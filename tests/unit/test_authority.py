@@ -242,15 +242,25 @@ def test_a_file_that_is_garbage_is_an_error_and_not_replaced(tmp_path: Path, nam
     assert (tmp_path / name).read_bytes() == b"garbage"
 
 
-def test_a_root_whose_key_is_of_no_known_kind_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "known", "unknown"),
+    [
+        # The names of the algorithm and of the curve, as every such key has them: others that nobody uses.
+        ("root.pem", "CERTIFICATE", "06072a8648ce3d0201", "06072a8648ce2c0201"),
+        ("issuing.pem", "CERTIFICATE", "06082a8648ce3d030107", "06082a8648ce3d030177"),
+        ("issuing.pem", "PRIVATE KEY", "06082a8648ce3d030107", "06082a8648ce3d030177"),
+        ("server.pem", "PRIVATE KEY", "06082a8648ce3d030107", "06082a8648ce3d030177"),
+        ("root.key", "PRIVATE KEY", "06082a8648ce3d030107", "06082a8648ce3d030177"),
+    ],
+)
+def test_a_key_of_no_known_kind_is_an_error(tmp_path: Path, name: str, kind: str, known: str, unknown: str) -> None:
     open_authority(tmp_path)
-    file = tmp_path / "root.pem"
-    content = x509.load_pem_x509_certificate(file.read_bytes()).public_bytes(serialization.Encoding.DER)
-    # The name of the algorithm, as every such key has it: another one that nobody uses.
-    known, unknown = (bytes.fromhex(name) for name in ("06072a8648ce3d0201", "06072a8648ce2c0201"))
-    body = base64.encodebytes(content.replace(known, unknown)).decode()
-    file.write_text(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
-    with pytest.raises(ConfigError, match=r"can't be read: root\.pem: Unknown key type"):
+    file = tmp_path / name
+    before, begin, rest = file.read_text().partition(f"-----BEGIN {kind}-----\n")
+    body, end, after = rest.partition(f"-----END {kind}-----\n")
+    odd = base64.b64decode(body).replace(bytes.fromhex(known), bytes.fromhex(unknown))
+    file.write_text(before + begin + base64.encodebytes(odd).decode() + end + after)
+    with pytest.raises(ConfigError, match=rf"{name}.*(Unknown|not supported)"):
         open_authority(tmp_path)
 
 

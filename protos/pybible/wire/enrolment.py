@@ -20,7 +20,7 @@ from pybible.wire.channel import client_credentials, client_options, proxy_optio
 from pybible.wire.convert import seconds_of
 from pybible.wire.errors import AccessDenied, ConnectionFailed, ProtocolError, UsageError
 from pybible.wire.identity import CONTROLLER_NAME, JoinToken, Role, public_key_pin
-from pybible.wire.keys import NewKey
+from pybible.wire.keys import NewKey, load_certificate
 from pybible.wire.protocol import package_version
 from pybible.wire.proxy import check_proxy, connect_through
 
@@ -166,7 +166,7 @@ def _pinned_authority(door: _Door, pin: str) -> bytes:
     if not isinstance(answer, enrollment_pb2.GetAuthorityResponse):
         raise ProtocolError(f"{address} sends what can't be read")
     try:
-        authority = x509.load_pem_x509_certificate(answer.authority)
+        authority = load_certificate(answer.authority)
         found = public_key_pin(authority)
     except ValueError as error:
         raise ProtocolError(f"{address} sent no certificate of an authority") from error

@@ -5,12 +5,31 @@ from __future__ import annotations
 import hashlib
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from pybible.wire.errors import ProtocolError
 from pybible.wire.identity import Identity, Role, certificate_identity
+
+
+def load_private_key(pem: bytes) -> PrivateKeyTypes:
+    """Read a private key. ValueError when it is none, has a password, or is of a kind that nobody here knows."""
+    try:
+        return serialization.load_pem_private_key(pem, None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError(str(error)) from error
+
+
+def load_certificate(pem: bytes) -> x509.Certificate:
+    """Read a certificate. ValueError when it is none, or its key is of a kind that nobody here knows."""
+    certificate = x509.load_pem_x509_certificate(pem)
+    try:
+        certificate.public_key()
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from error
+    return certificate
 
 
 class NewKey:
@@ -18,7 +37,7 @@ class NewKey:
 
     def __init__(self, pem: bytes = b"") -> None:
         """Make one, or read it: ValueError when it is none."""
-        key = serialization.load_pem_private_key(pem, None) if pem else ec.generate_private_key(ec.SECP256R1())
+        key = load_private_key(pem) if pem else ec.generate_private_key(ec.SECP256R1())
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise ValueError("not an EC key")
         self._key = key
@@ -53,10 +72,10 @@ class NewKey:
             found = chain[0]
             for each, issuer in zip(chain, (*chain[1:], authority), strict=True):
                 each.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature) as error:
+            public, identity = found.public_key(), certificate_identity(found)
+        except Exception as error:  # whatever a parser of foreign bytes may raise
             raise ProtocolError("the controller's answer is not a certificate of its authority") from error
-        identity = certificate_identity(found)
-        if found.public_key() != self._key.public_key() or identity is None:
+        if public != self._key.public_key() or identity is None:
             raise ProtocolError("the controller's answer is not a certificate for this key")
         if identity.role is not role:
             raise ProtocolError(f"the controller gave a certificate of an {identity.role}, not of an {role}")

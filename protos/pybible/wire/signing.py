@@ -55,13 +55,16 @@ class SigningKey:
     @staticmethod
     def load(path: Path) -> SigningKey:
         """Read a key. ConfigError when it can't be, or when others than its owner could."""
+        # Here, not above: it takes all of x509 with it.
+        from pybible.wire.keys import load_private_key
+
         try:
             if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise ConfigError(f"{path}: others than its owner may use this key (chmod 600 {path})")
-            key = serialization.load_pem_private_key(path.read_bytes(), None)
+            key = load_private_key(path.read_bytes())
         except OSError as error:
             raise ConfigError(f"can't read the signing key {path}: {error.strerror}") from error
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise ConfigError(f"{path}: not a private key without a password: {error}") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise ConfigError(f"{path}: not an Ed25519 key")

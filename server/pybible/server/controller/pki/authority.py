@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -22,8 +22,10 @@ from pybible.server.controller.pki import signing
 from pybible.server.controller.pki.signing import CertifiedKey
 from pybible.wire.errors import ConfigError, UsageError
 from pybible.wire.identity import Identity, public_key_pin
+from pybible.wire.keys import load_certificate
 from pybible.wire.private import read_private, write_private
 
+_T = TypeVar("_T")
 ROOT_LIFETIME = timedelta(days=7300)
 ISSUING_LIFETIME = timedelta(days=730)
 SERVER_LIFETIME = timedelta(days=365)
@@ -101,7 +103,7 @@ class Authority:
 
     def former(self) -> list[x509.Certificate]:
         """Return the issuing authorities that were replaced and not retired, the oldest first."""
-        found = [_certificate_of(path) for path in (self._folder / "former").glob("*.pem")]
+        found = [_loaded(load_certificate, path, path.read_bytes()) for path in (self._folder / "former").glob("*.pem")]
         # A rotation that was cut short may have left the one that signs.
         replaced = [each for each in found if each.serial_number != self.issuing.serial_number]
         return sorted(replaced, key=lambda each: each.not_valid_before_utc)
@@ -161,7 +163,7 @@ class Authority:
         if self._pending is None:
             raise signing.CertificateRequestRefused("no certificate was asked for, or the controller was started anew")
         try:
-            certificate = x509.load_pem_x509_certificate(pem)
+            certificate = load_certificate(pem)
         except ValueError as error:
             raise signing.CertificateRequestRefused("that is not a certificate") from error
         signing.check_issuing(certificate, self._pending.public_key(), root=self._root)
@@ -235,7 +237,7 @@ def _root(folder: Path) -> x509.Certificate:
         write_private(
             file, signing.certificate_pem(signing.certify_root(signing.load_key(read_private(key_file)), ROOT_LIFETIME))
         )
-    root = _certificate_of(file)
+    root = _loaded(load_certificate, file, file.read_bytes())
     if key_file.exists():
         load_root(key_file, root)
     return root
@@ -295,17 +297,16 @@ def _write_pair(path: Path, pair: CertifiedKey) -> None:
 
 def _read_pair(path: Path) -> CertifiedKey:
     content = read_private(path)
-    pair = CertifiedKey(key=signing.load_key(content), certificate=x509.load_pem_x509_certificate(content))
+    key, certificate = _loaded(signing.load_key, path, content), _loaded(load_certificate, path, content)
+    pair = CertifiedKey(key=key, certificate=certificate)
     if pair.key.public_key() != pair.certificate.public_key():
         raise ConfigError(f"the key and the certificate in {path} are not of each other")
     return pair
 
 
-def _certificate_of(path: Path) -> x509.Certificate:
-    """Return the certificate in a file. ValueError for one that can't be read, or whose key can't."""
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+def _loaded(load: Callable[[bytes], _T], path: Path, content: bytes) -> _T:
+    """Return what a file holds. ValueError, with the file's name, when it is not that."""
     try:
-        certificate.public_key()
-    except UnsupportedAlgorithm as error:
+        return load(content)
+    except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
-    return certificate

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pybible.wire.identity import CONTROLLER_NAME, Identity, Role
+from pybible.wire.keys import load_private_key
 
 # Clocks of hosts differ: a certificate is valid from a little before now.
 CLOCK_SKEW = timedelta(minutes=10)
@@ -53,7 +54,7 @@ def certificate_pem(certificate: x509.Certificate) -> bytes:
 
 def load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     """Read a private key. ValueError when it is none, or of another kind."""
-    key = serialization.load_pem_private_key(pem, password=None)
+    key = load_private_key(pem)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError("that is not an EC key")
     return key

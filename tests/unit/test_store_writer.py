@@ -153,7 +153,7 @@ async def test_nothing_of_a_batch_is_called_durable_when_the_disk_is_full(engine
     after = writer.submit(add(2))
     blocked.release()
     results = await asyncio.gather(small, large, after, return_exceptions=True)
-    # It is of the same batch, and what nobody asks for is told of when the collector comes: in the midst of other tests.
+    # It is of the same batch. What nobody asks for is told of when the collector comes, in the midst of other tests.
     await asyncio.gather(first, return_exceptions=True)
     await writer.close()
     assert {str(getattr(each, "orig", each)) for each in results} == {"database or disk is full"}

@@ -245,6 +245,20 @@ async def test_a_large_result_travels_as_a_blob(fake: FakeController, agent: Age
     await session.result("a3")
 
 
+async def test_a_result_whose_file_is_gone_is_said_to_be(
+    fake: FakeController, agent: AgentProcess, tmp_path: Path
+) -> None:
+    session = await fake.session()
+    await session.dispatch("a1", "ping", args={"data": "x" * 3_000_000})
+    await session.expect("result", "a1")
+    [file] = (tmp_path / "web01" / "results").iterdir()
+    file.unlink()
+    session.close()
+    result, reason = await (await fake.session()).result("a1")
+    assert reason == "bad_result"
+    assert result["msg"] == "the task ended, and its result can't be read any more: No such file or directory"
+
+
 async def test_a_result_larger_than_any_may_be_is_said_to_be(fake: FakeController, agent: AgentProcess) -> None:
     session = await fake.session()
     # Each of its bytes takes six in JSON.

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from pybible.agent.attempts import Attempts, Decision, Refusal, Report, boot_clock
 from pybible.agent.blobs import BlobCache
 from pybible.agent.calls import end_for_good
+from pybible.agent.failures import failure
 from pybible.agent.hello import hello
 from pybible.agent.journal import StoredResult
 from pybible.agent.outbox import Outbox
@@ -28,6 +29,7 @@ from pybible.wire.backoff import Backoff
 from pybible.wire.convert import seconds_of, signature_from_pb, spec_from_pb
 from pybible.wire.limits import INLINE_RESULT_BYTES
 from pybible.wire.logs import attempt_fields, fields
+from pybible.wire.outcomes import Reason
 
 _ATTACH = "/pybible.v1.AgentService/Attach"
 _WELCOME_SECONDS = 30.0
@@ -329,8 +331,12 @@ class Stream:
             attempt_id, result = await self._uploads.get()
             try:
                 content = result.content if result.file is None else await asyncio.to_thread(result.file.read_bytes)
-            except FileNotFoundError:
-                continue  # it was acknowledged meanwhile, and is not kept any more
+            except OSError as error:
+                # If it was acknowledged meanwhile nothing comes of this; otherwise its host would wait for ever.
+                msg = f"the task ended, and its result can't be read any more: {error.strerror}"
+                lost = StoredResult(content=failure(Reason.BAD_RESULT, msg), reason=Reason.BAD_RESULT.value)
+                self.result(attempt_id, lost)
+                continue
             while True:
                 try:
                     blob = await self._session.blobs.put(content)
